@@ -1,0 +1,61 @@
+"""Where a metric is defined: an interval for each input."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from ._namespaces import Array
+
+
+class Interval(NamedTuple):
+    """The numbers between two ends; an infinite end is always part of it."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    low_open: bool = False
+    high_open: bool = False
+    inside: float = 1.0  # any number inside: what excluded samples are replaced by
+
+    @property
+    def bounded(self) -> bool:
+        return self.low > -math.inf or self.high < math.inf
+
+    def contains(self, x: Array) -> Array:
+        """Tell elementwise; nan is in no interval."""
+        above = x > self.low if self.low_open else x >= self.low
+        below = x < self.high if self.high_open else x <= self.high
+        return above & below
+
+    def __str__(self) -> str:
+        if not self.bounded:
+            return "real"
+        ends = f"{'>' if self.low_open else '>='} {self.low:g}" * (self.low > -math.inf)
+        top = f"{'<' if self.high_open else '<='} {self.high:g}" * (self.high < math.inf)
+        return " and ".join(filter(None, (ends, top)))
+
+
+REAL = Interval()
+POSITIVE = Interval(low=0.0, low_open=True)
+NON_NEGATIVE = Interval(low=0.0)
+ABOVE_MINUS_ONE = Interval(low=-1.0, low_open=True)
+BETWEEN_0_AND_1 = Interval(0.0, 1.0, low_open=True, high_open=True, inside=0.5)
+
+
+class Domain(NamedTuple):
+    """The intervals of predictions and of targets."""
+
+    predictions: Interval = REAL
+    targets: Interval = REAL
+
+    @property
+    def bounded(self) -> bool:
+        return self.predictions.bounded or self.targets.bounded
+
+    def contains(self, prediction: Array, target: Array) -> Array:
+        """Tell for each pair; an input whose interval is the real line is not looked at."""
+        if not self.targets.bounded:
+            return self.predictions.contains(prediction)
+        if not self.predictions.bounded:
+            return self.targets.contains(target)
+        return self.predictions.contains(prediction) & self.targets.contains(target)

@@ -1,0 +1,400 @@
+"""The two shapes a definition takes, `Metric` and `Loss`, and the metrics made of metrics.
+
+A definition is a frozen dataclass: its fields are the hyper-parameters, one method is the maths.
+Everything else is derived here. Every class is abstract or final: to change a metric, wrap it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal, final
+
+import numpy as np
+
+from ._arrays import Inputs, Shape, Totals, fail
+from ._domains import REAL, Domain, Interval
+from ._namespaces import Array, Namespace
+from ._states import Mean, RootMeanSquare, State, Total
+
+Core = tuple[tuple[str, ...], tuple[str, ...]]
+Reduction = Literal["mean", "sum", "none"]
+Axis = int | tuple[int, ...] | None
+
+
+def parameter(default: Any, interval: Interval) -> Any:
+    """Declare a hyper-parameter by its default and the interval it must lie in."""
+    return field(default=default, metadata={"interval": interval})
+
+
+def _parse(signature: str) -> Core:
+    """Return the core dimensions of predictions and targets: "(k),()->()" gives ("k",), ()."""
+    groups = re.findall(r"\(([\w, ]*)\)", signature.partition("->")[0])
+    predictions, targets = (tuple(g.replace(" ", "").split(",")) if g else () for g in groups)
+    return predictions, targets
+
+
+class Metric(ABC):
+    """A number about predictions and targets: statistics of batches, merged, then a formula."""
+
+    signature: ClassVar[str] = "(),()->()"
+    core: ClassVar[Core] = ((), ())  # the core dimensions of predictions and targets
+    greater_is_better: ClassVar[bool] = False
+    averages: ClassVar[bool] = False  # a mean: denominator= can replace the sum of the weights
+    summable: ClassVar[bool] = False  # one term per sample: reduction="sum" and "none"
+
+    @property
+    def domain(self) -> Domain:
+        """The intervals in which the metric is defined."""
+        return Domain()
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The lengths of core dimensions that the hyper-parameters fix."""
+        return {}
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if isinstance(cls.__dict__.get("signature"), str):
+            cls.core = _parse(cls.signature)
+        for base in cls.__bases__:
+            if issubclass(base, Metric) and not getattr(base, "__abstractmethods__", True):
+                raise TypeError(
+                    f"{cls.__name__} subclasses {base.__name__}, which is final: "
+                    "wrap an instance of it, as Root and Scaled do, or subclass Loss"
+                )
+
+    @abstractmethod
+    def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> State:
+        """Summarise one batch in a state; ``total`` sums, weighs and masks."""
+
+    @abstractmethod
+    def formula(self, xp: Namespace, state: Any) -> Array:
+        """Return the value that a state stands for."""
+
+    def __post_init__(self) -> None:
+        """Check the hyper-parameters; NumPy scalars become Python numbers, which never promote."""
+        for item in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, item.name)
+            if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+                value = value.item()
+                object.__setattr__(self, item.name, value)
+            if isinstance(value, list):
+                value = tuple(value)
+                object.__setattr__(self, item.name, value)
+            if "interval" in item.metadata:
+                _check_parameter(self, item.name, value, item.metadata["interval"])
+
+    def terms(self, xp: Namespace, prediction: Array, target: Array) -> Array:
+        """Return one term per sample, where the metric is made of them."""
+        raise fail(self, "it has no term per sample")
+
+    def sum(self, state: Any) -> Array:
+        """Return the sum of the terms, where the metric is made of them."""
+        raise fail(self, "it has no term per sample")
+
+    def _inside(self, xp: Namespace, prediction: Array, target: Array, values: Array) -> Array:
+        """Make values outside the domain nan: never a plausible number."""
+        if not self.domain.bounded:
+            return values
+        inside = self.domain.contains(prediction, target)
+        return xp.where(inside, values, xp.full_like(values, math.nan))
+
+    @final
+    def __call__(
+        self,
+        predictions: Any,
+        targets: Any,
+        *,
+        weights: Any = None,
+        where: Any = None,
+        axis: Axis = None,
+        keepdims: bool = False,
+        reduction: Reduction = "mean",
+        denominator: Any = None,
+        empty: float = math.nan,
+        event_axis: int | None = None,
+    ) -> Any:
+        """Return the metric of predictions against targets.
+
+        Parameters
+        ----------
+        predictions, targets : array
+            Of the same shape; arrays of NumPy, JAX, PyTorch or any array API library.
+        weights : array, optional
+            Broadcasts to the shape of the loss; a sample of weight 0 is excluded.
+        where : boolean array, optional
+            The samples that count; the others reach neither value nor gradient.
+        axis : int or tuple of int, optional
+            Axes of the loss to reduce; all of them by default.
+        keepdims : bool
+            Keep the reduced axes with length 1.
+        reduction : {"mean", "sum", "none"}
+            ``sum(w * loss) / sum(w)``, ``sum(w * loss)``, or ``w * loss`` for every sample.
+        denominator : number or array, optional
+            Divide the sum by this instead of by the sum of the weights.
+        empty : float
+            The value where nothing is left to average; its gradient is zero.
+        event_axis : int, optional
+            The axis of classes, features or members, for metrics that have one; the last by default.
+        """
+        if reduction not in ("mean", "sum", "none"):
+            message = f"reduction={reduction!r} is unknown; use 'mean', 'sum' or 'none'"
+            raise fail(self, message)
+        if reduction != "mean":
+            if denominator is not None:
+                message = f"denominator= divides a mean; it has no meaning with reduction={reduction!r}"
+                raise fail(self, message)
+            if not self.summable:
+                message = f"reduction={reduction!r} needs one term per sample; only 'mean' applies"
+                raise fail(self, message)
+        if reduction == "none" and (axis is not None or keepdims):
+            raise fail(self, "reduction='none' reduces nothing: leave out axis= and keepdims=")
+        inputs = Inputs(self, predictions, targets, weights, where, axis, event_axis)
+        xp = inputs.xp
+        with xp.quiet():
+            if reduction == "none":
+                value = xp.strategy.terms(self, inputs)
+            else:
+                state = xp.strategy.statistics(self, inputs)
+                if reduction == "sum":
+                    value = self.sum(state)
+                else:
+                    value = self._value(xp, state, denominator, empty)
+                for kept in inputs.axes if keepdims else ():
+                    value = xp.expand_dims(value, axis=kept)
+            return _answer(xp, value)
+
+    @final
+    def summary(
+        self,
+        predictions: Any,
+        targets: Any,
+        *,
+        weights: Any = None,
+        where: Any = None,
+        axis: Axis = None,
+        event_axis: int | None = None,
+    ) -> Any:
+        """Return the state of one batch; states of several batches ``merge``."""
+        inputs = Inputs(self, predictions, targets, weights, where, axis, event_axis)
+        with inputs.xp.quiet():
+            return inputs.xp.strategy.statistics(self, inputs)
+
+    @final
+    def compute(self, state: Any, *, denominator: Any = None, empty: float = math.nan) -> Any:
+        """Return the value of a state, in the dtype of the data that went into it."""
+        if not hasattr(state, "weight"):
+            message = f"compute needs a state made by summary, not {type(state).__name__}"
+            raise fail(self, message, TypeError)
+        xp = state.weight.xp
+        with xp.quiet():
+            return _answer(xp, self._value(xp, state, denominator, empty))
+
+    def _value(self, xp: Namespace, state: Any, denominator: Any, empty: float) -> Array:
+        weight: Total = state.weight
+        if denominator is not None:
+            if not self.averages:
+                raise fail(self, "denominator= divides a mean, and this metric is not one")
+            if isinstance(denominator, (int, float)) and not denominator >= 0:
+                raise fail(self, f"denominator={denominator} must be a number of at least 0")
+            divisor = xp.zeros_like(weight.value) + denominator
+            weight = Total(divisor, xp.zeros_like(weight.error))
+            state = state._replace(weight=weight)
+        try:
+            value = self.formula(xp, state)
+        except AttributeError as error:
+            message = f"the state is a {type(state).__name__}, which this metric does not make"
+            raise fail(self, message, TypeError) from error
+        return xp.where(weight.value == 0, xp.full_like(value, empty), value)
+
+
+def _answer(xp: Namespace, value: Array) -> Any:
+    """Round to the dtype of the result; NumPy's 0-d results are scalars, as everywhere in NumPy."""
+    value = xp.astype(value, xp.result)
+    return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
+
+
+def _check_parameter(metric: Any, name: str, value: Any, interval: Interval) -> None:
+    """Check a number; arrays and tracers cannot be looked at without breaking transforms."""
+    if isinstance(value, tuple) and value:
+        for one in value:
+            _check_parameter(metric, name, one, interval)
+    elif isinstance(value, (str, bytes, type(None), bool, tuple)):
+        raise fail(metric, f"{name} must be a number, not {value!r}", TypeError)
+    elif type(value) in (int, float) and not (interval.contains(value) and math.isfinite(value)):
+        raise fail(metric, f"{name} must be finite and {interval}, not {value}")
+
+
+class Loss(Metric):
+    """A metric with one term per sample; its value is their weighted mean."""
+
+    averages: ClassVar[bool] = True
+    summable: ClassVar[bool] = True
+
+    @abstractmethod
+    def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
+        """Return one term per sample."""
+
+    @final
+    def terms(self, xp: Namespace, prediction: Array, target: Array) -> Array:
+        """Return the terms, nan outside the domain."""
+        return self._inside(xp, prediction, target, self.pointwise(xp, prediction, target))
+
+    @final
+    def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Mean:
+        """Sum the terms."""
+        return total.mean(self.terms(xp, prediction, target))
+
+    @final
+    def formula(self, xp: Namespace, state: Mean) -> Array:
+        """Divide the sum of the terms by the sum of the weights."""
+        return state.mean()
+
+    @final
+    def sum(self, state: Mean) -> Array:
+        """Return the sum of the terms."""
+        return state.total.sum
+
+
+class SquaredLoss(Loss):
+    """A loss that is the square of a residual, so that its root needs no square out of range."""
+
+    @abstractmethod
+    def residual(self, xp: Namespace, prediction: Array, target: Array) -> Array:
+        """Return what is squared."""
+
+    @final
+    def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
+        """Return the squared residual."""
+        residual = self.residual(xp, prediction, target)
+        return residual * residual
+
+
+class Wrapper(Metric):
+    """A metric made of another, ``self.metric``: it has that metric's inputs and statistics."""
+
+    metric: Metric
+
+    @property
+    def signature(self) -> str:  # type: ignore[override]
+        return self.metric.signature
+
+    @property
+    def core(self) -> Core:  # type: ignore[override]
+        return self.metric.core
+
+    @property
+    def averages(self) -> bool:  # type: ignore[override]
+        return self.metric.averages
+
+    @property
+    def greater_is_better(self) -> bool:  # type: ignore[override]
+        return self.metric.greater_is_better
+
+    @property
+    def domain(self) -> Domain:
+        return self.metric.domain
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return self.metric.sizes
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.metric, Metric):
+            message = f"metric must be a metric such as isoloss.huber, not {self.metric!r}"
+            raise fail(self, message, TypeError)
+        super().__post_init__()
+
+    def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> State:
+        return self.metric.statistics(xp, prediction, target, total)
+
+
+@final
+@dataclass(frozen=True)
+class Root(Wrapper):
+    """The square root of a metric.
+
+    .. math:: \\sqrt{m}
+
+    Its value and its gradient are 0 where the metric is 0. With ``axis``, the root of each value.
+    The root of a squared loss is finite wherever it can be represented: residuals of 1e20 in
+    float32 are squared without overflow, residuals of 1e-30 without underflow.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.Root(il.mean_squared_error)([1.0, 2.0], [4.0, 6.0])
+    np.float64(3.5355339059327378)
+    """
+
+    metric: Metric
+
+    def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> State:
+        if not isinstance(self.metric, SquaredLoss):
+            return super().statistics(xp, prediction, target, total)
+        residual = self.metric.residual(xp, prediction, target)
+        return total.root_mean_square(self._inside(xp, prediction, target, residual))
+
+    def formula(self, xp: Namespace, state: State) -> Array:
+        if isinstance(state, RootMeanSquare):
+            return state.root()
+        return xp.sqrt(self.metric.formula(xp, state))
+
+
+@final
+@dataclass(frozen=True)
+class Scaled(Wrapper):
+    """A metric times a constant.
+
+    .. math:: c \\, m
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.Scaled(il.mean_absolute_percentage_error, 100)([90.0], [100.0])  # percent
+    np.float64(10.0)
+    """
+
+    metric: Metric
+    factor: float = parameter(1.0, REAL)
+
+    @property
+    def summable(self) -> bool:  # type: ignore[override]
+        return self.metric.summable
+
+    @property
+    def greater_is_better(self) -> bool:  # type: ignore[override]
+        turned = type(self.factor) in (int, float) and self.factor < 0
+        return self.metric.greater_is_better != turned
+
+    def terms(self, xp: Namespace, prediction: Array, target: Array) -> Array:
+        return self.factor * self.metric.terms(xp, prediction, target)
+
+    def sum(self, state: Any) -> Array:
+        return self.factor * self.metric.sum(state)
+
+    def formula(self, xp: Namespace, state: State) -> Array:
+        return self.factor * self.metric.formula(xp, state)
+
+
+@final
+@dataclass(frozen=True)
+class Exp(Wrapper):
+    """The exponential of a metric: a geometric mean, a perplexity.
+
+    .. math:: \\exp(m)
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.Exp(il.mean_bias_error)([1.0, 3.0], [1.0, 3.0])
+    np.float64(1.0)
+    """
+
+    metric: Metric
+
+    def formula(self, xp: Namespace, state: State) -> Array:
+        return xp.exp(self.metric.formula(xp, state))

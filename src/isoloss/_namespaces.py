@@ -1,0 +1,426 @@
+"""The namespaces definitions are written against: the array API standard, and what it leaves out.
+
+A definition receives one argument ``xp``. It holds every function of the user's own array library,
+with three kinds of change, made here and nowhere else:
+
+* where libraries disagree about a derivative (``abs`` at 0, ``clip`` at its bounds, ``sqrt`` at 0),
+  a form whose derivative is the contract's on every library;
+* where a library has a trap (Python scalars in ``maximum``, a sequential sum along axis 0), a form
+  without it;
+* what the standard lacks: ``xlogy``, ``lgamma``, ``log_ratio``, ``relative_expm1``,
+  ``log_cosh``, ``stop_gradient``, and ``eps``, the spacing of 1 in the dtype of the result.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+Array = Any  # an array of any library; the standard has no static type for it yet
+Namespace = Any  # a module of array functions
+
+FLOATS = ("float16", "bfloat16", "float32", "float64", "float96", "float128")
+INTEGERS = ("bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+_EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
+# Where float64 is not there to widen to, numbers beyond the bound (or under its reciprocal) are
+# multiplied (or divided) by the scale before they are squared. Powers of two: scaling is exact.
+RANGE = {"float32": (2.0**40, 2.0**-80), "float64": (2.0**400, 2.0**-700)}
+
+
+def dtype_name(dtype: Any) -> str:
+    """Return the name of a dtype of any library: ``float32``, ``bfloat16``, ``int64``, ..."""
+    return str(getattr(dtype, "name", None) or str(dtype).rpartition(".")[2].rstrip("'>"))
+
+
+# --- functions that the standard lacks, or whose derivatives the libraries disagree on ------------
+
+
+def _where(xp: Namespace, dtype: Any, condition: Array, x1: Any, x2: Any) -> Array:
+    """Select elementwise; two Python numbers take the dtype of the computation, not a default."""
+    if isinstance(x1, (int, float)) and isinstance(x2, (int, float)):
+        x1 = xp.full_like(condition, x1, dtype=dtype)
+    return xp.where(condition, x1, x2)
+
+
+def _either(function: Callable[..., Array], xp: Namespace, x1: Any, x2: Any) -> Array:
+    """``maximum`` or ``minimum`` of arrays and Python numbers; a tie shares the derivative."""
+    if isinstance(x1, (int, float)):
+        x1, x2 = x2, x1
+    return function(x1, xp.full_like(x1, x2) if isinstance(x2, (int, float)) else x2)
+
+
+def _clip(xp: Namespace, x: Array, /, min: Any = None, max: Any = None) -> Array:  # noqa: A002
+    """Clip; the derivative at a bound is that of the inside (JAX: 1/2, torch: 1)."""
+    if min is not None:
+        x = xp.where(x < min, min, x)
+    return x if max is None else xp.where(x > max, max, x)
+
+
+def _sqrt(xp: Namespace, x: Array, /) -> Array:
+    """Square root whose derivative at 0 is 0, as for every norm."""
+    zero = x == 0
+    return xp.where(zero, x, xp.sqrt(xp.where(zero, xp.ones_like(x), x)))
+
+
+def _xlogy(xp: Namespace, x: Array, y: Array, /) -> Array:
+    """``x log(y)``, 0 where x is 0 whatever y is, with derivative 0 there."""
+    zero = x == 0
+    return xp.where(zero, 0.0 * x, x * xp.log(xp.where(zero, xp.ones_like(y), y)))
+
+
+def _log_ratio(xp: Namespace, x: Array, y: Array, /) -> Array:
+    """``log(x / y)`` of positive numbers, without the rounding of ``x / y`` where x is near y."""
+    near = xp.abs(x - y) < 0.5 * y
+    ratio = xp.where(near, xp.ones_like(x), x) / xp.where(near, xp.ones_like(y), y)
+    return xp.where(near, xp.log1p((xp.where(near, x, y) - y) / y), xp.log(ratio))
+
+
+def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
+    """Evaluate ``c0 + c1 x + c2 x^2 + ...`` by Horner's rule."""
+    result = 0.0 * x + coefficients[-1]
+    for coefficient in reversed(coefficients[:-1]):
+        result = result * x + coefficient
+    return result
+
+
+_EXPM1_TAIL = tuple(1 / math.factorial(k + 2) for k in range(18))
+
+
+def _relative_expm1(xp: Namespace, x: Array, /) -> Array:
+    """``(exp(x) - 1) / x - 1``, smooth and exact through its zero at x = 0."""
+    small = xp.abs(x) < 1.0
+    inside = xp.where(small, x, xp.zeros_like(x))
+    outside = xp.where(small, xp.ones_like(x), x)
+    return xp.where(
+        small, inside * _polynomial(_EXPM1_TAIL, inside), xp.expm1(outside) / outside - 1.0
+    )
+
+
+# log gamma(2 + z) = (1 - Euler's constant) z + sum over k >= 2 of (-1)^k (zeta(k) - 1) z^k / k,
+# with zeta(k) - 1 summed directly: it converges like 2^-k (Abramowitz and Stegun 6.1.33).
+_EULER = 0.57721566490153286061
+_ZETA_LESS_ONE = tuple(
+    math.fsum([n**-k for n in range(2, 60)] + [60.0 ** (1 - k) / (k - 1) + 60.0**-k / 2
+               + k * 60.0 ** (-k - 1) / 12 - k * (k + 1) * (k + 2) * 60.0 ** (-k - 3) / 720])
+    for k in range(2, 36)
+)  # fmt: skip
+_LGAMMA_AT_2 = (
+    0.0,
+    1 - _EULER,
+    *((-1) ** k * zeta / k for k, zeta in enumerate(_ZETA_LESS_ONE, start=2)),
+)
+# The Stirling series: B(2k) / (2k (2k - 1)) (Abramowitz and Stegun 6.1.41).
+_STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156, -3617 / 122400)
+
+
+def _lgamma(xp: Namespace, x: Array, /) -> Array:
+    """``log(gamma(x))`` for x > 0: a series about 2 below 8, Stirling's series above."""
+    large = x > 8
+    z = xp.where(large, xp.full_like(x, 2.0), x)
+    below = z < 1.5
+    logarithm = -xp.log(xp.where(below, z, xp.ones_like(z)))  # gamma(z) = gamma(z + 1) / z
+    z = xp.where(below, z + 1, z)
+    product = xp.ones_like(z)
+    for _ in range(6):  # gamma(z) = (z - 1) gamma(z - 1), down to 1.5 < z <= 2.5
+        above = z > 2.5
+        product = product * xp.where(above, z - 1, xp.ones_like(z))
+        z = xp.where(above, z - 1, z)
+    near = _polynomial(_LGAMMA_AT_2, z - 2) + (logarithm + xp.log(product))
+    y = xp.where(large, x, xp.full_like(x, 9.0))
+    tail = _polynomial(_STIRLING, 1 / (y * y)) / y
+    far = (y - 0.5) * (xp.log(y) - 1) + (0.5 * math.log(2 * math.pi) - 0.5 + tail)
+    return xp.where(large, far, near)
+
+
+def _log_cosh(xp: Namespace, x: Array, /) -> Array:
+    """``log(cosh(x))`` without cancellation near 0 or overflow far out."""
+    a = xp.abs(x)
+    small = a < 1.0
+    half = xp.sinh(xp.where(small, x, xp.zeros_like(x)) / 2)  # cosh(x) = 1 + 2 sinh(x / 2)^2
+    far = xp.where(small, xp.ones_like(x), a)
+    return xp.where(
+        small, xp.log1p(2 * half * half), far - math.log(2) + xp.log1p(xp.exp(-2 * far))
+    )
+
+
+def _power_of_two(xp: Namespace, size: Array) -> Array:
+    """Return the power of two that brings numbers of this size where their squares are in range."""
+    one = xp.ones_like(size)
+    if xp.wide:
+        return one
+    bound, scale = RANGE[xp.result_name]
+    return xp.where(size > bound, scale * one, xp.where(size < 1 / bound, one / scale, one))
+
+
+def _unit_vector(xp: Namespace, x: Array, /) -> Array:
+    """Divide by the Euclidean norm along the last axis; the zero vector stays, with gradient 0."""
+    size = xp.max(xp.abs(xp.stop_gradient(x)), axis=-1, keepdims=True)
+    x = x * xp.power_of_two(size)
+    square = xp.sum(x * x, axis=-1, keepdims=True)
+    zero = square == 0
+    return xp.where(zero, xp.zeros_like(x), x / xp.sqrt(xp.where(zero, 1.0, square)))
+
+
+def rows(xp: Namespace, x: Array, axes: tuple[int, ...]) -> Array:
+    """Bring the reduced axes last and into one, in row order: shape ``(kept..., n)``."""
+    kept = tuple(i for i in range(x.ndim) if i not in axes)
+    shape = tuple(x.shape[i] for i in kept)
+    if kept + axes != tuple(range(x.ndim)):
+        x = xp.reshape(xp.permute_dims(x, kept + axes), (-1,))  # flat first: forces the copy
+    return xp.reshape(x, (*shape, math.prod(x.shape) // max(math.prod(shape), 1)))
+
+
+def _sum_of_rows(xp: Namespace, x: Array, axes: tuple[int, ...]) -> Array:
+    """Sum, keeping dimensions, along rows: NumPy sums pairwise there, sequentially elsewhere."""
+    shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+    return xp.reshape(xp.sum(rows(xp, x, axes), axis=-1), shape)
+
+
+def _sum_of_blocks(xp: Namespace, x: Array, axes: tuple[int, ...]) -> Array:
+    """Sum, keeping dimensions, in about sqrt(n) blocks: torch's own sum is 11 ULP off at 1e7."""
+    x, shape = rows(xp, x, axes), tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+    block = 1 << (x.shape[-1].bit_length() // 2)
+    whole = x.shape[-1] - x.shape[-1] % block
+    blocks = xp.reshape(x[..., :whole], (*x.shape[:-1], whole // block, block))
+    total = xp.sum(xp.sum(blocks, axis=-1), axis=-1) + xp.sum(x[..., whole:], axis=-1)
+    return xp.reshape(total, shape)
+
+
+def _sum_directly(xp: Namespace, x: Array, axes: tuple[int, ...]) -> Array:
+    return xp.sum(x, axis=axes, keepdims=True)
+
+
+# --- one Library per array library ----------------------------------------------------------------
+
+
+class Library:
+    """What the engine must know about one array library, found once and remembered."""
+
+    name = "array"
+    strategy = "isoloss.strategies.plain"
+    quiet = staticmethod(nullcontext)  # silences warnings about results that are documented
+
+    def __init__(self, raw: Namespace) -> None:
+        self.raw = raw
+        self._namespaces: dict[tuple[str, bool], Namespace] = {}
+
+    def has_float64(self, array: Array) -> bool:
+        """Whether the array's device computes in float64."""
+        return True
+
+    def default_float(self) -> str:
+        """Return the name of the dtype that integers become."""
+        return "float64"
+
+    def device(self, array: Array) -> Any:
+        """Return where the array lives, or None where the library takes care of that itself."""
+        return None
+
+    def convert(self, array: np.ndarray, dtype: str, like: Array) -> Array:
+        """Bring a NumPy array into this library, beside the array ``like``."""
+        return self.raw.asarray(array.astype(dtype), device=array_api_compat.device(like))
+
+    def refuse(self, array: Array) -> str | None:
+        """Say what to do instead, if the array is of a kind that losses cannot take."""
+        return None
+
+    def overrides(self, result: str) -> dict[str, Any]:
+        """Return the functions in which this library differs from the generic forms."""
+        return {}
+
+    def namespace(self, result: str, wide: bool) -> Namespace:
+        """Return ``xp`` for results of one dtype, computed in float64 where ``wide``."""
+        key = (result, wide)
+        if key not in self._namespaces:
+            self._namespaces[key] = self._build(result, wide)
+        return self._namespaces[key]
+
+    def _build(self, result: str, wide: bool) -> Namespace:
+        raw = self.raw
+        xp = ModuleType(f"isoloss.{self.name}")
+        xp.__dict__.update({k: v for k, v in vars(raw).items() if not k.startswith("__")})
+        computing = "float64" if wide and result == "float32" else result
+        changed: dict[str, Any] = {
+            "library": self,
+            "strategy": import_module(self.strategy),
+            "quiet": self.quiet,
+            "wide": wide and result == "float32",
+            "result": getattr(raw, result),
+            "result_name": result,
+            "computing": getattr(raw, computing),
+            "counting": raw.int64 if wide or result != "float32" else raw.int32,
+            "eps": _EPS.get(result) or float(np.finfo(result).eps),
+            "where": partial(_where, raw, getattr(raw, computing)),
+            "maximum": partial(_either, raw.maximum, raw),
+            "minimum": partial(_either, raw.minimum, raw),
+            "stop_gradient": lambda x: x,
+            # float32 results summed in float64 have 29 bits to spare, whatever the order
+            "total": partial(_sum_of_rows if result == computing else _sum_directly, raw),
+            **self.overrides(computing if result == computing else ""),
+        }
+        xp.__dict__.update(changed)
+        for name, function in {
+            "clip": _clip, "sqrt": _sqrt, "xlogy": _xlogy, "log_ratio": _log_ratio,
+            "relative_expm1": _relative_expm1, "lgamma": _lgamma, "log_cosh": _log_cosh,
+            "power_of_two": _power_of_two, "unit_vector": _unit_vector,
+        }.items():  # fmt: skip
+            if name not in changed:
+                # sqrt is written with the library's own sqrt, the others with the changed forms
+                setattr(xp, name, partial(function, raw if name == "sqrt" else xp))
+        return xp
+
+
+class NumPyLibrary(Library):
+    name = "NumPy"
+    quiet = staticmethod(partial(np.errstate, all="ignore"))
+
+    def convert(self, array: np.ndarray, dtype: str, like: Array) -> Array:
+        return array.astype(dtype)
+
+    def refuse(self, array: Array) -> str | None:
+        if isinstance(array, np.ma.MaskedArray):
+            return "masked arrays are not taken: pass array.filled(0) and where=~array.mask"
+        if isinstance(array, np.matrix):
+            return "np.matrix is not taken (its * is a matrix product): pass np.asarray(matrix)"
+        return None
+
+
+class TorchLibrary(Library):
+    name = "PyTorch"
+
+    def has_float64(self, array: Array) -> bool:
+        return bool(array.device.type != "mps")
+
+    def default_float(self) -> str:
+        return dtype_name(sys.modules["torch"].get_default_dtype())
+
+    def device(self, array: Array) -> Any:
+        return array.device
+
+    def convert(self, array: np.ndarray, dtype: str, like: Array) -> Array:
+        torch = sys.modules["torch"]
+        return torch.as_tensor(array.astype(dtype), device=like.device)
+
+    def refuse(self, array: Array) -> str | None:
+        if array.layout != sys.modules["torch"].strided:
+            return "sparse tensors are not taken: pass tensor.to_dense()"
+        return None
+
+    def overrides(self, result: str) -> dict[str, Any]:
+        torch, raw = sys.modules["torch"], self.raw
+
+        def total(x: Array, axes: tuple[int, ...]) -> Array:
+            if torch.compiler.is_compiling() or x.numel() < 4096 or not axes:
+                return _sum_directly(raw, x, axes)
+            return _sum_of_blocks(raw, x, axes)
+
+        return {
+            "stop_gradient": lambda x: x.detach(),
+            "take_along_axis": lambda x, indices, /, *, axis: torch.gather(x, axis, indices),
+            "lgamma": torch.lgamma,
+            **({"total": total} if result == "float64" else {}),
+        }
+
+
+class JaxLibrary(Library):
+    name = "JAX"
+
+    def has_float64(self, array: Array) -> bool:
+        return bool(sys.modules["jax"].config.jax_enable_x64)
+
+    def default_float(self) -> str:
+        return "float64" if self.has_float64(None) else "float32"
+
+    def convert(self, array: np.ndarray, dtype: str, like: Array) -> Array:
+        return self.raw.asarray(array.astype(dtype))
+
+    def overrides(self, result: str) -> dict[str, Any]:
+        jax, raw = sys.modules["jax"], self.raw
+        return {
+            # jnp.abs has derivative 1 at 0; a tie of maximum shares +1 and -1: 0
+            "abs": lambda x, /: raw.maximum(x, -x),
+            "maximum": raw.maximum,
+            "minimum": raw.minimum,
+            "where": raw.where,
+            "stop_gradient": jax.lax.stop_gradient,
+            "total": partial(_sum_directly, raw),
+        }
+
+
+class StrictLibrary(Library):
+    name = "array_api_strict"
+
+    def has_float64(self, array: Array) -> bool:
+        return "no_float64" not in str(array.device) and "no_x64" not in str(array.device)
+
+    def device(self, array: Array) -> Any:
+        return array.device
+
+
+_LIBRARIES: dict[int, Library] = {}
+_OF_TYPE: dict[type, Library] = {}
+_TORCH: dict[str, Library] = {}
+_KINDS: dict[str, type[Library]] = {
+    "numpy": NumPyLibrary,
+    "jax.numpy": JaxLibrary,
+    "torch": TorchLibrary,
+    "array_api_strict": StrictLibrary,
+}
+
+
+def library_of(array: Array) -> Library | None:
+    """Return the library of an array, or None for anything that is not an array."""
+    known = _OF_TYPE.get(type(array))
+    if known is not None:
+        return known
+    if hasattr(array, "library_kind"):  # arrays over arrays: the namespace is the instance's own
+        return _library(array.__array_namespace__(), array.library_kind)
+    if "torch" in sys.modules and isinstance(array, sys.modules["torch"].Tensor):
+        _prepare_torch()
+        return _TORCH["library"]
+    if isinstance(array, np.ndarray):
+        raw: Namespace = np  # array_api_compat.numpy costs 77 ms to import and adds nothing
+    elif isinstance(array, np.generic) or not array_api_compat.is_array_api_obj(array):
+        return None
+    else:
+        raw = array_api_compat.array_namespace(array)
+    _OF_TYPE[type(array)] = _library(raw)
+    return _OF_TYPE[type(array)]
+
+
+def _library(raw: Namespace, kind: type[Library] | None = None) -> Library:
+    if id(raw) not in _LIBRARIES:
+        name = raw.__name__.removeprefix("array_api_compat.")
+        _LIBRARIES[id(raw)] = (kind or _KINDS.get(name, Library))(raw)
+    return _LIBRARIES[id(raw)]
+
+
+def _prepare_torch() -> None:
+    """Build everything for PyTorch at once: a compiler may trace the first call already."""
+    if not _TORCH:
+        _TORCH["library"] = _library(import_module("array_api_compat.torch"))
+        for result in ("float32", "float64"):
+            for wide in (True, False):
+                _TORCH["library"].namespace(result, wide)
+
+
+# What torch.compiler.assume_constant_result sets, without importing torch for it: a first call
+# that is being compiled runs this function, where tracing it would fail.
+_prepare_torch._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def namespace_of(array: Array, result: Any) -> Namespace:
+    """Return ``xp`` for an array of a state, whose results have the dtype ``result``."""
+    library = library_of(array)
+    if library is None:  # a NumPy scalar: what NumPy's reductions to 0-d return
+        library = _library(np)
+    return library.namespace(dtype_name(result), library.has_float64(array))

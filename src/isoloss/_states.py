@@ -1,0 +1,224 @@
+"""States: what a batch leaves behind. Named tuples of arrays that merge exactly.
+
+Every number is a `Total`: a sum with its rounding error. Its ``error`` is stored in the dtype of the
+result, so that a state remembers which dtype to answer in.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+from ._namespaces import RANGE, Array, Namespace, dtype_name, namespace_of
+
+# A second sum, of the terms times this, keeps a mean finite when the sum itself overflows.
+SPARE = {"float32": 2.0**-60, "float64": 2.0**-100}
+
+
+class State(Protocol):
+    """What every state has: a weight, the dtype of its results, and ``merge``."""
+
+    @property
+    def weight(self) -> Total: ...
+    def merge(self, other: Any) -> Any: ...
+
+
+class Total(NamedTuple):
+    """A sum as ``value + error``; each has the shape of the result."""
+
+    value: Array
+    error: Array
+    spare: Array | None = None  # the same sum times SPARE, where float64 is not there to widen to
+
+    @property
+    def xp(self) -> Namespace:
+        return namespace_of(self.value, self.error.dtype)
+
+    @property
+    def sum(self) -> Array:
+        return self.value + self.error
+
+    def merge(self, other: Total) -> Total:
+        """Add with the rounding error kept (Knuth's two-sum)."""
+        xp = namespace_of(self.value, (self.error + other.error).dtype)
+        value = self.value + other.value
+        part = value - self.value
+        lost = (self.value - (value - part)) + (other.value - part)
+        lost = xp.where(xp.isfinite(value), lost, xp.zeros_like(lost))
+        error = xp.astype(lost + (self.error + other.error), xp.result)
+        spare = None if self.spare is None or other.spare is None else self.spare + other.spare
+        return Total(value, error, spare)
+
+    def over(self, weight: Total) -> Array:
+        """Divide; nothing over nothing is nan, with zero gradient."""
+        xp = self.xp
+        mean = ratio(xp, self.sum, weight.sum)
+        if self.spare is None:
+            return mean
+        spare = ratio(xp, self.spare, weight.sum) / SPARE[dtype_name(self.value.dtype)]
+        return xp.where(xp.isfinite(self.value), mean, spare)
+
+
+def ratio(xp: Namespace, numerator: Array, denominator: Array) -> Array:
+    """Divide; nan, with zero gradient, where the denominator is 0."""
+    zero = denominator == 0
+    quotient = numerator / xp.where(zero, xp.ones_like(denominator), denominator)
+    return xp.where(zero, xp.full_like(quotient, float("nan")), quotient)
+
+
+def _merge_fields(self: Any, other: Any) -> Any:
+    """Merge field by field."""
+    _same_kind(self, other)
+    return type(self)(*(a.merge(b) for a, b in zip(self, other, strict=True)))
+
+
+def _same_kind(self: Any, other: Any) -> None:
+    if type(self) is not type(other):
+        raise TypeError(
+            f"cannot merge a {type(self).__name__} state with {type(other).__name__}: "
+            "only states of the same metric merge"
+        )
+    mine, theirs = self.weight.value.shape, other.weight.value.shape
+    if tuple(mine) != tuple(theirs):
+        raise ValueError(
+            f"cannot merge {type(self).__name__} states of shapes {tuple(mine)} and "
+            f"{tuple(theirs)}: summarise every batch with the same axis= and trailing shape"
+        )
+
+
+class Mean(NamedTuple):
+    """Sums of the weighted terms and of the weights."""
+
+    total: Total
+    weight: Total
+
+    merge = _merge_fields
+
+    def mean(self) -> Array:
+        return self.total.over(self.weight)
+
+
+class RootMeanSquare(NamedTuple):
+    """Sums of squares in three bins (Blue, 1978), so that none over- or underflows."""
+
+    large: Total
+    medium: Total
+    small: Total
+    weight: Total
+
+    merge = _merge_fields
+
+    def root(self) -> Array:
+        xp = self.medium.xp
+        _, scale = RANGE[dtype_name(self.medium.value.dtype)]
+        weight, medium = self.weight.sum, self.medium.sum
+        large = self.large.sum + medium * scale * scale
+        medium = medium + self.small.sum * scale * scale
+        root = xp.where(
+            self.large.sum != 0,
+            xp.sqrt(ratio(xp, large, weight)) / scale,
+            xp.where(
+                medium > 0,
+                xp.sqrt(ratio(xp, medium, weight)),
+                xp.sqrt(ratio(xp, self.small.sum, weight)) * scale,
+            ),
+        )
+        return xp.where(xp.isnan(medium), medium, root)
+
+
+class Ratio(NamedTuple):
+    """Two weighted sums, one over the other."""
+
+    numerator: Total
+    denominator: Total
+    weight: Total
+
+    merge = _merge_fields
+
+    def ratio(self) -> Array:
+        return self.numerator.over(self.denominator)
+
+
+class Extremum(NamedTuple):
+    """The largest of terms that are not negative."""
+
+    value: Array
+    weight: Total
+
+    def merge(self, other: Extremum) -> Extremum:
+        _same_kind(self, other)
+        xp = namespace_of(self.value, (self.weight.error + other.weight.error).dtype)
+        return Extremum(xp.maximum(self.value, other.value), self.weight.merge(other.weight))
+
+
+class Samples(NamedTuple):
+    """The terms themselves and their weights, along the last axis; merging concatenates."""
+
+    values: Array
+    weights: Array
+    weight: Total
+
+    def merge(self, other: Samples) -> Samples:
+        _same_kind(self, other)
+        xp = namespace_of(self.values, (self.weight.error + other.weight.error).dtype)
+        return Samples(
+            xp.concat([self.values, other.values], axis=-1),
+            xp.concat([self.weights, other.weights], axis=-1),
+            self.weight.merge(other.weight),
+        )
+
+
+class Moments(NamedTuple):
+    """Means of two variables and their centred second moments (Chan, Golub, LeVeque 1983).
+
+    Both variables are held times ``scale``, a power of two that keeps their squares in range.
+    """
+
+    mean_a: Total
+    mean_b: Total
+    aa: Total
+    ab: Total
+    bb: Total
+    scale: Array
+    weight: Total
+
+    def merge(self, other: Moments) -> Moments:
+        """Merge about the common mean; exact up to rounding, in any order."""
+        _same_kind(self, other)
+        xp = namespace_of(self.scale, (self.weight.error + other.weight.error).dtype)
+        scale = xp.minimum(self.scale, other.scale)
+        one, two = self._rescaled(scale / self.scale), other._rescaled(scale / other.scale)
+        weight = self.weight.merge(other.weight)
+        share = ratio(xp, two.weight.sum, weight.sum)
+        share = xp.where(weight.sum == 0, xp.zeros_like(scale), share)
+        both = one.weight.sum * share  # w1 w2 / (w1 + w2)
+        a, b = _difference(two.mean_a, one.mean_a), _difference(two.mean_b, one.mean_b)
+
+        def plus(total: Total, extra: Array) -> Total:
+            return total.merge(Total(extra, xp.zeros_like(total.error)))
+
+        return Moments(
+            plus(one.mean_a, a * share),
+            plus(one.mean_b, b * share),
+            plus(one.aa.merge(two.aa), a * a * both),
+            plus(one.ab.merge(two.ab), a * b * both),
+            plus(one.bb.merge(two.bb), b * b * both),
+            scale,
+            weight,
+        )
+
+    def _rescaled(self, factor: Array) -> Moments:
+        def times(total: Total, by: Array) -> Total:
+            xp = total.xp
+            return Total(total.value * by, xp.astype(total.error * by, xp.result))
+
+        return self._replace(
+            mean_a=times(self.mean_a, factor),
+            mean_b=times(self.mean_b, factor),
+            aa=times(self.aa, factor * factor),
+            ab=times(self.ab, factor * factor),
+            bb=times(self.bb, factor * factor),
+        )
+
+
+def _difference(x: Total, y: Total) -> Array:
+    return (x.value - y.value) + (x.error - y.error)

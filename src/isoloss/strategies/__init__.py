@@ -1,0 +1,1 @@
+"""How a definition is evaluated: one module per way, each tested against `plain`."""
