@@ -1,8 +1,9 @@
 """The regression metrics at high precision, written from the literature, not from the library.
 
 A pointwise loss is a function ``(p, y, **parameters) -> Term``; every other metric is a function
-``(p, y, w, **parameters) -> Result`` of whole lists. `evaluate` runs either. Derivatives are analytic and
-take the documented subgradient at kinks. ``p`` prediction, ``y`` target, ``w`` weight, ``e = p - y``.
+``(p, y, w, **parameters) -> Result`` of whole lists; `evaluate` runs either. Derivatives are analytic
+and take the documented subgradient at kinks. ``p`` prediction, ``y`` target, ``w`` weight,
+``e = p - y``.
 
 Parameters are the exact binary64 numbers that Python reads: 0.9 means the double nearest to 0.9.
 """
@@ -14,8 +15,8 @@ from typing import Any, NamedTuple
 
 from mpmath import mp, mpf
 
-# log(cosh(1e-30)) = 5e-61 and 1e60 - 1e-60 lose 120 digits when written as in a textbook, which is how
-# they are written here; 50 digits must remain.
+# log(cosh(1e-30)) = 5e-61 and sums of 1e60 and 1e-60 lose up to 120 digits when written as in a
+# textbook, which is how they are written here; 50 digits must remain.
 mp.dps = 200
 
 EPSILON = {"float32": mpf(2) ** -23, "float64": mpf(2) ** -52}
@@ -49,9 +50,9 @@ def xlogy(x: mpf, y: mpf) -> mpf:
     return mpf(0) if x == 0 else x * mp.log(y)
 
 
-# ---------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 # Pointwise losses
-# ---------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 
 
 def mean_squared_error(p: mpf, y: mpf) -> Term:
@@ -86,7 +87,7 @@ def huber(p: mpf, y: mpf, *, delta: float = 1.0) -> Term:
 
 
 def smooth_l1(p: mpf, y: mpf, *, beta: float = 1.0) -> Term:
-    """e^2/(2 beta) where abs(e) <= beta, else abs(e) - beta/2. Girshick, Fast R-CNN (2015), eq. 3."""
+    """e^2/(2 beta) where abs(e) <= beta, else abs(e) - beta/2. Girshick (2015), eq. 3."""
     e, b = p - y, mpf(beta)
     if b == 0 or abs(e) > b:
         return Term(abs(e) - b / 2, sign(e), mpf(0))
@@ -94,7 +95,7 @@ def smooth_l1(p: mpf, y: mpf, *, beta: float = 1.0) -> Term:
 
 
 def pseudo_huber(p: mpf, y: mpf, *, delta: float = 1.0) -> Term:
-    """delta^2 (sqrt(1 + (e/delta)^2) - 1). Charbonnier et al. (1997); Hartley and Zisserman (2003)."""
+    """delta^2 (sqrt(1 + (e/delta)^2) - 1). Charbonnier et al. (1997)."""
     e, d = p - y, mpf(delta)
     root = mp.sqrt(1 + (e / d) ** 2)
     return Term(d**2 * (root - 1), e / root, root**-3)
@@ -107,7 +108,7 @@ def log_cosh(p: mpf, y: mpf) -> Term:
 
 
 def pinball(p: mpf, y: mpf, *, quantile: float = 0.5) -> Term:
-    """max(q (y - p), (q - 1)(y - p)); at 0 the average slope, 1/2 - q. Koenker and Bassett (1978)."""
+    """max(q (y - p), (q - 1)(y - p)); at 0 slope 1/2 - q. Koenker and Bassett (1978)."""
     q = mpf(quantile)
     slope = {1: 1 - q, 0: mpf(1) / 2 - q, -1: -q}[int(sign(p - y))]
     return Term(max(q * (y - p), (q - 1) * (y - p)), slope, mpf(0))
@@ -139,7 +140,7 @@ def symmetric_mean_absolute_percentage_error(p: mpf, y: mpf) -> Term:
 
 
 def mean_squared_log_error(p: mpf, y: mpf) -> Term:
-    """(log(1 + p) - log(1 + y))^2. scikit-learn, User guide, section 3.4.6.4."""
+    """(log(1 + p) - log(1 + y))^2. scikit-learn, User guide."""
     d = mp.log(1 + p) - mp.log(1 + y)
     return Term(d**2, 2 * d / (1 + p), 2 * (1 - d) / (1 + p) ** 2)
 
@@ -165,7 +166,7 @@ def gamma_deviance(p: mpf, y: mpf) -> Term:
 
 
 def tweedie_deviance(p: mpf, y: mpf, *, power: float = 1.5) -> Term:
-    """2 (max(y, 0)^(2-k)/((1-k)(2-k)) - y p^(1-k)/(1-k) + p^(2-k)/(2-k)), and its limits at k = 1, 2.
+    """2 (max(y, 0)^(2-k)/((1-k)(2-k)) - y p^(1-k)/(1-k) + p^(2-k)/(2-k)), or its limit (k = 1, 2).
 
     Jorgensen (1987), section 3; Dunn and Smyth (2005). The clip of y (for k < 0) is scikit-learn's.
     The derivatives are 2 (p - y) p^-k and 2 ((1-k) p + k y) p^(-k-1) for every k.
@@ -180,12 +181,13 @@ def tweedie_deviance(p: mpf, y: mpf, *, power: float = 1.5) -> Term:
     else:
         start = max(y, mpf(0)) ** (2 - k) / ((1 - k) * (2 - k))
         value = 2 * (start - y * p ** (1 - k) / (1 - k) + p ** (2 - k) / (2 - k))
+        value = mpf(0) if p == y else value  # what rounding left of three powers
     return Term(value, 2 * (p - y) * p**-k, 2 * ((1 - k) * p + k * y) * p ** (-k - 1))
 
 
-# ---------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 # Metrics of the whole sample
-# ---------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 
 Numbers = Sequence[mpf]
 
@@ -217,7 +219,9 @@ def residuals(p: Numbers, y: Numbers) -> list[mpf]:
     return [i - j for i, j in zip(p, y, strict=True)]
 
 
-def mean_of(pointwise: Callable[..., Term], p: Numbers, y: Numbers, w: Numbers, **params: Any) -> Result:
+def mean_of(
+    pointwise: Callable[..., Term], p: Numbers, y: Numbers, w: Numbers, **params: Any
+) -> Result:
     """mean_w(f(p, y)), whose gradient is w f' / sum(w)."""
     terms = [pointwise(i, j, **params) for i, j in zip(p, y, strict=True)]
     value, first, second = (list(column) for column in zip(*terms, strict=True))
@@ -226,7 +230,7 @@ def mean_of(pointwise: Callable[..., Term], p: Numbers, y: Numbers, w: Numbers, 
 
 
 def root(pointwise: Callable[..., Term], p: Numbers, y: Numbers, w: Numbers) -> Result:
-    """sqrt(mean_w(f)), whose gradient is that of the mean over twice the root; 0 where the root is 0."""
+    """sqrt(mean_w(f)); gradient: that of the mean over twice the root, 0 where the root is 0."""
     mean = mean_of(pointwise, p, y, w)
     value = mp.sqrt(mean.value)
     gradient = [g / (2 * value) if value else mpf(0) for g in mean.gradient]
@@ -239,21 +243,23 @@ def root_mean_squared_error(p: Numbers, y: Numbers, w: Numbers) -> Result:
 
 
 def root_mean_squared_log_error(p: Numbers, y: Numbers, w: Numbers) -> Result:
-    """sqrt(mean_w((log1p(p) - log1p(y))^2)). scikit-learn, User guide, section 3.4.6.4."""
+    """sqrt(mean_w((log1p(p) - log1p(y))^2)). scikit-learn, User guide."""
     return root(mean_squared_log_error, p, y, w)
 
 
 def multi_quantile(
     p: Sequence[Numbers], y: Numbers, w: Numbers, *, quantiles: Sequence[float] = (0.1, 0.5, 0.9)
 ) -> Result:
-    """The mean over quantiles, then over rows, of pinball(p[i, k], y[i]). Koenker and Bassett (1978)."""
+    """The mean over quantiles, then rows, of pinball(p[i, k], y[i]). Koenker and Bassett (1978)."""
     count = len(quantiles)
     losses = [
         [pinball(i, target, quantile=q) for i, q in zip(row, quantiles, strict=True)]
         for row, target in zip(p, y, strict=True)
     ]
     terms = [mp.fsum(loss.value for loss in row) / count for row in losses]
-    gradient = [[s * loss.first / count for loss in row] for s, row in zip(shares(w), losses, strict=True)]
+    gradient = [
+        [s * loss.first / count for loss in row] for s, row in zip(shares(w), losses, strict=True)
+    ]
     return Result(weighted_mean(terms, w), gradient, terms)
 
 
@@ -265,7 +271,7 @@ def weighted_absolute_percentage_error(p: Numbers, y: Numbers, w: Numbers) -> Re
 
 
 def cosine_row(a: Numbers, b: Numbers) -> tuple[mpf, list[mpf]]:
-    """<a, b> / (norm(a) norm(b)) and b / (norm(a) norm(b)) - cos a / norm(a)^2; zero vector: 0, 0."""
+    """<a, b> / (norm(a) norm(b)), b / (norm(a) norm(b)) - cos a / norm(a)^2; zero vector: 0, 0."""
     aa, bb, ab = mp.fdot(a, a), mp.fdot(b, b), mp.fdot(a, b)
     if aa == 0 or bb == 0:
         return mpf(0), [mpf(0) for _ in a]
@@ -275,7 +281,7 @@ def cosine_row(a: Numbers, b: Numbers) -> tuple[mpf, list[mpf]]:
 
 
 def cosine_similarity(p: Sequence[Numbers], y: Sequence[Numbers], w: Numbers) -> Result:
-    """mean_w of the rows' cosines, features on the last axis. Salton and McGill (1983), section 4.1."""
+    """mean_w of the rows' cosines, features on the last axis. Salton and McGill (1983)."""
     rows = [cosine_row(a, b) for a, b in zip(p, y, strict=True)]
     terms = [cosine for cosine, _ in rows]
     gradient = [[s * g for g in row] for s, (_, row) in zip(shares(w), rows, strict=True)]
@@ -301,7 +307,7 @@ def r2_score(p: Numbers, y: Numbers, w: Numbers) -> Result:
 
 
 def explained_variance_score(p: Numbers, y: Numbers, w: Numbers) -> Result:
-    """1 - var_w(e) / var_w(y); nan for a constant target. scikit-learn, User guide, section 3.4.6.2."""
+    """1 - var_w(e) / var_w(y); nan for a constant target. scikit-learn, User guide."""
     e, variance = residuals(p, y), covariance(y, y, w)
     if variance == 0:
         return UNDEFINED
@@ -331,17 +337,19 @@ def concordance_correlation(p: Numbers, y: Numbers, w: Numbers) -> Result:
 
 
 def max_error(p: Numbers, y: Numbers, w: Numbers) -> Result:
-    """max abs(e) over the samples with weight; the gradient is shared equally by ties. scikit-learn."""
+    """max abs(e) over the samples with weight; ties share the gradient. Chebyshev (1854)."""
     e = residuals(p, y)
     value = max(abs(i) for i, j in zip(e, w, strict=True) if j > 0)
     tied = [j > 0 and abs(i) == value for i, j in zip(e, w, strict=True)]
-    return Result(value, [sign(i) / sum(tied) if at else mpf(0) for i, at in zip(e, tied, strict=True)])
+    return Result(
+        value, [sign(i) / sum(tied) if at else mpf(0) for i, at in zip(e, tied, strict=True)]
+    )
 
 
 def median_absolute_error(p: Numbers, y: Numbers, w: Numbers) -> Result:
     """The weighted median of abs(e): the mean of the lower and the upper one. Edgeworth (1888).
 
-    Lower: the first sorted abs(e) whose cumulated weight reaches half; upper: the first that exceeds it.
+    Lower: the first sorted abs(e) whose cumulated weight reaches half; upper: the first above half.
     Each gives half its sign to the gradient; tied samples make the gradient undefined (None).
     """
     e, half = residuals(p, y), mp.fsum(w) / 2
@@ -355,9 +363,9 @@ def median_absolute_error(p: Numbers, y: Numbers, w: Numbers) -> Result:
     return Result(value, [sign(e[i]) * ((i == lower) + (i == upper)) / 2 for i in range(len(e))])
 
 
-# ---------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 # The tables
-# ---------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 
 POINTWISE: dict[str, Callable[..., Term]] = {
     f.__name__: f

@@ -93,23 +93,29 @@ _CONVERSION = {"PyTorch": "torch.as_tensor({})", "JAX": "jax.numpy.asarray({})"}
 
 
 def _one_library(subject: Any, named: dict[str, Array]) -> Library:
-    """Return the one library of the arrays; NumPy beside JAX is JAX, any other pair an error."""
+    """Return the one library of the arrays, or the one that takes in all others."""
     found = {name: library_of(array) for name, array in named.items()}
-    kinds = {id(library): library for library in found.values()}
-    if len(kinds) > 1:
-        kinds = {key: library for key, library in kinds.items() if library.name != "NumPy"}
-        if len(kinds) > 1 or next(iter(kinds.values())).name != "JAX":
-            (first, one), (second, two) = _unlike(found)
-            keep, change = (two, first) if one.name == "NumPy" else (one, second)
-            how = _CONVERSION.get(keep.name, f"the same library, {keep.name}").format(change)
-            message = f"{first} are a {one.name} array and {second} a {two.name} array"
-            raise fail(subject, f"{message}; convert one, e.g. {change} = {how}", TypeError)
-    return next(iter(kinds.values()))
+    libraries = list(found.values())
+    for library in libraries:
+        if all(other is library or library.absorbs(other) for other in libraries):
+            return library
+    (first, one), *rest = found.items()
+    second, two = next(item for item in rest if item[1] is not one)
+    keep, change = (two, first) if one.name == "NumPy" else (one, second)
+    how = _CONVERSION.get(keep.name, "{} in " + keep.name).format(change)
+    message = f"{first}: a {one.name} array, {second}: a {two.name} array"
+    raise fail(subject, f"{message}; convert one, e.g. {change} = {how}", TypeError)
 
 
-def _unlike(found: dict[str, Library]) -> tuple[tuple[str, Library], tuple[str, Library]]:
-    items = list(found.items())
-    return items[0], next(item for item in items if item[1] is not items[0][1])
+def array_like(subject: Any, name: str, value: Any, beside: Any) -> tuple[Library, Array]:
+    """Return a value as an array of the library that it and what stands beside it share."""
+    array, other = _as_array(subject, name, value), _as_array(subject, "targets", beside)
+    dtype = _check_dtype(subject, name, array)
+    real = [a for a, given in ((array, value), (other, beside)) if a is given] or [array]
+    library = _one_library(subject, dict(zip((name, "targets"), real, strict=False)))
+    if library_of(array) is not library:
+        array = library.convert(array, dtype, real[0] if library_of(real[0]) is library else real[-1])
+    return library, array
 
 
 class Inputs:

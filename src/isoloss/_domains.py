@@ -16,6 +16,7 @@ class Interval(NamedTuple):
     low_open: bool = False
     high_open: bool = False
     inside: float = 1.0  # any number inside: what excluded samples are replaced by
+    gap: tuple[float, float] | None = None  # an open interval left out
 
     @property
     def bounded(self) -> bool:
@@ -25,9 +26,17 @@ class Interval(NamedTuple):
         """Tell elementwise; nan is in no interval."""
         above = x > self.low if self.low_open else x >= self.low
         below = x < self.high if self.high_open else x <= self.high
-        return above & below
+        if self.gap is None:
+            return above & below
+        return above & below & ((x <= self.gap[0]) | (x >= self.gap[1]))
+
+    def without(self, low: float, high: float) -> Interval:
+        """Leave out the numbers between two."""
+        return self._replace(gap=(low, high))
 
     def __str__(self) -> str:
+        if self.gap is not None:
+            return f"not between {self.gap[0]:g} and {self.gap[1]:g}"
         if not self.bounded:
             return "real"
         ends = f"{'>' if self.low_open else '>='} {self.low:g}" * (self.low > -math.inf)

@@ -41,6 +41,7 @@ class Metric(ABC):
 
     signature: ClassVar[str] = "(),()->()"
     core: ClassVar[Core] = ((), ())  # the core dimensions of predictions and targets
+    kind: ClassVar[str] = "sums"
     greater_is_better: ClassVar[bool] = False
     averages: ClassVar[bool] = False  # a mean: denominator= can replace the sum of the weights
     summable: ClassVar[bool] = False  # one term per sample: reduction="sum" and "none"
@@ -81,11 +82,18 @@ class Metric(ABC):
             if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
                 value = value.item()
                 object.__setattr__(self, item.name, value)
+            if isinstance(item.default, bool) and not isinstance(value, bool):
+                raise fail(self, f"{item.name} must be True or False, not {value!r}", TypeError)
             if isinstance(value, list):
                 value = tuple(value)
                 object.__setattr__(self, item.name, value)
-            if "interval" in item.metadata:
+            if "interval" in item.metadata and (value is not None or item.default is not None):
                 _check_parameter(self, item.name, value, item.metadata["interval"])
+
+    @property
+    def source(self) -> Any:
+        """What the statistics depend on: metrics of equal source share a state in `evaluate`."""
+        return self
 
     def terms(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         """Return one term per sample, where the metric is made of them."""
@@ -231,6 +239,7 @@ def _check_parameter(metric: Any, name: str, value: Any, interval: Interval) -> 
 class Loss(Metric):
     """A metric with one term per sample; its value is their weighted mean."""
 
+    kind: ClassVar[str] = "mean"
     averages: ClassVar[bool] = True
     summable: ClassVar[bool] = True
 
@@ -308,6 +317,10 @@ class Wrapper(Metric):
             raise fail(self, message, TypeError)
         super().__post_init__()
 
+    @property
+    def source(self) -> Any:
+        return self.metric.source
+
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> State:
         return self.metric.statistics(xp, prediction, target, total)
 
@@ -331,6 +344,10 @@ class Root(Wrapper):
     """
 
     metric: Metric
+
+    @property
+    def source(self) -> Any:
+        return self if isinstance(self.metric, SquaredLoss) else self.metric.source
 
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> State:
         if not isinstance(self.metric, SquaredLoss):

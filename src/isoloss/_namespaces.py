@@ -45,7 +45,9 @@ def dtype_name(dtype: Any) -> str:
 
 
 def _where(xp: Namespace, dtype: Any, condition: Array, x1: Any, x2: Any) -> Array:
-    """Select elementwise; two Python numbers take the dtype of the computation, not a default."""
+    """Select elementwise, by a hyper-parameter too; two Python numbers take the dtype of the computation, not a default."""
+    if isinstance(condition, bool):
+        return x1 if condition else x2
     if isinstance(x1, (int, float)) and isinstance(x2, (int, float)):
         x1 = xp.full_like(condition, x1, dtype=dtype)
     return xp.where(condition, x1, x2)
@@ -152,6 +154,40 @@ def _log_cosh(xp: Namespace, x: Array, /) -> Array:
     )
 
 
+def _sqrt1pm1(xp: Namespace, x: Array, /) -> Array:
+    """``sqrt(1 + x^2) - 1`` without cancellation, at any x, to second order."""
+    a = xp.abs(x)
+    near = a < 64.0
+    inside, outside = xp.where(near, x, xp.zeros_like(x)), xp.where(near, xp.full_like(a, 64.0), a)
+    square = inside * inside
+    u = 1 / (outside * outside)  # the series of sqrt(1 + x^2) - |x| in 1 / x
+    far = _polynomial((1 / 2, -1 / 8, 1 / 16, -5 / 128), u) / outside
+    return xp.where(near, square / (1 + xp.sqrt(1 + square)), (outside - 1) + far)
+
+
+def _tweedie_deviance(xp: Namespace, p: Array, y: Array, power: Any) -> Array:
+    """Return the unit deviance of any power; its difference quotients are smooth at 1 and 2.
+
+    With L = log(y / p), r = y / p, a = 1 - power, b = 2 - power and
+    rel(x) = (exp(x) - 1) / x - 1, it is 2 p^b times ``r L (rel(a L) - rel(-L)) / b``, which serves
+    near power 1, and times ``L (rel(b L) - rel(L)) / a``, which serves near power 2.
+    """
+    if isinstance(power, (int, float)) and power == 0:
+        return (y - p) * (y - p)
+    low = power < 1.5
+    first = xp.where(low, 1 - power, 2 - power)
+    divisor = xp.where(low, 2 - power, 1 - power)
+    positive = y > 0
+    ratio = xp.where(positive, y, p) / p
+    log_ratio = xp.log_ratio(xp.where(positive, y, p), p)
+    tail = xp.relative_expm1(xp.where(low, -1.0, 1.0) * log_ratio)
+    kernel = log_ratio * (xp.relative_expm1(first * log_ratio) - tail) / divisor
+    kernel = xp.where(low, ratio * kernel, kernel)
+    one, two = xp.where(power == 1, 1.0, 1 - power), xp.where(power == 2, 1.0, 2 - power)
+    at_most_zero = 1 / two - y / p / one
+    return 2 * p ** (2 - power) * xp.where(positive, kernel, at_most_zero)
+
+
 def _power_of_two(xp: Namespace, size: Array) -> Array:
     """Return the power of two that brings numbers of this size where their squares are in range."""
     one = xp.ones_like(size)
@@ -229,6 +265,10 @@ class Library:
         """Bring a NumPy array into this library, beside the array ``like``."""
         return self.raw.asarray(array.astype(dtype), device=array_api_compat.device(like))
 
+    def absorbs(self, other: Library) -> bool:
+        """Whether arrays of another library may stand beside this one's, and are converted."""
+        return False
+
     def refuse(self, array: Array) -> str | None:
         """Say what to do instead, if the array is of a kind that losses cannot take."""
         return None
@@ -256,6 +296,7 @@ class Library:
             "wide": wide and result == "float32",
             "result": getattr(raw, result),
             "result_name": result,
+            "computing_name": computing,
             "computing": getattr(raw, computing),
             "counting": raw.int64 if wide or result != "float32" else raw.int32,
             "eps": _EPS.get(result) or float(np.finfo(result).eps),
@@ -270,7 +311,7 @@ class Library:
         xp.__dict__.update(changed)
         for name, function in {
             "clip": _clip, "sqrt": _sqrt, "xlogy": _xlogy, "log_ratio": _log_ratio,
-            "relative_expm1": _relative_expm1, "lgamma": _lgamma, "log_cosh": _log_cosh,
+            "relative_expm1": _relative_expm1, "lgamma": _lgamma, "log_cosh": _log_cosh, "sqrt1pm1": _sqrt1pm1, "tweedie_deviance": _tweedie_deviance,
             "power_of_two": _power_of_two, "unit_vector": _unit_vector,
         }.items():  # fmt: skip
             if name not in changed:
@@ -334,6 +375,9 @@ class TorchLibrary(Library):
 class JaxLibrary(Library):
     name = "JAX"
 
+    def absorbs(self, other: Library) -> bool:
+        return other.name == "NumPy"
+
     def has_float64(self, array: Array) -> bool:
         return bool(sys.modules["jax"].config.jax_enable_x64)
 
@@ -350,7 +394,6 @@ class JaxLibrary(Library):
             "abs": lambda x, /: raw.maximum(x, -x),
             "maximum": raw.maximum,
             "minimum": raw.minimum,
-            "where": raw.where,
             "stop_gradient": jax.lax.stop_gradient,
             "total": partial(_sum_directly, raw),
         }
@@ -382,8 +425,9 @@ def library_of(array: Array) -> Library | None:
     known = _OF_TYPE.get(type(array))
     if known is not None:
         return known
-    if hasattr(array, "library_kind"):  # arrays over arrays: the namespace is the instance's own
-        return _library(array.__array_namespace__(), array.library_kind)
+    own = getattr(array, "isoloss_library", None)  # arrays over arrays carry their own
+    if own is not None:
+        return own
     if "torch" in sys.modules and isinstance(array, sys.modules["torch"].Tensor):
         _prepare_torch()
         return _TORCH["library"]
@@ -397,10 +441,10 @@ def library_of(array: Array) -> Library | None:
     return _OF_TYPE[type(array)]
 
 
-def _library(raw: Namespace, kind: type[Library] | None = None) -> Library:
+def _library(raw: Namespace) -> Library:
     if id(raw) not in _LIBRARIES:
         name = raw.__name__.removeprefix("array_api_compat.")
-        _LIBRARIES[id(raw)] = (kind or _KINDS.get(name, Library))(raw)
+        _LIBRARIES[id(raw)] = _KINDS.get(name, Library)(raw)
     return _LIBRARIES[id(raw)]
 
 

@@ -48,6 +48,10 @@ class Total(NamedTuple):
         spare = None if self.spare is None or other.spare is None else self.spare + other.spare
         return Total(value, error, spare)
 
+    def minus(self, other: Total) -> Array:
+        """Subtract; what both values share cancels exactly."""
+        return (self.value - other.value) + (self.error - other.error)
+
     def over(self, weight: Total) -> Array:
         """Divide; nothing over nothing is nan, with zero gradient."""
         xp = self.xp
@@ -167,6 +171,27 @@ class Samples(NamedTuple):
         )
 
 
+    def median(self) -> Array:
+        """Return the weighted median; between two samples, their average; nan if any is nan."""
+        xp = namespace_of(self.values, self.weight.error.dtype)
+        if self.values.shape[-1] == 0:
+            return xp.full_like(self.weight.value, float("nan"))
+        order = xp.argsort(self.values, axis=-1)
+        values = xp.take_along_axis(self.values, order, axis=-1)
+        weights = xp.take_along_axis(self.weights, order, axis=-1)
+        below = xp.cumulative_sum(weights, axis=-1)
+        whole = below[..., -1:]
+
+        def at(passed: Array) -> Array:
+            index = xp.sum(xp.astype(passed, xp.counting), axis=-1, keepdims=True)
+            index = xp.clip(index, max=values.shape[-1] - 1)
+            return xp.take_along_axis(values, index, axis=-1)[..., 0]
+
+        median = (at(2 * below < whole) + at(2 * below <= whole)) / 2
+        lost = xp.any((self.weights > 0) & xp.isnan(self.values), axis=-1)
+        return xp.where(lost, xp.full_like(median, float("nan")), median)
+
+
 class Moments(NamedTuple):
     """Means of two variables and their centred second moments (Chan, Golub, LeVeque 1983).
 
@@ -191,7 +216,7 @@ class Moments(NamedTuple):
         share = ratio(xp, two.weight.sum, weight.sum)
         share = xp.where(weight.sum == 0, xp.zeros_like(scale), share)
         both = one.weight.sum * share  # w1 w2 / (w1 + w2)
-        a, b = _difference(two.mean_a, one.mean_a), _difference(two.mean_b, one.mean_b)
+        a, b = two.mean_a.minus(one.mean_a), two.mean_b.minus(one.mean_b)
 
         def plus(total: Total, extra: Array) -> Total:
             return total.merge(Total(extra, xp.zeros_like(total.error)))
@@ -219,6 +244,3 @@ class Moments(NamedTuple):
             bb=times(self.bb, factor * factor),
         )
 
-
-def _difference(x: Total, y: Total) -> Array:
-    return (x.value - y.value) + (x.error - y.error)

@@ -1,0 +1,289 @@
+"""Second-order numbers: a value with its first and second derivative, as arrays of any library.
+
+A `Jet` passes through a definition in place of the predictions, so the same ``pointwise`` that gives
+the loss gives its exact first and second derivative, on libraries without autodiff too.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from ._namespaces import Array, Library, Namespace, library_of
+
+# name -> (xp, x, f(x)) -> f'(x), f''(x); a plain 0.0 is a derivative that vanishes everywhere.
+DERIVATIVES: dict[str, Any] = {
+    "abs": lambda xp, x, y: (xp.sign(x), 0.0),
+    "exp": lambda xp, x, y: (y, y),
+    "expm1": lambda xp, x, y: (y + 1, y + 1),
+    "log": lambda xp, x, y: (1 / x, -1 / (x * x)),
+    "log1p": lambda xp, x, y: (1 / (1 + x), -1 / ((1 + x) * (1 + x))),
+    "sqrt": lambda xp, x, y: (0.5 / y, -0.25 / (x * y)),
+    "square": lambda xp, x, y: (2 * x, 2.0),
+    "sin": lambda xp, x, y: (xp.cos(x), -y),
+    "cos": lambda xp, x, y: (-xp.sin(x), -y),
+    "sinh": lambda xp, x, y: (xp.cosh(x), y),
+    "cosh": lambda xp, x, y: (xp.sinh(x), y),
+    "tanh": lambda xp, x, y: (1 - y * y, -2 * y * (1 - y * y)),
+    "atan": lambda xp, x, y: (1 / (1 + x * x), -2 * x / ((1 + x * x) * (1 + x * x))),
+    "sign": lambda xp, x, y: (0.0, 0.0),
+    "floor": lambda xp, x, y: (0.0, 0.0),
+}
+# Functions of values alone, and makers of constants: their results carry no derivative.
+CONSTANT = (
+    "isfinite", "isnan", "isinf", "logical_and", "logical_or", "logical_not", "any", "all",
+    "zeros_like", "ones_like", "full_like", "argsort", "argmax", "argmin", "count_nonzero",
+    "cumulative_sum",
+)  # fmt: skip
+
+
+def _plus(x: Any, y: Any) -> Any:
+    """Add derivatives, of which None is nothing."""
+    return y if x is None else x if y is None else x + y
+
+
+def _times(x: Any, y: Any) -> Any:
+    return None if x is None or y is None else x * y
+
+
+class Carrier:
+    """An array that carries more than its value; what `Jet` and the tape's `Node` share."""
+
+    __array_ufunc__ = None  # NumPy arrays leave the arithmetic to us
+    value: Array
+    isoloss_library: Library
+
+    @property
+    def dtype(self) -> Any:
+        return self.value.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.value.shape)
+
+    @property
+    def ndim(self) -> int:
+        return int(self.value.ndim)
+
+    @property
+    def xp(self) -> Namespace:
+        return self.isoloss_library.raw
+
+    def __array_namespace__(self, api_version: str | None = None) -> Namespace:
+        return self.isoloss_library.raw
+
+    def __lt__(self, other: Any) -> Array:
+        return self.value < plain(other)
+
+    def __le__(self, other: Any) -> Array:
+        return self.value <= plain(other)
+
+    def __gt__(self, other: Any) -> Array:
+        return self.value > plain(other)
+
+    def __ge__(self, other: Any) -> Array:
+        return self.value >= plain(other)
+
+    def __eq__(self, other: object) -> Array:
+        return self.value == plain(other)
+
+    def __ne__(self, other: object) -> Array:
+        return self.value != plain(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __add__(self, other: Any) -> Any:
+        return self.xp.add(self, other)
+
+    def __sub__(self, other: Any) -> Any:
+        return self.xp.add(self, -other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return self.xp.add(-self, other)
+
+    def __mul__(self, other: Any) -> Any:
+        return self.xp.multiply(self, other)
+
+    def __truediv__(self, other: Any) -> Any:
+        return self.xp.divide(self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return self.xp.divide(other, self)
+
+    def __pow__(self, other: Any) -> Any:
+        return self.xp.pow(self, other)
+
+    def __neg__(self) -> Any:
+        return self.xp.multiply(self, -1.0)
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+
+def plain(x: Any) -> Any:
+    """Return the value without what it carries."""
+    return x.value if isinstance(x, Carrier) else x
+
+
+class CarrierLibrary(Library):
+    """The library of a carrier: another library's functions, with rules for what is carried."""
+
+    def __init__(self, under: Library) -> None:
+        super().__init__(ModuleType(f"isoloss.{type(self).__name__}"))
+        self.under = under
+        self.name = under.name
+        self.quiet = under.quiet  # type: ignore[method-assign]
+
+    def has_float64(self, array: Any) -> bool:
+        return self.under.has_float64(plain(array))
+
+    def default_float(self) -> str:
+        return self.under.default_float()
+
+    def absorbs(self, other: Library) -> bool:
+        return other is self.under or self.under.absorbs(other)
+
+    def convert(self, array: Any, dtype: str, like: Any) -> Any:
+        if library_of(array) is self.under:
+            return array
+        return self.under.convert(array, dtype, plain(like))
+
+    def rules(self, xp: Namespace) -> dict[str, Any]:
+        """Return the functions that know what is carried, over the namespace ``xp``."""
+        raise NotImplementedError
+
+    def _build(self, result: str, wide: bool) -> Namespace:
+        xp = self.under.namespace(result, wide)
+
+        def constant(name: str) -> Any:
+            return lambda x, *rest, **named: getattr(xp, name)(plain(x), *map(plain, rest), **named)
+
+        functions = {name: constant(name) for name in CONSTANT}
+        functions |= {name: getattr(xp, name) for name in vars(xp) if name.rstrip("0123456789") in
+                      ("float", "int", "uint", "bool", "bfloat")}  # fmt: skip
+        functions["stop_gradient"] = plain
+        vars(self.raw).update(functions | self.rules(xp))
+        namespace = super()._build(result, wide)
+        namespace.stop_gradient = plain
+        for name in ("total", "maximum", "minimum", "where"):
+            setattr(namespace, name, getattr(self.raw, name))
+        return namespace
+
+
+class Jet(Carrier):
+    """A value with its first and second derivative; None is a derivative of 0."""
+
+    def __init__(self, value: Array, first: Any, second: Any, library: Library) -> None:
+        self.value, self.first, self.second, self.isoloss_library = value, first, second, library
+
+    def __getitem__(self, key: Any) -> Jet:
+        return _linear(lambda part: part[key], self)
+
+
+def _linear(function: Any, *jets: Any) -> Jet:
+    """Apply a linear function of one array to value and derivatives alike."""
+    (jet,) = jets
+    parts = (None if part is None else function(part) for part in (jet.first, jet.second))
+    return Jet(function(jet.value), *parts, jet.isoloss_library)
+
+
+class JetLibrary(CarrierLibrary):
+    """Rules for second-order numbers."""
+
+    def rules(self, xp: Namespace) -> dict[str, Any]:
+        library = self
+
+        def parts(x: Any) -> tuple[Any, Any, Any]:
+            return (x.value, x.first, x.second) if isinstance(x, Jet) else (x, None, None)
+
+        def chain(x: Any, value: Array, first: Any, second: Any) -> Jet:
+            _, x1, x2 = parts(x)
+            bend = None if isinstance(second, float) and second == 0 else second
+            return Jet(
+                value, _times(first, x1), _plus(_times(bend, _times(x1, x1)), _times(first, x2)), library
+            )
+
+        def unary(name: str) -> Any:
+            def function(x: Any, /) -> Any:
+                value = getattr(xp, name)(plain(x))
+                if not isinstance(x, Jet):
+                    return value
+                return chain(x, value, *DERIVATIVES[name](xp, x.value, value))
+
+            return function
+
+        def add(x: Any, y: Any, /) -> Jet:
+            (a, a1, a2), (b, b1, b2) = parts(x), parts(y)
+            return Jet(a + b, _plus(a1, b1), _plus(a2, b2), library)
+
+        def multiply(x: Any, y: Any, /) -> Jet:
+            (a, a1, a2), (b, b1, b2) = parts(x), parts(y)
+            first = _plus(_times(a1, b), _times(a, b1))
+            cross = _times(_times(a1, b1), 2.0)
+            return Jet(a * b, first, _plus(_plus(_times(a2, b), _times(a, b2)), cross), library)
+
+        def divide(x: Any, y: Any, /) -> Jet:
+            (a, a1, a2), (b, b1, b2) = parts(x), parts(y)
+            quotient = a / b
+            first = _plus(a1, _times(_times(quotient, b1), -1.0))
+            first = None if first is None else first / b
+            second = _plus(a2, _times(_times(quotient, b2), -1.0))
+            second = _plus(second, _times(_times(first, b1), -2.0))
+            return Jet(quotient, first, None if second is None else second / b, library)
+
+        def power(x: Any, n: Any, /) -> Jet:
+            value = plain(x)
+            return chain(x, value**n, n * value ** (n - 1), n * (n - 1) * value ** (n - 2))
+
+        def where(condition: Array, x: Any, y: Any, /) -> Any:
+            if not (isinstance(x, Jet) or isinstance(y, Jet)):
+                return xp.where(condition, x, y)
+            if isinstance(condition, bool):
+                return x if condition else y
+            chosen = [
+                None if u is None and v is None
+                else xp.where(condition, 0.0 if u is None else u, 0.0 if v is None else v)
+                for u, v in zip(parts(x), parts(y), strict=True)
+            ]  # fmt: skip
+            return Jet(chosen[0], chosen[1], chosen[2], library)
+
+        def either(name: str) -> Any:
+            def function(x: Any, y: Any, /) -> Any:
+                value = getattr(xp, name)(plain(x), plain(y))
+                share = 0.5 * (
+                    xp.astype(value == plain(x), value.dtype)
+                    + (1 - xp.astype(value == plain(y), value.dtype))
+                )
+                if not (isinstance(x, Jet) or isinstance(y, Jet)):
+                    return value
+                mixed = add(multiply(share, x), multiply(1 - share, y))
+                return Jet(value, mixed.first, mixed.second, library)
+
+            return function
+
+        def linear(name: str) -> Any:
+            def function(x: Any, /, *rest: Any, **named: Any) -> Any:
+                if not isinstance(x, Jet):
+                    return getattr(xp, name)(x, *rest, **named)
+                return _linear(lambda part: getattr(xp, name)(part, *rest, **named), x)
+
+            return function
+
+        def stack(jets: Any, /, *, axis: int = 0) -> Jet:
+            columns = list(zip(*map(parts, jets), strict=True))
+            filled = []
+            for column in columns:
+                like = next((part for part in column if part is not None), None)
+                column = None if like is None else [xp.zeros_like(like) if c is None else c for c in column]
+                filled.append(None if column is None else xp.stack(column, axis=axis))
+            return Jet(filled[0], filled[1], filled[2], library)
+
+        names = ("sum", "mean", "reshape", "permute_dims", "squeeze", "expand_dims",
+                 "broadcast_to", "astype", "moveaxis", "total")  # fmt: skip
+        return {
+            **{name: unary(name) for name in DERIVATIVES},
+            **{name: linear(name) for name in names},
+            "add": add, "multiply": multiply, "divide": divide, "pow": power, "where": where,
+            "subtract": lambda x, y, /: add(x, -y),
+            "maximum": either("maximum"), "minimum": either("minimum"), "stack": stack,
+        }  # fmt: skip

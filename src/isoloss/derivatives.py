@@ -1,0 +1,156 @@
+"""Derivatives with respect to the predictions: the same call on every library, NumPy included."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import Any
+
+from ._arrays import array_like, fail
+from ._jets import Jet, JetLibrary, plain
+from ._metric import Metric
+from ._namespaces import FLOATS, Array, Library, dtype_name
+from ._tape import Node, TapeLibrary, gradient as walk_back
+
+_CARRIERS: dict[tuple[type, int], Any] = {}
+
+
+def _carrier(kind: type, under: Library) -> Any:
+    key = (kind, id(under))
+    if key not in _CARRIERS:
+        _CARRIERS[key] = kind(under)
+    return _CARRIERS[key]
+
+
+def _floating(metric: Any, predictions: Any, targets: Any) -> tuple[Library, Array]:
+    """Return the predictions as a floating array, and the library they are differentiated in."""
+    library, predictions = array_like(metric, "predictions", predictions, targets)
+    name = dtype_name(predictions.dtype)
+    if name not in FLOATS:
+        default = getattr(library.raw, library.default_float())
+        predictions = library.raw.astype(predictions, default)
+    return library, predictions
+
+
+def value_and_gradient(
+    metric: Any, predictions: Any, targets: Any, **options: Any
+) -> tuple[Any, Any]:
+    """Return the value of a metric and its gradient with respect to the predictions, in one pass.
+
+    Parameters
+    ----------
+    metric : metric
+        Any metric, or a function of predictions and targets written with one.
+    predictions, targets : array
+        As in a call of the metric.
+    **options
+        What the metric takes: ``weights``, ``where``, ``denominator``, ...
+
+    Returns
+    -------
+    value, gradient
+        The gradient has the shape and the floating dtype of the predictions.
+
+    Raises
+    ------
+    ValueError
+        Where the value is not a single number.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.value_and_gradient(il.mean_squared_error, [1.0, 4.0], [1.0, 1.0])
+    (np.float64(4.5), array([0., 3.]))
+    """
+    library, predictions = _floating(metric, predictions, targets)
+
+    def function(p: Any) -> Any:
+        value = metric(p, targets, **options)
+        if getattr(value, "shape", ()) != ():
+            shape = tuple(value.shape)
+            message = f"a gradient needs a single value, and this one has shape {shape}; "
+            raise fail(metric, message + "reduce it, or differentiate its sum")
+        return value
+
+    if library.name == "JAX":
+        value, slope = sys.modules["jax"].value_and_grad(function)(predictions)
+    elif library.name == "PyTorch":
+        slope, value = sys.modules["torch"].func.grad_and_value(function)(predictions)
+    else:
+        tape = _carrier(TapeLibrary, library)
+        node = Node(predictions, tape)
+        with library.quiet():
+            output = function(node)
+            slope = walk_back(output, node, library.namespace("float64", True))
+        value = plain(output)
+    return value, slope
+
+
+def gradient(metric: Any, predictions: Any, targets: Any, **options: Any) -> Any:
+    """Return the gradient of a metric with respect to the predictions.
+
+    The same as ``jax.grad(metric)``, on every library. Parameters and errors are those of
+    `value_and_gradient`.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.gradient(il.huber, [0.5, 4.0], [0.0, 0.0])
+    array([0.25, 0.5 ])
+    """
+    return value_and_gradient(metric, predictions, targets, **options)[1]
+
+
+def gradient_hessian(
+    metric: Metric, predictions: Any, targets: Any, *, weights: Any = None, where: Any = None
+) -> tuple[Any, Any]:
+    """Return the first and second derivative of every sample's term, times its weight.
+
+    This is what gradient boosting asks of an objective: derivatives of the terms, not of their
+    mean. For a row-wise loss, the diagonal of each row's Hessian.
+
+    Parameters
+    ----------
+    metric : metric
+        A metric with one term per sample: a `Loss`, or a `Scaled` one.
+    predictions, targets, weights, where : array
+        As in a call of the metric.
+
+    Returns
+    -------
+    gradient, hessian
+        Arrays of the shape and the floating dtype of the predictions.
+
+    Raises
+    ------
+    ValueError
+        For a metric that has no term per sample.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.gradient_hessian(il.huber, [0.5, 4.0], [0.0, 0.0])
+    (array([0.5, 1. ]), array([1., 0.]))
+    """
+    library, predictions = _floating(metric, predictions, targets)
+    jets = _carrier(JetLibrary, library)
+    xp = library.namespace("float64" if library.has_float64(predictions) else "float32", True)
+    call = partial(metric, weights=weights, where=where, reduction="none")
+
+    def along(direction: Array) -> tuple[Array, Array]:
+        with library.quiet():
+            terms = call(Jet(predictions, direction, None, jets), targets)
+        zero = xp.zeros_like(plain(terms))
+        found = [getattr(terms, part, None) for part in ("first", "second")]
+        filled = [xp.broadcast_to(zero if f is None else f, zero.shape) for f in found]
+        first, second = (xp.astype(f, predictions.dtype) for f in filled)
+        return first, second
+
+    if not metric.core[0]:
+        return along(xp.ones_like(predictions))
+    place = xp.cumulative_sum(xp.ones_like(predictions, dtype=xp.counting), axis=-1) - 1
+    columns = [
+        along(xp.astype(place == k, predictions.dtype)) for k in range(predictions.shape[-1])
+    ]
+    first, second = (xp.stack(parts, axis=-1) for parts in zip(*columns, strict=True))
+    return first, second

@@ -1,0 +1,68 @@
+"""Several metrics of the same data at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from . import regression
+from ._metric import Metric
+
+_CATALOGUES = (regression,)
+
+
+def name_of(metric: Metric) -> str:
+    """Return the public name of a metric, or its repr where its parameters are not the default."""
+    for catalogue in _CATALOGUES:
+        for name, member in vars(catalogue).items():
+            if isinstance(member, Metric) and member == metric:
+                return name
+    return repr(metric)
+
+
+def evaluate(
+    metrics: Iterable[Metric] | Mapping[str, Metric], predictions: Any, targets: Any, **options: Any
+) -> dict[str, Any]:
+    """Return the values of several metrics by name.
+
+    Metrics that need the same statistics (`r2_score` and `explained_variance_score`, say) share
+    them: which do is declared by the metrics, never guessed from the data.
+
+    Parameters
+    ----------
+    metrics : iterable of metrics, or mapping from names to metrics
+        Without names, a metric is called by its public name, or by its repr.
+    predictions, targets : array
+        As in a call of each metric.
+    **options
+        ``weights``, ``where``, ``axis``, ``event_axis``.
+
+    Raises
+    ------
+    TypeError
+        For anything that is not a metric, or a single metric instead of several.
+    ValueError
+        Where two metrics have the same name.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.evaluate([il.mean_squared_error, il.Huber(delta=2.0)], [1.0, 3.0], [1.0, 1.0])
+    {'mean_squared_error': np.float64(2.0), 'Huber(delta=2.0)': np.float64(1.0)}
+    """
+    if isinstance(metrics, Metric):
+        raise TypeError(f"evaluate takes several metrics: pass [{metrics!r}]")
+    named: dict[str, Metric] = {}
+    pairs = metrics.items() if isinstance(metrics, Mapping) else ((None, m) for m in metrics)
+    for given, metric in pairs:
+        if not isinstance(metric, Metric):
+            raise TypeError(f"evaluate takes metrics such as isoloss.huber, not {metric!r}")
+        name = name_of(metric) if given is None else given
+        if name in named:
+            raise ValueError(f"two metrics are called {name!r}; pass a dict with a name for each")
+        named[name] = metric
+    states: dict[Any, Any] = {}
+    for metric in named.values():
+        if metric.source not in states:
+            states[metric.source] = metric.summary(predictions, targets, **options)
+    return {name: metric.compute(states[metric.source]) for name, metric in named.items()}
