@@ -333,17 +333,14 @@ def check_smooth_pointwise(case: Case, result: Result) -> None:
             agree(case, "first", first, (up - down) / (2 * h), mpf(10) ** -190)
             agree(case, "second", second, (up - 2 * middle + down) / h**2, mpf(10) ** -190)
         if other is not None:
-            agree(
-                case,
-                "term",
-                value,
-                other,
-                mpf(10) ** (-45 if "deviance" in case.metric else -150) * abs(p),
-            )
+            scale = mpf(10) ** (-45 if "deviance" in case.metric else -150)
+            agree(case, "term", value, other, scale * abs(p))
+        if "deviance" in case.metric and p == y:
+            assert value == 0, case
 
 
 def squared(case: Case) -> Any:
-    """The exact square of a metric that is the root of a rational one, with its sign; None if 0/0."""
+    """The exact signed square of a metric that is the root of a rational one; None if 0/0."""
     p, y = rational(case.predictions), rational(case.targets)
     w = rational(case.weights or [1] * len(y))
     if case.metric == "root_mean_squared_error":

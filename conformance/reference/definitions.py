@@ -1,8 +1,8 @@
 """The regression metrics at high precision, written from the literature, not from the library.
 
-A pointwise loss is a function ``(p, y, **parameters) -> Term``; every other metric is a function
-``(p, y, w, **parameters) -> Result`` of whole lists; `evaluate` runs either. Derivatives are analytic
-and take the documented subgradient at kinks. ``p`` prediction, ``y`` target, ``w`` weight,
+A pointwise loss is ``(p, y, **parameters) -> Term``; every other metric is
+``(p, y, w, **parameters) -> Result`` of whole lists; `evaluate` runs either. Derivatives are
+analytic and take the documented subgradient at kinks. ``p`` prediction, ``y`` target, ``w`` weight,
 ``e = p - y``.
 
 Parameters are the exact binary64 numbers that Python reads: 0.9 means the double nearest to 0.9.

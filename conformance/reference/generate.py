@@ -1,7 +1,9 @@
 """Write (or with --check compare) conformance/expected/regression.json, one record per line.
 
 Inputs are `float.hex` strings or integers; outputs are decimal strings of 40 significant digits,
-"nan" or "inf", to be rounded by the reader to the dtype under test.
+"nan" or "inf", to be rounded by the reader to the dtype under test. Where that rounding overflows
+(a float16 gradient of 1e6) infinity is right; where it is subnormal, so is a device's flush to 0.
+The gradient is null where it is undefined: nan values, ties at a median.
 """
 
 from __future__ import annotations

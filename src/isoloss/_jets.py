@@ -9,15 +9,15 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from ._namespaces import Array, Library, Namespace, library_of
+from ._namespaces import Array, Library, Namespace, _curvature, _sech2, _slope, library_of
 
 # name -> (xp, x, f(x)) -> f'(x), f''(x); a plain 0.0 is a derivative that vanishes everywhere.
 DERIVATIVES: dict[str, Any] = {
     "abs": lambda xp, x, y: (xp.sign(x), 0.0),
     "exp": lambda xp, x, y: (y, y),
     "expm1": lambda xp, x, y: (y + 1, y + 1),
-    "log": lambda xp, x, y: (1 / x, -1 / (x * x)),
-    "log1p": lambda xp, x, y: (1 / (1 + x), -1 / ((1 + x) * (1 + x))),
+    "log": lambda xp, x, y: (1 / x, None),  # the second is minus the square of the first
+    "log1p": lambda xp, x, y: (1 / (1 + x), None),
     "sqrt": lambda xp, x, y: (0.5 / y, -0.25 / (x * y)),
     "square": lambda xp, x, y: (2 * x, 2.0),
     "sin": lambda xp, x, y: (xp.cos(x), -y),
@@ -26,15 +26,14 @@ DERIVATIVES: dict[str, Any] = {
     "cosh": lambda xp, x, y: (xp.sinh(x), y),
     "tanh": lambda xp, x, y: (1 - y * y, -2 * y * (1 - y * y)),
     "atan": lambda xp, x, y: (1 / (1 + x * x), -2 * x / ((1 + x * x) * (1 + x * x))),
+    "sqrt1pm1": lambda xp, x, y: (_slope(xp, x), _curvature(xp, x)),
+    "log_cosh": lambda xp, x, y: (xp.tanh(x), _sech2(xp, x)),
     "sign": lambda xp, x, y: (0.0, 0.0),
     "floor": lambda xp, x, y: (0.0, 0.0),
 }
-# Functions of values alone, and makers of constants: their results carry no derivative.
-CONSTANT = (
-    "isfinite", "isnan", "isinf", "logical_and", "logical_or", "logical_not", "any", "all",
-    "zeros_like", "ones_like", "full_like", "argsort", "argmax", "argmin", "count_nonzero",
-    "cumulative_sum",
-)  # fmt: skip
+# Functions of values alone: questions, whose answers are plain, and makers of constants.
+QUESTIONS = ("isfinite", "isnan", "isinf", "any", "all", "argsort", "argmax", "argmin")
+CONSTANTS = ("zeros_like", "ones_like", "full_like", "count_nonzero", "cumulative_sum", "max", "min")
 
 
 def _plus(x: Any, y: Any) -> Any:
@@ -144,9 +143,13 @@ class CarrierLibrary(Library):
         return other is self.under or self.under.absorbs(other)
 
     def convert(self, array: Any, dtype: str, like: Any) -> Any:
-        if library_of(array) is self.under:
-            return array
-        return self.under.convert(array, dtype, plain(like))
+        if library_of(array) is not self.under:
+            array = self.under.convert(array, dtype, plain(like))
+        return array if dtype == "bool" else self.constant(array)
+
+    def constant(self, value: Array) -> Any:
+        """Return an array as a carrier of nothing; some libraries refuse arithmetic with others."""
+        raise NotImplementedError
 
     def rules(self, xp: Namespace) -> dict[str, Any]:
         """Return the functions that know what is carried, over the namespace ``xp``."""
@@ -155,17 +158,22 @@ class CarrierLibrary(Library):
     def _build(self, result: str, wide: bool) -> Namespace:
         xp = self.under.namespace(result, wide)
 
-        def constant(name: str) -> Any:
-            return lambda x, *rest, **named: getattr(xp, name)(plain(x), *map(plain, rest), **named)
+        def question(name: str) -> Any:
+            function = getattr(xp, name)
+            return lambda x, *rest, **named: function(plain(x), *map(plain, rest), **named)
 
-        functions = {name: constant(name) for name in CONSTANT}
+        def constant(name: str) -> Any:
+            function = question(name)
+            return lambda x, *rest, **named: self.constant(function(x, *rest, **named))
+
+        functions = {name: question(name) for name in QUESTIONS}
+        functions |= {name: constant(name) for name in CONSTANTS}
         functions |= {name: getattr(xp, name) for name in vars(xp) if name.rstrip("0123456789") in
                       ("float", "int", "uint", "bool", "bfloat")}  # fmt: skip
-        functions["stop_gradient"] = plain
         vars(self.raw).update(functions | self.rules(xp))
         namespace = super()._build(result, wide)
-        namespace.stop_gradient = plain
-        for name in ("total", "maximum", "minimum", "where"):
+        namespace.stop_gradient = lambda x: self.constant(plain(x))
+        for name in ("total", "maximum", "minimum", "where", "sqrt1pm1", "log_cosh"):
             setattr(namespace, name, getattr(self.raw, name))
         return namespace
 
@@ -180,9 +188,8 @@ class Jet(Carrier):
         return _linear(lambda part: part[key], self)
 
 
-def _linear(function: Any, *jets: Any) -> Jet:
+def _linear(function: Any, jet: Jet) -> Jet:
     """Apply a linear function of one array to value and derivatives alike."""
-    (jet,) = jets
     parts = (None if part is None else function(part) for part in (jet.first, jet.second))
     return Jet(function(jet.value), *parts, jet.isoloss_library)
 
@@ -190,24 +197,28 @@ def _linear(function: Any, *jets: Any) -> Jet:
 class JetLibrary(CarrierLibrary):
     """Rules for second-order numbers."""
 
+    def constant(self, value: Array) -> Jet:
+        return Jet(value, None, None, self)
+
     def rules(self, xp: Namespace) -> dict[str, Any]:
         library = self
 
         def parts(x: Any) -> tuple[Any, Any, Any]:
             return (x.value, x.first, x.second) if isinstance(x, Jet) else (x, None, None)
 
-        def chain(x: Any, value: Array, first: Any, second: Any) -> Jet:
+        def chain(x: Jet, value: Array, first: Any, second: Any) -> Jet:
             _, x1, x2 = parts(x)
-            bend = None if isinstance(second, float) and second == 0 else second
-            return Jet(
-                value, _times(first, x1), _plus(_times(bend, _times(x1, x1)), _times(first, x2)), library
-            )
+            slope, straight = _times(first, x1), _times(first, x2)
+            if second is None:
+                bent = _times(_times(slope, slope), -1.0)  # squared last: in range where x is not
+            else:
+                bent = None if isinstance(second, float) and second == 0 else second * (x1 * x1)
+            return Jet(value, slope, _plus(bent, straight), library)
 
         def unary(name: str) -> Any:
             def function(x: Any, /) -> Any:
-                value = getattr(xp, name)(plain(x))
-                if not isinstance(x, Jet):
-                    return value
+                x = x if isinstance(x, Jet) else library.constant(x)
+                value = getattr(xp, name)(x.value)
                 return chain(x, value, *DERIVATIVES[name](xp, x.value, value))
 
             return function
@@ -236,8 +247,6 @@ class JetLibrary(CarrierLibrary):
             return chain(x, value**n, n * value ** (n - 1), n * (n - 1) * value ** (n - 2))
 
         def where(condition: Array, x: Any, y: Any, /) -> Any:
-            if not (isinstance(x, Jet) or isinstance(y, Jet)):
-                return xp.where(condition, x, y)
             if isinstance(condition, bool):
                 return x if condition else y
             chosen = [
@@ -254,8 +263,6 @@ class JetLibrary(CarrierLibrary):
                     xp.astype(value == plain(x), value.dtype)
                     + (1 - xp.astype(value == plain(y), value.dtype))
                 )
-                if not (isinstance(x, Jet) or isinstance(y, Jet)):
-                    return value
                 mixed = add(multiply(share, x), multiply(1 - share, y))
                 return Jet(value, mixed.first, mixed.second, library)
 
@@ -263,8 +270,7 @@ class JetLibrary(CarrierLibrary):
 
         def linear(name: str) -> Any:
             def function(x: Any, /, *rest: Any, **named: Any) -> Any:
-                if not isinstance(x, Jet):
-                    return getattr(xp, name)(x, *rest, **named)
+                x = x if isinstance(x, Jet) else library.constant(x)
                 return _linear(lambda part: getattr(xp, name)(part, *rest, **named), x)
 
             return function

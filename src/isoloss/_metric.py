@@ -173,7 +173,7 @@ class Metric(ABC):
                     value = self._value(xp, state, denominator, empty)
                 for kept in inputs.axes if keepdims else ():
                     value = xp.expand_dims(value, axis=kept)
-            return _answer(xp, value)
+            return answer(xp.astype(value, xp.result))
 
     @final
     def summary(
@@ -199,7 +199,7 @@ class Metric(ABC):
             raise fail(self, message, TypeError)
         xp = state.weight.xp
         with xp.quiet():
-            return _answer(xp, self._value(xp, state, denominator, empty))
+            return answer(xp.astype(self._value(xp, state, denominator, empty), xp.result))
 
     def _value(self, xp: Namespace, state: Any, denominator: Any, empty: float) -> Array:
         weight: Total = state.weight
@@ -219,9 +219,8 @@ class Metric(ABC):
         return xp.where(weight.value == 0, xp.full_like(value, empty), value)
 
 
-def _answer(xp: Namespace, value: Array) -> Any:
-    """Round to the dtype of the result; NumPy's 0-d results are scalars, as everywhere in NumPy."""
-    value = xp.astype(value, xp.result)
+def answer(value: Array) -> Any:
+    """Return NumPy's 0-d results as scalars, as everywhere in NumPy."""
     return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
 
 

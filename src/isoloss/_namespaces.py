@@ -14,6 +14,7 @@ with three kinds of change, made here and nowhere else:
 from __future__ import annotations
 
 import math
+import operator
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -82,8 +83,8 @@ def _xlogy(xp: Namespace, x: Array, y: Array, /) -> Array:
 def _log_ratio(xp: Namespace, x: Array, y: Array, /) -> Array:
     """``log(x / y)`` of positive numbers, without the rounding of ``x / y`` where x is near y."""
     near = xp.abs(x - y) < 0.5 * y
-    ratio = xp.where(near, xp.ones_like(x), x) / xp.where(near, xp.ones_like(y), y)
-    return xp.where(near, xp.log1p((xp.where(near, x, y) - y) / y), xp.log(ratio))
+    ratio = xp.quotient(xp.where(near, xp.ones_like(x), x), xp.where(near, xp.ones_like(y), y))
+    return xp.where(near, xp.log1p(xp.quotient(xp.where(near, x, y) - y, y)), xp.log(ratio))
 
 
 def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
@@ -160,9 +161,36 @@ def _sqrt1pm1(xp: Namespace, x: Array, /) -> Array:
     near = a < 64.0
     inside, outside = xp.where(near, x, xp.zeros_like(x)), xp.where(near, xp.full_like(a, 64.0), a)
     square = inside * inside
-    u = 1 / (outside * outside)  # the series of sqrt(1 + x^2) - |x| in 1 / x
-    far = _polynomial((1 / 2, -1 / 8, 1 / 16, -5 / 128), u) / outside
+    u = 1 / outside  # the series of sqrt(1 + x^2) - |x| in 1 / x
+    far = _polynomial((1 / 2, -1 / 8, 1 / 16, -5 / 128), u * u) * u
     return xp.where(near, square / (1 + xp.sqrt(1 + square)), (outside - 1) + far)
+
+
+def _slope(xp: Namespace, x: Array) -> Array:
+    """``x / sqrt(1 + x^2)``, the derivative of `_sqrt1pm1`, without squaring a large number."""
+    a = xp.abs(x)
+    far = a > 1
+    small, u = xp.where(far, xp.zeros_like(x), x), 1 / xp.where(far, a, xp.ones_like(a))
+    return xp.where(far, xp.sign(x) / xp.sqrt(1 + u * u), small / xp.sqrt(1 + small * small))
+
+
+def _curvature(xp: Namespace, x: Array) -> Array:
+    """``(1 + x^2)^(-3/2)``, the derivative of `_slope`."""
+    a = xp.abs(x)
+    far = a > 1
+    small, u = xp.where(far, xp.zeros_like(x), x), 1 / xp.where(far, a, xp.ones_like(a))
+    root = xp.where(far, u / xp.sqrt(1 + u * u), 1 / xp.sqrt(1 + small * small))
+    return root * root * root
+
+
+def _tanh(xp: Namespace, x: Array) -> Array:
+    return xp.tanh(x)
+
+
+def _sech2(xp: Namespace, x: Array) -> Array:
+    """``1 / cosh(x)^2`` without overflow or cancellation."""
+    e = xp.exp(-2 * xp.abs(x))
+    return 4 * e / ((1 + e) * (1 + e))
 
 
 def _tweedie_deviance(xp: Namespace, p: Array, y: Array, power: Any) -> Array:
@@ -178,13 +206,13 @@ def _tweedie_deviance(xp: Namespace, p: Array, y: Array, power: Any) -> Array:
     first = xp.where(low, 1 - power, 2 - power)
     divisor = xp.where(low, 2 - power, 1 - power)
     positive = y > 0
-    ratio = xp.where(positive, y, p) / p
+    ratio = xp.quotient(xp.where(positive, y, p), p)
     log_ratio = xp.log_ratio(xp.where(positive, y, p), p)
     tail = xp.relative_expm1(xp.where(low, -1.0, 1.0) * log_ratio)
     kernel = log_ratio * (xp.relative_expm1(first * log_ratio) - tail) / divisor
     kernel = xp.where(low, ratio * kernel, kernel)
     one, two = xp.where(power == 1, 1.0, 1 - power), xp.where(power == 2, 1.0, 2 - power)
-    at_most_zero = 1 / two - y / p / one
+    at_most_zero = 1 / two - xp.quotient(y, p) / one
     return 2 * p ** (2 - power) * xp.where(positive, kernel, at_most_zero)
 
 
@@ -243,7 +271,8 @@ class Library:
 
     name = "array"
     strategy = "isoloss.strategies.plain"
-    quiet = staticmethod(nullcontext)  # silences warnings about results that are documented
+    # Results that are documented (the inf of an overflow, the nan outside a domain) do not warn.
+    quiet: Callable[[], Any] = staticmethod(partial(np.errstate, all="ignore"))
 
     def __init__(self, raw: Namespace) -> None:
         self.raw = raw
@@ -304,6 +333,7 @@ class Library:
             "maximum": partial(_either, raw.maximum, raw),
             "minimum": partial(_either, raw.minimum, raw),
             "stop_gradient": lambda x: x,
+            "quotient": operator.truediv,
             # float32 results summed in float64 have 29 bits to spare, whatever the order
             "total": partial(_sum_of_rows if result == computing else _sum_directly, raw),
             **self.overrides(computing if result == computing else ""),
@@ -322,7 +352,6 @@ class Library:
 
 class NumPyLibrary(Library):
     name = "NumPy"
-    quiet = staticmethod(partial(np.errstate, all="ignore"))
 
     def convert(self, array: np.ndarray, dtype: str, like: Array) -> Array:
         return array.astype(dtype)
@@ -337,6 +366,7 @@ class NumPyLibrary(Library):
 
 class TorchLibrary(Library):
     name = "PyTorch"
+    quiet = staticmethod(nullcontext)
 
     def has_float64(self, array: Array) -> bool:
         return bool(array.device.type != "mps")
@@ -374,6 +404,7 @@ class TorchLibrary(Library):
 
 class JaxLibrary(Library):
     name = "JAX"
+    quiet = staticmethod(nullcontext)
 
     def absorbs(self, other: Library) -> bool:
         return other.name == "NumPy"
@@ -395,8 +426,39 @@ class JaxLibrary(Library):
             "maximum": raw.maximum,
             "minimum": raw.minimum,
             "stop_gradient": jax.lax.stop_gradient,
+            **_jax_rules(jax),
             "total": partial(_sum_directly, raw),
         }
+
+
+def _jax_rules(jax: Namespace) -> dict[str, Any]:
+    """Return functions whose derivative, as JAX composes it, leaves the range of float32.
+
+    JAX computes in float32 unless told otherwise, so what float64 absorbs elsewhere matters here.
+    """
+
+    def with_slope(function: Callable[..., Array], slope: Callable[..., Array]) -> Any:
+        ruled = jax.custom_jvp(function)
+        ruled.defjvp(lambda x, dx: (ruled(*x), slope(*x) * dx[0]))
+        return ruled
+
+    @jax.custom_jvp
+    def quotient(x: Array, y: Array) -> Array:
+        return x / y
+
+    @quotient.defjvp
+    def _(primals: Any, tangents: Any) -> Any:
+        (x, y), (dx, dy) = primals, tangents
+        result = quotient(x, y)
+        return result, quotient(dx - result * dy, y)  # JAX's own rule squares y
+
+    xp = ModuleType("isoloss.jax")
+    xp.__dict__.update(vars(jax.numpy), abs=lambda x: jax.numpy.maximum(x, -x))
+    rules = {"quotient": quotient}
+    for function, slope, curvature in ((_sqrt1pm1, _slope, _curvature), (_log_cosh, _tanh, _sech2)):
+        ruled = with_slope(partial(slope, xp), partial(curvature, xp))
+        rules[function.__name__[1:]] = with_slope(partial(function, xp), ruled)
+    return rules
 
 
 class StrictLibrary(Library):

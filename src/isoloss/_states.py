@@ -52,14 +52,16 @@ class Total(NamedTuple):
         """Subtract; what both values share cancels exactly."""
         return (self.value - other.value) + (self.error - other.error)
 
-    def over(self, weight: Total) -> Array:
-        """Divide; nothing over nothing is nan, with zero gradient."""
+    def over(self, other: Total) -> Array:
+        """Divide, finite where the sums overflow but their ratio does not."""
         xp = self.xp
-        mean = ratio(xp, self.sum, weight.sum)
+        quotient = ratio(xp, self.sum, other.sum)
         if self.spare is None:
-            return mean
-        spare = ratio(xp, self.spare, weight.sum) / SPARE[dtype_name(self.value.dtype)]
-        return xp.where(xp.isfinite(self.value), mean, spare)
+            return quotient
+        scale = SPARE[dtype_name(self.value.dtype)]
+        spare = other.sum * scale if other.spare is None else other.spare
+        finite = xp.isfinite(self.value) & xp.isfinite(other.value)
+        return xp.where(finite, quotient, ratio(xp, self.spare, spare))
 
 
 def ratio(xp: Namespace, numerator: Array, denominator: Array) -> Array:

@@ -21,19 +21,24 @@ class Node(Carrier):
     """A value and how it came about."""
 
     def __init__(
-        self, value: Array, library: Library, parents: tuple[tuple[Node, Pullback], ...] = ()
+        self,
+        value: Array,
+        library: Library,
+        parents: tuple[tuple[Node, Pullback], ...] = (),
+        varies: bool = False,
     ) -> None:
         self.value, self.isoloss_library, self.parents = value, library, parents
         self.order = next(_ORDER)
+        self.varies = varies or bool(parents)
 
     def __getitem__(self, key: Any) -> Node:
         return self.xp.getitem(self, key)
 
 
-def gradient(output: Any, variable: Node, xp: Namespace) -> Array:
+def gradient(output: Node, variable: Node, xp: Namespace) -> Array:
     """Return the derivative of the sum of the output with respect to the variable."""
-    found = {id(output): xp.ones_like(plain(output))}
-    pending = {output.order: output} if isinstance(output, Node) else {}
+    found = {id(output): xp.ones_like(output.value)}
+    pending = {output.order: output}
     while pending:
         node = pending.pop(max(pending))
         if node is variable:
@@ -56,12 +61,16 @@ def _unbroadcast(xp: Namespace, array: Array, shape: tuple[int, ...]) -> Array:
 class TapeLibrary(CarrierLibrary):
     """Rules that record."""
 
+    def constant(self, value: Array) -> Node:
+        return Node(value, self)
+
     def rules(self, xp: Namespace) -> dict[str, Any]:
         library = self
 
         def record(value: Array, *arguments: tuple[Any, Pullback]) -> Any:
-            parents = tuple((x, back) for x, back in arguments if isinstance(x, Node))
-            return Node(value, library, parents) if parents else value
+            """Make a node; a constant has no parents, and nothing is kept for it."""
+            parents = tuple((x, back) for x, back in arguments if isinstance(x, Node) and x.varies)
+            return Node(value, library, parents)
 
         def shaped(x: Any, pullback: Pullback) -> tuple[Any, Pullback]:
             if not isinstance(x, Node):

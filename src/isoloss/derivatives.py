@@ -8,7 +8,7 @@ from typing import Any
 
 from ._arrays import array_like, fail
 from ._jets import Jet, JetLibrary, plain
-from ._metric import Metric
+from ._metric import Metric, answer
 from ._namespaces import FLOATS, Array, Library, dtype_name
 from ._tape import Node, TapeLibrary, gradient as walk_back
 
@@ -78,11 +78,11 @@ def value_and_gradient(
         slope, value = sys.modules["torch"].func.grad_and_value(function)(predictions)
     else:
         tape = _carrier(TapeLibrary, library)
-        node = Node(predictions, tape)
+        node = Node(predictions, tape, varies=True)
         with library.quiet():
             output = function(node)
             slope = walk_back(output, node, library.namespace("float64", True))
-        value = plain(output)
+        value = answer(plain(output))
     return value, slope
 
 

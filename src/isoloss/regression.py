@@ -405,9 +405,12 @@ class SymmetricMeanAbsolutePercentageError(Loss):
     """
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
-        scale = xp.abs(target) / 2 + xp.abs(prediction) / 2
-        zero = scale == 0
-        return xp.abs(prediction - target) / xp.where(zero, xp.ones_like(scale), scale)
+        p, y = xp.abs(prediction), xp.abs(target)
+        scale = p / 2 + y / 2
+        scale = xp.where(scale == 0, xp.ones_like(scale), scale)
+        # constant where the signs differ; far from y, a form whose derivative does not cancel
+        terms = xp.where(p > 3 * y, 2 - 2 * xp.quotient(y, scale), xp.quotient(xp.abs(prediction - target), scale))
+        return xp.where(prediction * xp.sign(target) < 0, 2 * xp.ones_like(p), terms)
 
 
 @final
@@ -467,7 +470,9 @@ class MeanSquaredLogError(SquaredLoss):
 
     def residual(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         # log1p(p) - log1p(y), without the cancellation where p is near y
-        return xp.log1p((prediction - target) / (1 + target))
+        error, low = prediction - target, prediction < target
+        ratio = xp.quotient(xp.where(low, -error, error), 1 + xp.where(low, prediction, target))
+        return xp.where(low, -xp.log1p(ratio), xp.log1p(ratio))
 
 
 # --- counts and positive quantities ---------------------------------------------------------------
@@ -577,7 +582,7 @@ class GammaDeviance(Loss):
         log_ratio = xp.log_ratio(target, prediction)
         near = xp.abs(log_ratio) < 1
         tail = xp.relative_expm1(xp.where(near, log_ratio, xp.zeros_like(target)))
-        return 2 * xp.where(near, log_ratio * tail, target / prediction - 1 - log_ratio)
+        return 2 * xp.where(near, log_ratio * tail, xp.quotient(target, prediction) - 1 - log_ratio)
 
 
 @final

@@ -1,0 +1,110 @@
+"""The array libraries under test, each behind the same few verbs."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from collections.abc import Callable
+from typing import Any
+
+Function = Callable[[Any], Any]
+
+
+class Backend:
+    """An array library: how to make its arrays, read them, and differentiate with it."""
+
+    name = "numpy"
+    float64 = True  # whether it computes in float64
+    flushes = False  # whether it replaces subnormal numbers by 0
+    dtypes: tuple[str, ...] = ("float16", "float32", "float64")
+    modes = ("isoloss",)  # the ways it differentiates
+
+    def __init__(self) -> None:
+        self.xp = importlib.import_module(self.name)
+
+    def array(self, numbers: Any, dtype: str) -> Any:
+        return self.xp.asarray(numbers, dtype=getattr(self.xp, dtype))
+
+    def numbers(self, array: Any) -> Any:
+        """Return an array as nested lists of Python numbers."""
+        return array.tolist()
+
+    def dtype(self, array: Any) -> str:
+        return str(array.dtype).rpartition(".")[2]
+
+    def gradient(self, mode: str, function: Any, predictions: Any, targets: Any, **options: Any) -> Any:
+        """Return d function / d predictions, by one of the library's modes."""
+        import isoloss
+
+        return isoloss.gradient(function, predictions, targets, **options)
+
+
+class Strict(Backend):
+    name = "array_api_strict"
+    dtypes = ("float32", "float64")
+
+    def numbers(self, array: Any) -> Any:
+        import numpy as np
+
+        return np.asarray(array).tolist()
+
+
+class Jax(Backend):
+    name = "jax"
+    flushes = True
+    dtypes = ("float16", "bfloat16", "float32", "float64")
+    modes = ("isoloss", "reverse", "forward", "jitted")
+
+    def __init__(self) -> None:
+        self.jax = importlib.import_module("jax")
+        self.xp = self.jax.numpy
+        self.float64 = bool(self.jax.config.jax_enable_x64)
+        if not self.float64:
+            self.dtypes = self.dtypes[:-1]
+
+    def gradient(self, mode: str, function: Any, predictions: Any, targets: Any, **options: Any) -> Any:
+        if mode == "isoloss":
+            return super().gradient(mode, function, predictions, targets, **options)
+        jax = self.jax
+        closed = lambda p: function(p, targets, **options)  # noqa: E731
+        if mode == "forward":
+            return jax.jacfwd(closed)(predictions)
+        derivative = jax.grad(closed)
+        return (jax.jit(derivative) if mode == "jitted" else derivative)(predictions)
+
+
+class Torch(Backend):
+    name = "torch"
+    dtypes = ("float16", "bfloat16", "float32", "float64")
+    modes = ("isoloss", "reverse", "func", "forward")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.xp.set_default_dtype(getattr(self.xp, os.environ.get("ISOLOSS_TORCH_DEFAULT_DTYPE", "float32")))
+
+    def array(self, numbers: Any, dtype: str) -> Any:
+        return self.xp.tensor(numbers, dtype=self.xp.float64 if dtype.startswith(("float", "bfloat")) else None).to(
+            getattr(self.xp, dtype)
+        )
+
+    def numbers(self, array: Any) -> Any:
+        return array.detach().tolist()
+
+    def gradient(self, mode: str, function: Any, predictions: Any, targets: Any, **options: Any) -> Any:
+        torch = self.xp
+        closed = lambda p: function(p, targets, **options)  # noqa: E731
+        if mode == "isoloss":
+            return super().gradient(mode, function, predictions, targets, **options)
+        if mode == "reverse":
+            leaf = predictions.clone().requires_grad_()
+            return torch.autograd.grad(closed(leaf), leaf)[0]
+        return (torch.func.grad if mode == "func" else torch.func.jacfwd)(closed)(predictions)
+
+
+BACKENDS: dict[str, type[Backend]] = {kind.name: kind for kind in (Backend, Strict, Jax, Torch)}
+
+
+def installed() -> list[str]:
+    """Return the names of the libraries that this environment has."""
+    return [name for name in BACKENDS if importlib.util.find_spec(name) is not None]

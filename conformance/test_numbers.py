@@ -1,0 +1,185 @@
+"""Values, gradients and second derivatives against 50-digit numbers that this code did not make."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from libraries import Backend
+from ulp import distance, ulp
+
+import isoloss as il
+
+RECORDS: dict[str, list[dict[str, Any]]] = defaultdict(list)
+for _record in json.loads((Path(__file__).parent / "expected" / "regression.json").read_text()):
+    RECORDS[_record["metric"]].append(_record)
+
+# The promise, in ULP of the result. Where float64 is there to widen to, half and single precision
+# are computed in it; the results of float64, and of JAX without x64, are computed in themselves.
+WIDENED = {"float16": 0.51, "bfloat16": 0.51, "float32": 1.0}
+OWN = 4.0
+GRADIENT = {"float32": 4.0, "float64": 16.0}
+
+# Where the promise is not kept, by how much, and why: (metric, aspect, library without x64 or not).
+EXCEPTIONS: dict[tuple[str, str, bool], tuple[float, str]] = {
+    ("r2_score", "value", False): (12.0, "1 - 1.07: the difference has fewer digits than its terms"),
+    ("pearson_correlation", "gradient", False): (12.0, "float32 throughout: a difference of two terms"),
+    ("concordance_correlation", "gradient", False): (6.0, "float32 throughout"),
+    ("log_cosh", "gradient", False): (6.0, "JAX's float32 tanh is 4.3 ULP off"),
+    ("gamma_deviance", "second", False): (8.0, "float32 throughout"),
+    ("pseudo_huber", "second", False): (8.0, "float32 throughout: the cube of a root"),
+    ("tweedie_deviance", "gradient", False): (8192.0, "power 3, prediction 1e4 times the target"),
+    ("tweedie_deviance", "second", False): (8192.0, "power 3, prediction 1e4 times the target"),
+    ("tweedie_deviance", "gradient", True): (32768.0, "float64, power 3, prediction 1e4 times the target"),
+    ("tweedie_deviance", "second", True): (32768.0, "float64, power 3, prediction 1e4 times the target"),
+    ("poisson_deviance", "second", False): (math.inf, "1 / p^2 of p = 1e20 is below float32"),
+    ("poisson_nll", "second", False): (math.inf, "1 / p^2 of p = 1e20 is below float32"),
+}
+
+
+def number(text: Any) -> Any:
+    """Read the stored numbers: hexadecimal floats, integers, nested lists of them."""
+    if isinstance(text, list):
+        return [number(one) for one in text]
+    return float.fromhex(text) if isinstance(text, str) else text
+
+
+def flat(nested: Any) -> list[Any]:
+    return [leaf for one in nested for leaf in flat(one)] if isinstance(nested, list) else [nested]
+
+
+def pointwise(metric: il.Metric) -> bool:
+    """Whether every sample has a term of its own, of one number."""
+    return metric.summable and not metric.core[0]
+
+
+def number_parameters(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: number(value) for name, value in record["parameters"].items()}
+
+
+def cases(backend: Backend, name: str) -> Iterator[tuple[dict[str, Any], il.Metric, Any, Any, dict[str, Any]]]:
+    """Yield every stored case that the library can hold, as its arrays."""
+    for record in RECORDS[name]:
+        dtype = record["dtype"]
+        floating = "float" in dtype
+        if (floating and dtype not in backend.dtypes) or (dtype == "int64" and not backend.float64):
+            continue
+        default = getattr(il, name)
+        parameters = number_parameters(record)
+        metric = type(default)(**parameters) if parameters else default
+        options = {}
+        if record["weights"] is not None:
+            widest = "float64" if backend.float64 else "float32"
+            options["weights"] = backend.array(number(record["weights"]), widest)
+        arrays = [backend.array(number(record[key]), dtype) for key in ("predictions", "targets")]
+        yield record, metric, *arrays, options
+
+
+class Measure:
+    """Collects errors against a limit, and what to print of them."""
+
+    def __init__(self, backend: Backend, name: str, aspect: str, request: Callable[..., None]) -> None:
+        self.backend, self.name, self.aspect, self.record_property = backend, name, aspect, request
+        self.worst: dict[str, float] = defaultdict(float)
+        self.counts: dict[str, int] = defaultdict(int)
+        self.failures: list[str] = []
+        self.needed = (name, aspect, backend.float64) not in EXCEPTIONS
+
+    def add(self, record: dict[str, Any], error: float, limit: float, what: str) -> None:
+        exception = EXCEPTIONS.get((self.name, self.aspect, self.backend.float64))
+        if not record["conditioned"]:
+            limit = 1e4
+        else:
+            self.needed |= error > limit
+            limit = exception[0] if exception else limit
+            label = f"{self.aspect} {record['dtype']}"
+            self.worst[label] = max(self.worst[label], error)
+            self.counts[label] += 1
+        if not error <= limit:
+            case = f"{record['case']} {record['dtype']} {record['parameters']}"
+            self.failures.append(f"{case}: {error:.3g} ULP, at most {limit}: {what}")
+
+    def finish(self) -> None:
+        library = self.backend.name + (" x64" if self.backend.name == "jax" and self.backend.float64 else "")
+        for label, worst in self.worst.items():
+            self.record_property("ulp", (library, self.name, label, worst, self.counts[label]))
+        assert not self.failures, "\n".join(self.failures)
+        assert self.counts, "no case was run"
+        assert self.needed, "the promise is kept: remove the exception"
+
+
+def value_limit(backend: Backend, dtype: str) -> float:
+    return WIDENED.get(dtype, OWN) if backend.float64 else OWN
+
+
+@pytest.mark.parametrize("name", sorted(RECORDS))
+def test_value(backend: Backend, name: str, record_property: Callable[..., None]) -> None:
+    """Every value is within the promised ULP of the exact one, in the promised dtype."""
+    measure = Measure(backend, name, "value", record_property)
+    for record, metric, predictions, targets, options in cases(backend, name):
+        value = metric(predictions, targets, **options)
+        dtype = backend.dtype(value)
+        if "float" in record["dtype"]:
+            assert dtype == ("float64" if record["dtype"] == "float64" else "float32"), record["case"]
+        limit = value_limit(backend, record["dtype"])
+        limit = OWN if dtype == "float64" else limit
+        error = distance(float(value), record["value"], dtype, flushes=backend.flushes)
+        measure.add(record, error, limit, f"got {float(value)!r}, expected {record['value']}")
+    measure.finish()
+
+
+def gradient_errors(backend: Backend, metric: il.Metric, got: list[float], expected: list[str], dtype: str) -> float:
+    """Return the largest error; where samples depend on each other, in ULP of the largest entry."""
+    finite = [abs(float(text)) for text in expected if math.isfinite(float(text))]
+    largest = max(finite, default=0.0)
+    errors = [distance(g, text, dtype, flushes=backend.flushes) for g, text in zip(got, expected, strict=True)]
+    if not pointwise(metric) and 0 < largest and all(map(math.isfinite, got)) and len(finite) == len(expected):
+        unit = ulp(Fraction(largest), dtype)
+        errors = [
+            min(error, float(abs(Fraction(g) - Fraction(text)) / unit))
+            for error, g, text in zip(errors, got, expected, strict=True)
+        ]
+    return max(errors)
+
+
+@pytest.mark.parametrize("name", sorted(RECORDS))
+def test_gradient(backend: Backend, name: str, record_property: Callable[..., None]) -> None:
+    """Every gradient is that of the derivative contract, by every way the library differentiates."""
+    measure = Measure(backend, name, "gradient", record_property)
+    for record, metric, predictions, targets, options in cases(backend, name):
+        if record["gradient"] is None or "int" in record["dtype"]:
+            continue
+        exact = flat(record["gradient"])
+        for mode in backend.modes:
+            found = backend.gradient(mode, metric, predictions, targets, **options)
+            # forward mode has the tangent's dtype, which is the value's
+            assert mode == "forward" or backend.dtype(found) == record["dtype"], record["case"]
+            got = flat(backend.numbers(found))
+            dtype = "float64" if record["dtype"] == "float64" else "float32"
+            if dtype == record["dtype"]:
+                error = gradient_errors(backend, metric, got, exact, dtype)
+                what = f"{mode}: got {got}, expected {exact}"
+                measure.add(record, error, GRADIENT[dtype], what)
+    measure.finish()
+
+
+@pytest.mark.parametrize("name", sorted(n for n in RECORDS if pointwise(getattr(il, n))))
+def test_second_derivative(backend: Backend, name: str, record_property: Callable[..., None]) -> None:
+    """`gradient_hessian` gives the first and second derivative of every term, kinks included."""
+    measure = Measure(backend, name, "second", record_property)
+    for record, metric, predictions, targets, _ in cases(backend, name):
+        if record["dtype"] not in GRADIENT or record["first"] is None or record["second"] is None:
+            continue
+        pair = il.gradient_hessian(metric, predictions, targets)
+        for key, found in zip(("first", "second"), pair, strict=True):
+            got, exact = flat(backend.numbers(found)), flat(record[key])
+            error = gradient_errors(backend, metric, got, exact, record["dtype"])
+            limit = 4.0 if record["dtype"] == "float32" else 512.0
+            measure.add(record, error, limit, f"{key}: got {got}, expected {exact}")
+    measure.finish()

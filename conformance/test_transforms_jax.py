@@ -1,0 +1,376 @@
+"""Every metric under every transform of JAX: the value and gradient are those of a plain call.
+
+What a transform must give is computed by NumPy in float64, from the same numbers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+
+import numpy as np
+import pytest
+
+jax = pytest.importorskip("jax")
+
+import isoloss as il
+import jax.numpy as jnp
+from instances import ALL, NAMED, draw, excluded, numeric
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+SUMS = ("Mean", "RootMeanSquare", "Ratio")  # the states whose merge is an addition
+EPS = 2.0**-23
+
+every_metric = pytest.mark.parametrize("metric", ALL.values(), ids=ALL)
+named_metric = pytest.mark.parametrize("metric", NAMED.values(), ids=NAMED)
+constant_memory = {k: m for k, m in NAMED.items() if m.kind != "sorted whole"}
+streaming_metric = pytest.mark.parametrize("metric", constant_memory.values(), ids=constant_memory)
+
+
+def close(got, want, ulps=64):
+    """Assert equality to some float32 ULP of the largest number expected."""
+    got, want = np.asarray(got, dtype=np.float64), np.asarray(want, dtype=np.float64)
+    assert got.shape == want.shape
+    size = max(np.max(np.abs(want), initial=0.0), 1 / 8)
+    np.testing.assert_allclose(got, want, rtol=0, atol=ulps * EPS * size)
+
+
+def wide(*arrays):
+    return tuple(np.asarray(a, dtype=np.float64) for a in arrays)
+
+
+def value(metric, p, t, **options):
+    return metric(*wide(p, t), **options)
+
+
+def gradient(metric, p, t, **options):
+    return il.gradient(metric, *wide(p, t), **options)
+
+
+def test_eight_devices():
+    """The sharding tests below have eight devices to shard over."""
+    assert jax.device_count() == 8
+
+
+@every_metric
+def test_jit(metric):
+    """A jitted call gives the value of a plain call, with weights, mask, axis and every reduction."""
+    p, t = draw(metric, (6, 3))
+    w, m = excluded(metric, (6, 3))
+    options = [{}, {"weights": w, "where": m}, {"axis": 0, "keepdims": True}]
+    options += [{"reduction": r, "weights": w} for r in ("sum", "none") if metric.summable]
+    options += [{"denominator": 7.0}] if metric.averages else []
+    calls = lambda p, t: [metric(p, t, **o) for o in options]  # noqa: E731
+    want = [value(metric, p, t, **o) for o in options]
+    for one, expected in zip(jax.jit(calls)(p, t), want, strict=True):
+        assert one.dtype == jnp.float32
+        close(one, expected)
+
+
+@every_metric
+def test_gradients(metric):
+    """Reverse mode, forward mode, linearize and the jitted gradient agree with NumPy's gradient."""
+    p, t = draw(metric, (6,))
+    w, _ = excluded(metric, (6,))
+    f = lambda p: metric(p, t, weights=w)  # noqa: E731
+    want = gradient(metric, p, t, weights=w)
+    if metric in NAMED.values():  # operation by operation, nothing fused
+        reverse = jax.grad(f)(p)
+        assert reverse.dtype == p.dtype
+        close(reverse, want)
+
+    @jax.jit
+    def others(p):
+        linear = jax.linearize(f, p)
+        basis = jnp.eye(p.size, dtype=p.dtype).reshape(p.size, *p.shape)
+        slopes = jax.vmap(linear[1])(basis).reshape(p.shape)
+        return jax.grad(f)(p), jax.jacfwd(f)(p), *jax.value_and_grad(f)(p)[::-1], linear[0], slopes
+
+    jitted, forward, beside, one, two, slopes = others(p)
+    for found in (jitted, forward, beside, slopes):
+        close(found, want)
+    for found in (one, two):
+        close(found, value(metric, p, t, weights=w))
+
+
+@named_metric
+def test_vmap(metric):
+    """vmap over rows, and vmap of the gradient, give what a loop over the rows gives."""
+    p, t = draw(metric, (3, 5))
+    w, m = excluded(metric, (5,))
+    f = lambda p, t: metric(p, t, weights=w, where=m)  # noqa: E731
+    both = jax.jit(lambda p, t: (jax.vmap(f)(p, t), jax.vmap(jax.grad(f))(p, t), jax.vmap(f, (0, None))(p, t[0])))
+    values, slopes, one_target = both(p, t)
+    rows = [(p[k], t[k]) for k in range(3)]
+    close(values, [value(metric, *row, weights=w, where=m) for row in rows])
+    close(slopes, [gradient(metric, *row, weights=w, where=m) for row in rows])
+    close(one_target, [value(metric, row[0], t[0], weights=w, where=m) for row in rows])
+
+
+@named_metric
+def test_hessian(metric):
+    """The Hessian is finite and symmetric; of a sum of terms it is the terms' second derivatives."""
+    p, t = draw(metric, (4,))
+    w, _ = excluded(metric, (4,))
+    if metric.summable:
+        f = lambda p: metric(p, t, weights=w, reduction="sum")  # noqa: E731
+    else:
+        f = lambda p: metric(p, t, weights=w)  # noqa: E731
+    hessian = np.asarray(jax.jit(jax.hessian(f))(p)).reshape(p.size, p.size)
+    assert np.isfinite(hessian).all()
+    close(hessian, hessian.T)
+    if metric.summable:
+        close(np.diag(hessian).reshape(p.shape), il.gradient_hessian(metric, *wide(p, t), weights=w)[1])
+    if metric.summable and not metric.core[0]:
+        close(hessian, np.diag(np.diag(hessian)), ulps=0)
+
+
+@named_metric
+def test_gradient_hessian(metric):
+    """gradient_hessian gives JAX what it gives NumPy, jitted as well."""
+    if not metric.summable:
+        pytest.skip("has no term per sample")
+    p, t = draw(metric, (4,))
+    w, m = excluded(metric, (4,))
+    f = functools.partial(il.gradient_hessian, metric, weights=w, where=m)
+    want = f(*wide(p, t))
+    for one, expected in zip(jax.jit(f)(p, t), want, strict=True):
+        assert one.dtype == p.dtype
+        close(one, expected)
+
+
+def _kinds(state):
+    return jax.tree.map(lambda a: (a.shape, a.dtype, a.weak_type), state)
+
+
+@streaming_metric
+def test_scan(metric):
+    """A state is carried through scan: its tree, shapes and dtypes stay, and the result is the whole's."""
+    p, t = draw(metric, (4, 5, 2))
+    w, m = excluded(metric, (4, 5, 2))
+
+    @jax.jit
+    def stream(p, t, w, m):
+        def step(state, batch):
+            p, t, w, m = batch
+            return state.merge(metric.summary(p, t, weights=w, where=m, axis=0)), None
+
+        first = metric.summary(p[0], t[0], weights=w[0], where=m[0], axis=0)
+        none = metric.summary(p[0, :0], t[0, :0], axis=0)
+        assert _kinds(first.merge(first)) == _kinds(none.merge(first)) == _kinds(first)
+        after_first, _ = jax.lax.scan(step, first, (p[1:], t[1:], w[1:], m[1:]))
+        after_none, _ = jax.lax.scan(step, none, (p, t, w, m))
+        return metric.compute(after_first), metric.compute(after_none)
+
+    whole = value(
+        metric, p.reshape(20, *p.shape[2:]), t.reshape(20, *t.shape[2:]), weights=w.reshape(20, 2),
+        where=m.reshape(20, 2), axis=0,
+    )  # fmt: skip
+    for found in stream(p, t, w, m):
+        close(found, whole)
+
+
+@streaming_metric
+def test_gradient_through_scan(metric):
+    """The gradient through a scan over batches, with checkpointed steps, is that of the whole."""
+    p, t = draw(metric, (3, 4))
+
+    def stream(p):
+        none = metric.summary(p[0, :0], t[0, :0])
+        step = jax.checkpoint(lambda state, batch: (state.merge(metric.summary(*batch)), None))
+        return metric.compute(jax.lax.scan(step, none, (p, jnp.asarray(t)))[0])
+
+    want = gradient(metric, p.reshape(12, *p.shape[2:]), t.reshape(12, *t.shape[2:]))
+    close(jax.jit(jax.grad(stream))(p), want.reshape(p.shape))
+
+
+@named_metric
+def test_checkpoint_and_eval_shape(metric):
+    """checkpoint changes no gradient; eval_shape knows shape and dtype without computing."""
+    p, t = map(jnp.asarray, draw(metric, (4, 3)))
+    close(jax.jit(jax.grad(jax.checkpoint(metric)))(p, t), gradient(metric, p, t))
+    for dtype in ("float16", "bfloat16", "float32", "int8", "bool"):
+        like = jax.ShapeDtypeStruct(p.shape, dtype), jax.ShapeDtypeStruct(t.shape, dtype)
+        found = jax.eval_shape(lambda p, t: (metric(p, t), metric(p, t, axis=0)), *like)
+        single = jax.dtypes.canonicalize_dtype("float64" if dtype in ("int8", "bool") else "float32")
+        assert [(x.shape, x.dtype) for x in found] == [((), single), ((3,), single)]
+
+
+@named_metric
+def test_export(metric):
+    """An exported program with a symbolic batch size, serialised and read back, runs at any size."""
+    p, t = draw(metric, (5,))
+    scope = jax.export.SymbolicScope()
+    like = [
+        jax.ShapeDtypeStruct(jax.export.symbolic_shape(", ".join(["b", *map(str, a.shape[1:])]), scope=scope), a.dtype)
+        for a in (p, t)
+    ]
+    exported = jax.export.export(jax.jit(jax.value_and_grad(metric)))(*like)
+    again = jax.export.deserialize(exported.serialize())
+    for size in (5, 3):
+        one, slope = jax.jit(again.call)(p[:size], t[:size])
+        close(one, value(metric, p[:size], t[:size]))
+        close(slope, gradient(metric, p[:size], t[:size]))
+
+
+def _mesh(kind):
+    return jax.make_mesh((8,), ("batch",), axis_types=(kind,))
+
+
+@named_metric
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=["auto", "explicit"])
+def test_sharded(metric, kind):
+    """Arrays sharded over eight devices give the value of the whole, and a gradient sharded alike."""
+    p, t = draw(metric, (16,))
+    w, _ = excluded(metric, (16,))
+    mesh = _mesh(kind)
+    placed = [jax.device_put(a, NamedSharding(mesh, P("batch"))) for a in (p, t, w)]
+    with jax.set_mesh(mesh):
+        both = jax.jit(jax.value_and_grad(lambda p, t, w: metric(p, t, weights=w)))
+        found, slope = both(*placed)
+    close(found, value(metric, p, t, weights=w))
+    close(slope, gradient(metric, p, t, weights=w))
+    assert slope.sharding.is_equivalent_to(placed[0].sharding, slope.ndim)
+
+
+@streaming_metric
+def test_shard_map(metric):
+    """States of eight devices, added by psum or gathered and merged, give the value of the whole."""
+    p, t = draw(metric, (16,))
+    w, m = excluded(metric, (16,))
+    mesh = _mesh(AxisType.Auto)
+
+    def one_device(p, t, w, m):
+        state = metric.summary(p, t, weights=w, where=m)
+        if type(state).__name__ in SUMS:
+            state = jax.lax.psum(state, "batch")
+        else:
+            gathered = jax.lax.all_gather(state, "batch")
+            states = [jax.tree.map(lambda a, k=k: a[k], gathered) for k in range(8)]
+            state = functools.reduce(lambda a, b: a.merge(b), states)
+        return metric.compute(state)[None]
+
+    every = jax.shard_map(one_device, mesh=mesh, in_specs=P("batch"), out_specs=P("batch"))
+    found = jax.jit(every)(p, t, w, m)
+    close(found, [value(metric, p, t, weights=w, where=m)] * 8)
+    slope = jax.jit(jax.grad(lambda *a: jnp.mean(every(*a))))(p, t, w, m)
+    close(slope, gradient(metric, p, t, weights=w, where=m))
+
+
+@every_metric
+def test_no_leaks(metric):
+    """No tracer outlives its trace: nothing in the library remembers an array."""
+    p, t = draw(metric, (3, 2))
+    f = lambda p, t: metric(p, t, weights=jnp.abs(p[..., 0] if metric.core[0] else p), axis=0)  # noqa: E731
+    with jax.checking_leaks():
+        jax.eval_shape(jax.vmap(jax.jacrev(f)), p[None], t[None])
+        jax.eval_shape(jax.jacfwd(f), p, t)
+
+
+def _parameters():
+    for name, metric in ALL.items():
+        for field in numeric(metric):
+            interval = type(metric).__dataclass_fields__[field].metadata["interval"]
+            at = getattr(metric, field)
+            # the ends of an interval, and powers at which the domain changes, are no place to differentiate
+            inside = all(interval.contains(x) for x in (at - 0.01, at + 0.01))
+            if at != 0 and inside:
+                yield pytest.param(metric, field, id=f"{name}-{field}")
+
+
+@pytest.mark.parametrize("metric, field", list(_parameters()))
+def test_parameter_as_tracer(metric, field):
+    """A hyper-parameter may be traced: jitted over, mapped over, differentiated with respect to."""
+    p, t = np.abs(draw(metric, (6,))) if field == "power" else draw(metric, (6,))
+    at = float(getattr(metric, field))
+
+    def f(x, p=p, t=t):
+        return dataclasses.replace(metric, **{field: x})(p, t)
+
+    points = np.asarray([at, at + 0.005, at - 0.005], dtype=np.float32)
+    values, slope, forward, slopes_p = jax.jit(
+        lambda x, p: (jax.vmap(f, (0, None))(x, p), jax.grad(f)(x[0], p), jax.jacfwd(f)(x[0], p),
+                      jax.grad(f, argnums=1)(x[0], p))
+    )(points, p)  # fmt: skip
+    close(values, [f(float(x), *wide(p, t)) for x in points])
+    step = 2.0**-20
+    want = (f(float(points[0]) + step, *wide(p, t)) - f(float(points[0]) - step, *wide(p, t))) / (2 * step)
+    close(slope, want, ulps=200)
+    close(forward, want, ulps=200)
+    close(slopes_p, gradient(lambda p, t: f(float(points[0]), p, t), p, t))
+    close(jax.grad(f)(jnp.float32(at), jnp.asarray(p), jnp.asarray(t)), want, ulps=200)
+
+
+def test_parameter_per_sample():
+    """A hyper-parameter may be an array of one value per sample."""
+    p, t = draw(il.huber, (6,))
+    delta = np.linspace(0.5, 2, 6, dtype=np.float32)
+    want = [il.Huber(float(d))(*wide(p[k], t[k])) for k, d in enumerate(delta)]
+    found = jax.jit(lambda d: il.Huber(d)(p, jnp.asarray(t), reduction="none"))(delta)
+    close(found, want)
+    close(jax.jit(lambda q: il.MultiQuantile((q, 1 - q))(jnp.ones((3, 2)), jnp.zeros(3)))(0.25),
+          il.MultiQuantile((0.25, 0.75))(np.ones((3, 2)), np.zeros(3)))  # fmt: skip
+
+
+@every_metric
+def test_masked_is_removed(metric):
+    """Under jit, what stands in an excluded place reaches neither value nor gradient."""
+    p, t = draw(metric, (8,))
+    w, m = excluded(metric, (8,))
+    by_mask = lambda p, t, w: metric(p, t, weights=w, where=m)  # noqa: E731
+    by_weight = lambda p, t, w: metric(p, t, weights=jnp.where(m, w, 0))  # noqa: E731
+    both = jax.jit(lambda *a: (*jax.value_and_grad(by_mask)(*a), jax.jacfwd(by_weight)(*a)))
+    want, slope = value(metric, p[m], t[m], weights=w[m]), gradient(metric, p[m], t[m], weights=w[m])
+    for bad in (np.nan, np.inf):
+        p[~m], t[~m] = bad, -bad
+        found, *slopes = both(p, t, w)
+        close(found, want)
+        for one in slopes:
+            close(one[m], slope)
+            close(one[~m], np.zeros_like(p[~m]), ulps=0)
+
+
+@named_metric
+def test_all_masked(metric):
+    """Nothing left to average is ``empty``, nan unless set, with a gradient of zero."""
+    p, t = draw(metric, (3,))
+    m = np.zeros(3, dtype=bool)
+    f = jax.jit(lambda p, t: [jax.value_and_grad(metric)(p, t, where=m, **o) for o in ({}, {"empty": 0.5})])
+    (one, slope), (filled, slope_filled) = f(p, t)
+    assert np.isnan(one)
+    assert filled == 0.5
+    close(slope, np.zeros_like(p), ulps=0)
+    close(slope_filled, np.zeros_like(p), ulps=0)
+
+
+@named_metric
+def test_static_argument(metric):
+    """A metric is a static argument of jit: equal metrics share one compiled program."""
+    traces = []
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def call(metric, p, t):
+        traces.append(metric)
+        return metric(p, t)
+
+    p, t = draw(metric, (4,))
+    twin = dataclasses.replace(metric)
+    assert twin is not metric
+    close(call(metric, p, t), value(metric, p, t))
+    close(call(twin, p, t), value(metric, p, t))
+    assert traces == [metric]
+    call(il.Scaled(metric, 2.0), p, t)
+    assert len(traces) == 2
+
+
+@named_metric
+def test_numpy_beside_jax(metric):
+    """NumPy arrays beside JAX arrays are taken in, and the result is JAX's."""
+    p, t = draw(metric, (4,))
+    for found in (metric(jnp.asarray(p), t), metric(p, jnp.asarray(t))):
+        assert isinstance(found, jax.Array)
+        close(found, value(metric, p, t))

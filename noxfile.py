@@ -1,0 +1,124 @@
+"""Every check of this repository. `nox` runs all of them, `nox -s lint` one, `nox -l` lists them.
+
+Each session has an environment of its own, made by pip with the versions in constraints.txt.
+`nox -R` reuses the environments of the last run.
+"""
+
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2"
+nox.options.default_venv_backend = "virtualenv"
+
+BACKENDS = ["numpy", "array_api_strict", "jax", "torch"]
+# The settings a backend is run under, one after the other, where it has any.
+SETTINGS = {
+    "jax": [{"JAX_ENABLE_X64": "0"}, {"JAX_ENABLE_X64": "1"}],
+    "torch": [
+        {"ISOLOSS_TORCH_DEFAULT_DTYPE": "float32"},
+        {"ISOLOSS_TORCH_DEFAULT_DTYPE": "float64"},
+    ],
+}
+ULP_TABLES = Path("build/ulp")
+
+
+def install(session: nox.Session, *requirements: str) -> None:
+    """Install requirements in the versions that constraints.txt names."""
+    session.install("-c", "constraints.txt", *requirements)
+
+
+def install_isoloss(session: nox.Session, *extras: str) -> None:
+    """Install this checkout, editable, with some of the extras of pyproject.toml."""
+    install(session, "-e", f".[{','.join(extras)}]")
+
+
+def run_pytest(session: nox.Session, *args: str, part: str, env: dict[str, str]) -> None:
+    """Run pytest; the branches covered go to .coverage.PART, for the session `coverage`."""
+    env = {"COVERAGE_FILE": f".coverage.{part}", **env}
+    session.run("pytest", "--cov", "--cov-report=", *args, *session.posargs, env=env)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting with Ruff."""
+    install(session, "ruff")
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of the library, and those its users see, with mypy and Pyright."""
+    install(session, "mypy", "pyright[nodejs]")
+    install_isoloss(session, "jax", "torch")
+    session.run("mypy")
+    session.run("pyright")
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Build the wheel; use it with the hard dependencies alone, away from the checkout."""
+    install(session, "build")
+    dist = Path(session.create_tmp()).resolve()
+    session.run("python", "-m", "build", "--outdir", str(dist), silent=True)
+    install(session, *map(str, dist.glob("*.whl")))
+    session.chdir(dist)
+    script = "import isoloss; assert isoloss.mean_squared_error([2.0, 4.0], [1.0, 1.0]) == 5.0"
+    session.run("python", "-I", "-c", script)
+
+
+@nox.session
+def example(session: nox.Session) -> None:
+    """Run the example, in the environment that the README makes for it."""
+    install(session, ".[example,jax,torch]")
+    session.run("python", "examples/one_loss_everywhere.py", *session.posargs)
+
+
+def run_conformance(session: nox.Session, backend: str, *args: str) -> None:
+    """Run the conformance suite beside one library only, under each of its settings."""
+    install_isoloss(session, *(["test"] if backend == "numpy" else ["test", backend]))
+    for env in SETTINGS.get(backend, [{}]):
+        part = "-".join(["conformance", backend, *env.values()])
+        table = ULP_TABLES / f"{part}.json"
+        table.parent.mkdir(parents=True, exist_ok=True)
+        options = (f"--backend={backend}", f"--ulp-table={table}", *args)
+        run_pytest(session, "conformance", *options, part=part, env=env)
+
+
+@nox.session
+@nox.parametrize("backend", BACKENDS)
+def conformance(session: nox.Session, backend: str) -> None:
+    """Compare one library with the reference values: results, gradients, dtypes."""
+    run_conformance(session, backend)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests, with every library installed at once."""
+    install_isoloss(session, "test", "example", "dask", "jax", "torch", "array-api-strict")
+    run_pytest(session, "tests", part="tests", env={})
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Combine the branches covered by `conformance` and `tests`: at least 95 %."""
+    install(session, "coverage")
+    session.run("coverage", "combine")
+    session.run("coverage", "report", "--fail-under=95")
+
+
+@nox.session(default=False)
+@nox.parametrize("backend", BACKENDS)
+def exhaustive(session: nox.Session, backend: str) -> None:
+    """Run the part of the conformance suite that is too long for every change."""
+    run_conformance(session, backend, "-m", "exhaustive", "--no-cov")
+
+
+@nox.session(default=False)
+def mutation(session: nox.Session) -> None:
+    """Change the source in small ways, and list the changes that no test notices."""
+    install_isoloss(session, "test")
+    install(session, "mutmut")
+    session.run("mutmut", "run", *session.posargs)
+    session.run("mutmut", "results")

@@ -1,0 +1,518 @@
+"""Laws that hold for every metric: what it means to mask, to weigh, to merge, to reorder.
+
+Run on NumPy over drawn examples, and once on every other array library that is installed.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import importlib.util
+import math
+import pickle
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import hypothesis.strategies as st
+import isoloss as il
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
+from instances import ALL, NAMED, Quartic, draw, excluded, shapes
+from libraries import BACKENDS, installed
+
+LIBRARIES = installed()
+drawn = settings(
+    max_examples=8, derandomize=True, deadline=None, database=None,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+every_metric = pytest.mark.parametrize("metric", ALL.values(), ids=ALL)
+seeds = st.integers(0, 2**16)
+sizes = st.integers(3, 40)
+spoilers = st.sampled_from([np.nan, np.inf, -np.inf, 1e300, -5.0])
+
+
+def close(got, want, ulps=2, size=None):
+    """Assert equality to some ULP, in the dtype of the result, of the number expected.
+
+    ``size`` is the size of what is subtracted on the way to the result, if it is larger.
+    """
+    got, want = np.asarray(got), np.asarray(want)
+    assert got.shape == want.shape
+    assert got.dtype == want.dtype
+    scale = np.abs(want) if size is None else np.maximum(np.abs(want), size)
+    eps = np.finfo(got.dtype).eps
+    with np.errstate(invalid="ignore"):
+        right = (got == want) | (np.abs(got - want) <= ulps * eps * scale) | (np.isnan(got) & np.isnan(want))
+    assert np.all(right), f"{got!r} is not {want!r}: {np.max(np.abs(got - want) / (eps * scale))} ULP apart"
+
+
+def condition(metric, p, t, w=None):
+    """Return the size of what cancels in the value: sums of terms of both signs, one minus a ratio."""
+    if "oments" in type(metric.summary(p, t)).__name__:
+        return 1 + abs(metric(p, t, weights=w)) * getattr(metric, "factor", 1)
+    if not metric.summable:
+        inner = getattr(metric, "metric", None)
+        return 0.0 if inner is None else max(1.0, float(np.abs(metric(p, t, weights=w)))) * 4
+    return np.mean(np.abs(metric(p, t, weights=w, reduction="none")))
+
+
+def both(metric, p, t, **options):
+    """Return value and gradient: a law holds for the two of them."""
+    return il.value_and_gradient(metric, p, t, **options)
+
+
+@every_metric
+@drawn
+@given(seed=seeds, n=sizes, bad=spoilers, by=st.sampled_from(["where", "weights", "both"]))
+def test_excluded_is_removed(metric, seed, n, bad, by):
+    """A masked sample, or one of weight 0, counts as if it were not there, whatever it holds."""
+    p, t = draw(metric, (n,), seed)
+    w, m = excluded(metric, (n,), seed)
+    one, slope = both(metric, p[m], t[m], weights=w[m])
+    p[~m], t[~m] = bad, -bad
+    options = {"weights": w, "where": m}
+    if by == "weights":
+        options = {"weights": np.where(m, w, 0)}
+    elif by == "both":
+        options = {"weights": np.where(m, w, np.nan), "where": m}
+    value, gradient = both(metric, p, t, **options)
+    size = condition(metric, p[m], t[m], w[m])
+    close(value, one, 2, size)
+    close(gradient[m], slope, 2, np.max(np.abs(slope)))
+    assert np.all(gradient[~m] == 0)
+    assert np.array_equal(np.isnan(p), np.isnan(p.copy()))
+
+
+@every_metric
+@drawn
+@given(seed=seeds, n=sizes)
+def test_integer_weights_are_repetition(metric, seed, n):
+    """A sample of weight 3 counts as three samples, in the value and in the gradient."""
+    p, t = draw(metric, (n,), seed, "float64")
+    w = np.random.default_rng(seed).integers(0, 4, n)
+    w[:2] = 1, 2
+    one, slope = both(metric, np.repeat(p, w, axis=0), np.repeat(t, w, axis=0))
+    value, gradient = both(metric, p, t, weights=w)
+    close(value, one, 8, condition(metric, p, t, w))
+    if metric.kind not in ("extremum", "sorted whole"):  # there, repetition makes ties that share
+        start = np.cumsum(w) - w
+        once = np.where((w > 0)[(..., *[None] * (p.ndim - 1))], slope[np.minimum(start, len(slope) - 1)], 0)
+        close(gradient, once * w[(..., *[None] * (p.ndim - 1))], 64, np.max(np.abs(slope)))
+
+
+@every_metric
+@drawn
+@given(seed=seeds, n=sizes, cuts=st.lists(st.integers(0, 40), max_size=4), dtype=st.sampled_from(["float32", "float64"]))
+def test_batches_are_the_whole(metric, seed, n, cuts, dtype):
+    """States of batches of any sizes, the empty ones included, merge to the whole's, in any order."""
+    p, t = draw(metric, (n,), seed, dtype)
+    w, m = excluded(metric, (n,), seed, dtype)
+    edges = [0, *sorted(min(c, n) for c in cuts), n]
+    states = [
+        metric.summary(p[a:b], t[a:b], weights=w[a:b], where=m[a:b])
+        for a, b in zip(edges, edges[1:], strict=False)
+    ]
+    states.append(metric.summary(p[:0], t[:0], weights=w[:0], where=m[:0]))
+    whole = metric(p, t, weights=w, where=m)
+    size = condition(metric, p[m], t[m], w[m])
+    merge = functools.partial(functools.reduce, lambda a, b: a.merge(b))
+    shuffled = [states[k] for k in np.random.default_rng(seed).permutation(len(states))]
+    close(metric.compute(merge(states)), whole, 4, size)
+    close(metric.compute(merge(states[::-1])), whole, 4, size)
+    close(metric.compute(merge(shuffled)), whole, 4, size)
+
+
+@every_metric
+@drawn
+@given(seed=seeds, dtype=st.sampled_from(["float32", "float64"]))
+def test_merge_commutes_and_associates(metric, seed, dtype):
+    """merge gives the same value in either order and any grouping, and keeps kind, shapes and dtypes."""
+    a, b, c = (metric.summary(*draw(metric, (5, 2), seed + k, dtype), axis=0) for k in range(3))
+    value = metric.compute(a.merge(b).merge(c))
+    size = np.maximum(np.abs(value), 1)
+    close(metric.compute(a.merge(b.merge(c))), value, 4, size)
+    close(metric.compute(a.merge(b)), metric.compute(b.merge(a)), 2, np.abs(metric.compute(b.merge(a))) + 1)
+    if metric.kind != "sorted whole":
+        kinds = [[(x.shape, x.dtype) for x in _leaves(s)] for s in (a, a.merge(b))]
+        assert kinds[0] == kinds[1]
+        assert type(a.merge(b)) is type(a)
+
+
+def _leaves(state):
+    return [x for field in state for x in _leaves(field)] if isinstance(state, tuple) else [state] * (state is not None)
+
+
+@every_metric
+@drawn
+@given(seed=seeds, n=sizes)
+def test_order_of_samples(metric, seed, n):
+    """Reordering the samples changes nothing, and reorders the gradient."""
+    p, t = draw(metric, (n,), seed)
+    w, m = excluded(metric, (n,), seed)
+    order = np.random.default_rng(seed).permutation(n)
+    one, slope = both(metric, p, t, weights=w, where=m)
+    value, gradient = both(metric, p[order], t[order], weights=w[order], where=m[order])
+    close(value, one, 2, condition(metric, p[m], t[m], w[m]))
+    close(gradient, slope[order], 2, np.max(np.abs(slope)))
+
+
+@every_metric
+def test_scale_of_weights(metric):
+    """Only the proportions of the weights matter to a mean."""
+    p, t = draw(metric, (9,))
+    w, m = excluded(metric, (9,))
+    close(metric(p, t, weights=4 * w, where=m), metric(p, t, weights=w, where=m), 1)
+    close(metric(p, t, weights=np.full(9, 0.25)), metric(p, t), 2, condition(metric, p, t))
+
+
+@every_metric
+def test_round_trips(metric):
+    """A metric survives pickle, copy and its own repr; it compares and hashes by value."""
+    names = {**vars(il), "Quartic": Quartic}
+    for twin in (pickle.loads(pickle.dumps(metric)), copy.deepcopy(metric), eval(repr(metric), names)):
+        assert twin == metric
+        assert hash(twin) == hash(metric)
+        assert repr(twin) == repr(metric)
+        assert type(twin) is type(metric)
+    assert [other for other in ALL.values() if other == metric] == [metric]
+    with pytest.raises(AttributeError):
+        metric.anything = 1
+    with pytest.raises(AttributeError):
+        metric.delta = 1
+
+
+@every_metric
+def test_state_round_trip(metric):
+    """A state survives pickle and copy: it can travel between processes and merge there."""
+    p, t = draw(metric, (5,))
+    state = metric.summary(p, t)
+    for twin in (pickle.loads(pickle.dumps(state)), copy.deepcopy(state)):
+        assert type(twin) is type(state)
+        assert metric.compute(twin) == metric.compute(state)
+        close(metric.compute(twin.merge(state)), metric(np.concatenate([p, p]), np.concatenate([t, t])), 2,
+              condition(metric, p, t))  # fmt: skip
+
+
+SCALING = {  # the metric of scaled data is scale ** degree times the metric
+    "mean_squared_error": 2, "half_squared_error": 2, "root_mean_squared_error": 1, "mean_absolute_error": 1,
+    "mean_bias_error": 1, "pinball": 1, "expectile": 2, "multi_quantile": 1, "max_error": 1,
+    "median_absolute_error": 1, "r2_score": 0, "explained_variance_score": 0, "pearson_correlation": 0,
+    "concordance_correlation": 0, "cosine_similarity": 0, "cosine_distance": 0, "gamma_deviance": 0,
+    "poisson_deviance": 1, "tweedie_deviance": 0.5, "weighted_absolute_percentage_error": 0,
+    "symmetric_mean_absolute_percentage_error": 0, "mean_absolute_percentage_error": 0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name, degree", SCALING.items())
+@pytest.mark.parametrize("factor", [4.0, 2.0**-6, 2.0**40, 2.0**-40])
+def test_scaling(name, degree, factor):
+    """Multiplying both inputs by a number multiplies the metric by a power of it, far out too."""
+    metric = getattr(il, name)
+    p, t = draw(metric, (11,), ends=False)
+    factor = 1 / 1024 if name == "mean_absolute_percentage_error" and factor < 2**-10 else factor
+    scaled = metric(np.float32(factor) * p, np.float32(factor) * t)
+    close(scaled, np.float32(metric(p, t) * factor**degree), 4)
+
+
+@pytest.mark.parametrize("name", ["pearson_correlation", "explained_variance_score", "r2_score"])
+def test_shift(name):
+    """A score about a mean does not change when both inputs are shifted."""
+    metric = getattr(il, name)
+    p, t = (np.round(x * 16) / 16 for x in draw(metric, (11,)))
+    close(metric(p + np.float32(4096), t + np.float32(4096)), metric(p, t), 2, 1)
+
+
+def test_tweedie_is_its_members():
+    """The Tweedie deviance of power 0, 1, 2 is the squared error, the Poisson and the gamma deviance."""
+    for power, other in ((0, il.mse), (1, il.poisson_deviance), (2, il.gamma_deviance)):
+        p, t = draw(other, (40,))
+        for pair in ((p, t), (p.astype(np.float64), t.astype(np.float64))):
+            close(il.TweedieDeviance(power)(*pair), other(*pair), 4)
+
+
+@pytest.mark.parametrize("options", [{}, {"axis": 0}, {"weights": True, "where": True}], ids=str)
+def test_evaluate_is_each_call(options):
+    """evaluate gives exactly what calling every metric gives."""
+    loops = {core: [m for m in ALL.values() if m.core == core and not m.sizes] for core in {m.core for m in ALL.values()}}
+    for core, metrics in loops.items():
+        if not metrics:
+            continue
+        p, t = draw(metrics[0], (6, 3))
+        p, t = np.abs(p) + np.float32(0.5), np.abs(t) + np.float32(0.5)  # inside every domain
+        w, m = excluded(metrics[0], (6, 3))
+        chosen = {k: {"weights": w, "where": m}.get(k, v) for k, v in options.items()}
+        found = il.evaluate({repr(m): m for m in metrics}, p, t, **chosen)
+        assert list(found) == [repr(m) for m in metrics]
+        for metric in metrics:
+            close(found[repr(metric)], metric(p, t, **chosen), 0)
+        assert il.evaluate(iter(metrics[:2]), p, t).keys() == il.evaluate(metrics[:2], p, t).keys()
+
+
+@every_metric
+def test_reductions_agree(metric):
+    """mean = sum / sum of weights; sum = sum of what "none" returns; denominator replaces the weights."""
+    p, t = draw(metric, (4, 3), dtype="float64")
+    w, m = excluded(metric, (4, 3), dtype="float64")
+    if metric.averages:
+        total = np.sum(w[m])
+        close(metric(p, t, weights=w, where=m, denominator=total), metric(p, t, weights=w, where=m), 4, 1)
+        close(metric.compute(metric.summary(p, t, weights=w, where=m), denominator=total),
+              metric(p, t, weights=w, where=m), 4, 1)  # fmt: skip
+    if not metric.summable:
+        for reduction in ("sum", "none"):
+            with pytest.raises(ValueError, match="needs one term per sample"):
+                metric(p, t, reduction=reduction)
+        return
+    terms = metric(p, t, weights=w, where=m, reduction="none")
+    assert terms.shape == (4, 3)
+    assert np.all(terms[~m] == 0)
+    size = np.mean(np.abs(terms)) * 12
+    for axis in (None, 0, (0, 1), -1, ()):
+        summed = metric(p, t, weights=w, where=m, reduction="sum", axis=axis)
+        close(summed, np.sum(terms, axis=axis), 4, size)
+        mean = metric(p, t, weights=w, where=m, axis=axis, empty=0.0)
+        count = np.sum(w * m, axis=axis)
+        close(mean, np.asarray(summed / np.where(count == 0, 1, count))[()], 4, size)
+        divided = metric(p, t, weights=w, where=m, axis=axis, denominator=np.full(np.shape(summed), 7.0))
+        close(divided, np.asarray(summed / 7)[()], 4, size)
+    slope, _ = il.gradient_hessian(metric, p, t, weights=w, where=m)
+    size = np.max(np.abs(slope))
+    close(il.gradient(metric, p, t, weights=w, where=m, denominator=1.0), slope, 8, size)
+    close(il.gradient(metric, p, t, weights=w, where=m, reduction="sum"), slope, 8, size)
+
+
+@every_metric
+def test_axis_is_a_loop(metric):
+    """axis reduces as a loop over the other axes does, and keepdims keeps axes of length 1."""
+    p, t = draw(metric, (4, 3, 2))
+    w, m = excluded(metric, (4, 3, 2))
+    for axis, kept in ((0, (3, 2)), (1, (4, 2)), (-1, (4, 3)), ((0, 2), (3,)), ((-1, 1), (4,)), (None, ())):
+        found = metric(p, t, weights=w, where=m, axis=axis)
+        assert found.shape == kept
+        axes = range(3) if axis is None else [a % 3 for a in np.atleast_1d(axis)]
+        left = [a for a in range(3) if a not in axes]
+        for index in np.ndindex(*kept):
+            here = [slice(None)] * 3
+            for a, i in zip(left, index, strict=True):
+                here[a] = i
+            here = tuple(here)
+            one = metric(p[here], t[here], weights=w[here], where=m[here])
+            close(found[index], one, 4, 1 + abs(one))
+        kept_dims = metric(p, t, weights=w, where=m, axis=axis, keepdims=True)
+        assert kept_dims.shape == tuple(1 if a in axes else n for a, n in enumerate((4, 3, 2)))
+        close(kept_dims.reshape(kept), found, 0)
+
+
+@every_metric
+def test_event_axis(metric):
+    """event_axis names the axis of a row; it makes no difference where that axis lies."""
+    p, t = draw(metric, (5, 2))
+    core_p, core_t = metric.core
+    if not core_p + core_t:
+        with pytest.raises(ValueError, match="event_axis"):
+            metric(p, t, event_axis=0)
+        return
+    moved = np.moveaxis(p, -1, 0) if core_p else p, np.moveaxis(t, -1, 0) if core_t else t
+    close(metric(*moved, event_axis=0), metric(p, t), 0)
+    slope = il.gradient(metric, *moved, event_axis=0)
+    close(np.moveaxis(slope, 0, -1), il.gradient(metric, p, t), 1, 1)
+
+
+@every_metric
+def test_nothing_left(metric):
+    """Where nothing is left, the value is ``empty``, nan unless set, and the gradient is 0."""
+    p, t = draw(metric, (3, 2))
+    none = np.zeros((3, 2), dtype=bool)
+    none[:, 1] = True
+    for options in ({"where": none}, {"weights": none}, {"weights": none.astype(float), "where": none}):
+        found = metric(p, t, axis=0, **options)
+        assert np.isnan(found[0])
+        assert np.isfinite(found[1])
+        filled = metric(p, t, axis=0, empty=-3.0, **options)
+        assert filled[0] == -3
+        close(filled[1], found[1], 0)
+    value, slope = both(metric, p, t, where=np.zeros((3, 2), dtype=bool), empty=0.0)
+    assert value == 0
+    assert np.all(slope == 0)
+    empty_p, empty_t = draw(metric, (0,))
+    assert np.isnan(metric(empty_p, empty_t))
+    assert metric(empty_p, empty_t, empty=2.0) == 2
+    if metric.averages:
+        assert np.isnan(metric(p, t, denominator=0.0))
+
+
+@every_metric
+def test_memory_layouts(metric, tmp_path):
+    """Read-only, Fortran-ordered, strided, byte-swapped and memory-mapped inputs give the same; none is written to."""
+    p, t = draw(metric, (6, 4))
+    want, slope = both(metric, p, t)
+    columns = metric(p, t, axis=0)
+
+    def mapped(name, array):
+        np.save(tmp_path / f"{name}.npy", array)
+        return np.load(tmp_path / f"{name}.npy", mmap_mode="r")
+
+    def strided(array):
+        return np.repeat(array, 2, axis=0)[::2]
+
+    def read_only(array):
+        array = array.copy()
+        array.flags.writeable = False
+        return array
+
+    layouts = {
+        "read-only": (read_only(p), read_only(t)),
+        "Fortran": (np.asfortranarray(p), np.asfortranarray(t)),
+        "mixed": (np.asfortranarray(p), t),
+        "strided": (strided(p), strided(t)),
+        "reversed": (p[::-1].copy()[::-1], t[::-1].copy()[::-1]),
+        "swapped": (p.astype(">f4"), t.astype(">f4")),
+        "mapped": (mapped("p", p), mapped("t", t)),
+        "lists": (p.tolist(), t.tolist()),
+    }
+    for a, b in layouts.values():
+        before = np.array(a), np.array(b)
+        value, gradient = both(metric, a, b)
+        if not isinstance(a, list):
+            close(value, want, 1, condition(metric, p, t))
+            close(gradient, slope, 4, np.max(np.abs(slope)))
+        close(np.float32(metric(a, b, axis=0)), columns, 4, 1 + np.abs(columns))
+        np.testing.assert_array_equal(before, (np.array(a), np.array(b)))
+
+
+RATIONAL = {  # terms that fractions can compute
+    "mean_squared_error": lambda e: e * e,
+    "half_squared_error": lambda e: e * e / 2,
+    "mean_absolute_error": abs,
+    "mean_bias_error": lambda e: e,
+    "huber": lambda e: e * e / 2 if abs(e) <= 1 else abs(e) - Fraction(1, 2),
+}
+
+
+def _long(dtype, tiles):
+    """Return a sample of 1000 numbers that are not dyadic, and the same repeated."""
+    rng = np.random.default_rng(5)
+    p, t = (rng.normal(0.3, 1.0, 1000).astype(dtype), rng.normal(0.0, 1.0, 1000).astype(dtype))
+    return p, t, np.tile(p, tiles), np.tile(t, tiles)
+
+
+def _exact(term, p, t):
+    return sum(term(Fraction(float(a)) - Fraction(float(b))) for a, b in zip(p, t, strict=True)) / len(p)
+
+
+def _ulps(got, want, dtype):
+    return abs(Fraction(float(got)) - want) / Fraction(float(np.spacing(np.asarray(abs(float(want)), dtype=dtype))))
+
+
+@pytest.mark.parametrize("dtype, ulps", [("float32", 2), ("float64", 4)])
+@pytest.mark.parametrize("name", RATIONAL)
+def test_long_sums(name, dtype, ulps):
+    """Ten million samples, along the first axis or the last, are summed as exactly as a thousand."""
+    metric = getattr(il, name)
+    p, t, many_p, many_t = _long(dtype, 10_000)
+    want = _exact(RATIONAL[name], p, t)
+    along = {None: (many_p, many_t)}
+    if name in ("mean_squared_error", "mean_bias_error"):
+        along[0] = many_p.reshape(-1, 2, order="F"), many_t.reshape(-1, 2, order="F")
+        along["0 in C order"] = tuple(np.ascontiguousarray(a) for a in along[0])
+        along[-1] = many_p.reshape(2, -1), many_t.reshape(2, -1)
+    for axis, (a, b) in along.items():
+        found = metric(a, b, axis=0 if axis == "0 in C order" else axis)
+        for one in np.atleast_1d(found):
+            assert one.dtype == dtype
+            assert _ulps(one, want, dtype) <= ulps, axis
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_long_moments(dtype):
+    """The scores of ten million samples, their mean a thousand times their spread, are those of a thousand."""
+    p, t, many_p, many_t = _long(dtype, 10_000)
+    shift = np.asarray(1024, dtype)
+    p, t, many_p, many_t = p + shift, t + shift, many_p + shift, many_t + shift
+    for metric in (il.r2_score, il.explained_variance_score, il.pearson_correlation, il.rmse):
+        close(metric(many_p, many_t), metric(p, t), 4, 1)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_counts_beyond_float32(library):
+    """Merged states and masks count on beyond 2**24, where a float32 would stop counting."""
+    backend = BACKENDS[library]()
+    batch = 2**22 + 1
+    ones = backend.array(np.ones(batch).tolist()[:1], "float32") if library == "array_api_strict" else None
+    array = lambda x: backend.array(x, str(x.dtype)) if library != "array_api_strict" else ones  # noqa: E731
+    if ones is not None:
+        pytest.skip("too slow, and NumPy underneath")
+    zero, one = np.zeros(batch, dtype="float32"), np.ones(batch, dtype="float32")
+    mask = np.ones(batch, dtype=bool)
+    mask[0] = False
+    p, t = array(one), array(zero)
+    where = backend.xp.asarray(mask)
+    for options, count in (({}, batch), ({"where": where}, batch - 1)):
+        state = il.mean_bias_error.summary(p, t, **options)
+        total, merged = count, state
+        for _ in range(2):  # 2**24 + 4 of them: the last three would be lost
+            merged, total = merged.merge(merged), 2 * total
+        for _ in range(3):
+            merged, total = merged.merge(il.mean_bias_error.summary(p[:1], t[:1])), total + 1
+        assert int(merged.weight.value) + int(merged.weight.error) == total or float(merged.weight.value) == total
+        assert float(il.mean_bias_error.compute(merged)) == 1
+        spoiled = merged.merge(il.mean_bias_error.summary(p[:1], p[:1]))
+        kept = np.asarray(spoiled.total.value, dtype=np.float64) + np.asarray(spoiled.total.error, dtype=np.float64)
+        assert kept == total
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_narrow_inputs(library):
+    """Half precision is squared in float32; unsigned, signed and boolean inputs are subtracted as numbers."""
+    backend = BACKENDS[library]()
+    array = lambda numbers, dtype: backend.xp.asarray(numbers, dtype=getattr(backend.xp, dtype))  # noqa: E731
+    if "float16" in backend.dtypes:
+        p, t = array([300.0] + [0.0] * 9, "float16"), array([0.0] * 10, "float16")
+        found = il.mse(p, t)
+        assert backend.dtype(found) == "float32"
+        assert float(found) == 9000
+        slope = il.gradient(il.mse, p, t)
+        assert backend.dtype(slope) == "float16"
+        assert float(slope[0]) == 60
+    default = backend.dtype(backend.xp.asarray([0.5]))
+    for dtype in ("uint8", "int8", "int32", "int64"):
+        found = il.mean_bias_error(array([[0, 100]], dtype), array([[100, 101]], dtype))
+        assert float(found) == -50.5
+        assert backend.dtype(found) == default
+    assert float(il.mse(array([0, 255], "uint8"), array([255, 0], "uint8"))) == 65025
+    assert float(il.mae(array([-128, 127], "int8"), array([127, -128], "int8"))) == 255
+    assert float(il.mae(array([True, False], "bool"), array([False, False], "bool"))) == 0.5
+    if backend.float64:
+        big = 2**53
+        assert float(il.mae(array([big], "int64"), array([big - 1], "int64"))) == 1
+
+
+@every_metric
+@pytest.mark.parametrize("library", [name for name in LIBRARIES if name != "numpy"])
+def test_other_libraries(metric, library):
+    """On every library: masked is removed, batches are the whole, weights repeat, order does not matter."""
+    backend = BACKENDS[library]()
+    xp = backend.xp
+    array = lambda x: xp.asarray(x.copy())  # noqa: E731
+    p, t = draw(metric, (8,))
+    w, m = excluded(metric, (8,))
+    numbers = lambda x: np.asarray(backend.numbers(x), dtype=np.float32)  # noqa: E731
+    p64, t64, w64 = (x.astype(np.float64) for x in (p, t, w))
+    want = np.float32(metric(p64[m], t64[m], weights=w64[m]))
+    slope = np.float32(il.gradient(metric, p64[m], t64[m], weights=w64[m]))
+    size = condition(metric, p[m], t[m], w[m])
+    p[~m], t[~m] = np.nan, np.inf
+    options = {"weights": array(w), "where": array(m)}
+    value, gradient = both(metric, array(p), array(t), **options)
+    assert backend.dtype(value) == backend.dtype(gradient) == "float32"
+    close(numbers(value), want, 16, size)
+    close(numbers(gradient)[m], slope, 16, np.max(np.abs(slope)))
+    assert np.all(numbers(gradient)[~m] == 0)
+    parts = [slice(5, None), slice(0, 2), slice(2, 5)]
+    states = [metric.summary(array(p[s]), array(t[s]), weights=array(w[s]), where=array(m[s])) for s in parts]
+    merged = functools.reduce(lambda a, b: a.merge(b), states)
+    close(numbers(metric.compute(merged)), want, 16, size)
