@@ -113,7 +113,7 @@ class Carrier:
         return self.xp.pow(self, other)
 
     def __neg__(self) -> Any:
-        return self.xp.multiply(self, -1.0)
+        return self.xp.multiply(self, -1)
 
     __radd__ = __add__
     __rmul__ = __mul__
@@ -212,7 +212,8 @@ class JetLibrary(CarrierLibrary):
             if second is None:
                 bent = _times(_times(slope, slope), -1.0)  # squared last: in range where x is not
             else:
-                bent = None if isinstance(second, float) and second == 0 else second * (x1 * x1)
+                flat = isinstance(second, float) and second == 0
+                bent = None if flat else _times(second, _times(x1, x1))
             return Jet(value, slope, _plus(bent, straight), library)
 
         def unary(name: str) -> Any:
@@ -249,6 +250,7 @@ class JetLibrary(CarrierLibrary):
         def where(condition: Array, x: Any, y: Any, /) -> Any:
             if isinstance(condition, bool):
                 return x if condition else y
+            condition = plain(condition)
             chosen = [
                 None if u is None and v is None
                 else xp.where(condition, 0.0 if u is None else u, 0.0 if v is None else v)

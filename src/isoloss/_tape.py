@@ -106,6 +106,7 @@ class TapeLibrary(CarrierLibrary):
         def where(condition: Array, x: Any, y: Any, /) -> Any:
             if isinstance(condition, bool):
                 return x if condition else y
+            condition = plain(condition)
             return record(
                 xp.where(condition, plain(x), plain(y)),
                 shaped(x, lambda g: xp.where(condition, g, 0.0)),
@@ -179,9 +180,13 @@ class TapeLibrary(CarrierLibrary):
             a = plain(x)
             return record(xp.astype(a, dtype), (x, lambda g: xp.astype(g, a.dtype)))
 
+        def column(x: Array, axis: int, k: int) -> Array:
+            return x[(slice(None),) * (axis % x.ndim) + (k, ...)]
+
         def stack(arrays: list[Any], /, *, axis: int = 0) -> Any:
             value = xp.stack([plain(x) for x in arrays], axis=axis)
-            return record(value, *((x, lambda g, k=k: xp.take(g, k, axis=axis)) for k, x in enumerate(arrays)))
+            backs = ((x, lambda g, k=k: column(g, axis, k)) for k, x in enumerate(arrays))
+            return record(value, *backs)
 
         def along(x: Any, axis: int) -> Array:
             """Return 0, 1, 2, ... along an axis, without creating an array from nothing."""
@@ -209,8 +214,8 @@ class TapeLibrary(CarrierLibrary):
             def back(g: Array) -> Array:
                 place, result = along(a, axis), xp.zeros_like(a)
                 for k in range(indices.shape[axis]):
-                    at = xp.expand_dims(xp.take(indices, k, axis=axis), axis=axis)
-                    part = xp.expand_dims(xp.take(g, k, axis=axis), axis=axis)
+                    at = xp.expand_dims(column(plain(indices), axis, k), axis=axis)
+                    part = xp.expand_dims(column(g, axis, k), axis=axis)
                     result = result + xp.where(place == at, part, 0.0)
                 return result
 
