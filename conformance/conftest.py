@@ -11,7 +11,9 @@ from libraries import BACKENDS, Backend, installed
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--backend", choices=sorted(BACKENDS), action="append", help="the libraries to test")
+    parser.addoption(
+        "--backend", choices=sorted(BACKENDS), action="append", help="the libraries to test"
+    )
     parser.addoption("--ulp-table", type=Path, help="write the measured errors to this JSON file")
 
 
@@ -37,7 +39,9 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
             _MEASURED[metric, library][aspect] = [worst, count]
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
     if not _MEASURED:
         return
     aspects = ("value float16", "value bfloat16", "value float32", "value float64", "gradient float32",
@@ -45,7 +49,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     write = terminalreporter.write_line
     write("")
     write("Largest error in ULP of the result (well-conditioned cases), and the number of cases")
-    write(f"{'metric':42}{'library':>18}" + "".join(f"{a.replace('float', 'f'):>15}" for a in aspects) + "  cases")
+    write(
+        f"{'metric':42}{'library':>18}"
+        + "".join(f"{a.replace('float', 'f'):>15}" for a in aspects)
+        + "  cases"
+    )
     for (metric, library), row in sorted(_MEASURED.items()):
         cells = "".join(f"{row[a][0]:15.2f}" if a in row else f"{'-':>15}" for a in aspects)
         write(f"{metric:42}{library:>18}{cells}{sum(int(c) for _, c in row.values()):7d}")

@@ -81,9 +81,15 @@ def _all() -> dict[str, il.Metric]:
     public = [getattr(il, name) for name in il.__all__]
     found = {thing: name_of(thing) for thing in public if isinstance(thing, il.Metric)}
     for thing in public:
-        if inspect.isclass(thing) and issubclass(thing, il.Metric) and not inspect.isabstract(thing):
+        if (
+            inspect.isclass(thing)
+            and issubclass(thing, il.Metric)
+            and not inspect.isabstract(thing)
+        ):
             if "metric" not in {item.name for item in fields(thing)}:  # type: ignore[arg-type]
-                found |= {metric: repr(metric) for metric in _variants(thing) if metric not in found}
+                found |= {
+                    metric: repr(metric) for metric in _variants(thing) if metric not in found
+                }
     return {name: m for m, name in found.items()} | {repr(m): m for m in WRAPPED}
 
 
@@ -113,7 +119,11 @@ def shapes(metric: il.Metric, loop: tuple[int, ...]) -> tuple[tuple[int, ...], t
 
 
 def draw(
-    metric: il.Metric, loop: tuple[int, ...], seed: int = 0, dtype: str = "float32", ends: bool = True
+    metric: il.Metric,
+    loop: tuple[int, ...],
+    seed: int = 0,
+    dtype: str = "float32",
+    ends: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw predictions and targets from the metric's domain, as numbers that ``dtype`` holds.
 

@@ -33,7 +33,9 @@ class Backend:
     def dtype(self, array: Any) -> str:
         return str(array.dtype).rpartition(".")[2]
 
-    def gradient(self, mode: str, function: Any, predictions: Any, targets: Any, **options: Any) -> Any:
+    def gradient(
+        self, mode: str, function: Any, predictions: Any, targets: Any, **options: Any
+    ) -> Any:
         """Return d function / d predictions, by one of the library's modes."""
         import isoloss
 
@@ -63,7 +65,9 @@ class Jax(Backend):
         if not self.float64:
             self.dtypes = self.dtypes[:-1]
 
-    def gradient(self, mode: str, function: Any, predictions: Any, targets: Any, **options: Any) -> Any:
+    def gradient(
+        self, mode: str, function: Any, predictions: Any, targets: Any, **options: Any
+    ) -> Any:
         if mode == "isoloss":
             return super().gradient(mode, function, predictions, targets, **options)
         jax = self.jax
@@ -81,17 +85,21 @@ class Torch(Backend):
 
     def __init__(self) -> None:
         super().__init__()
-        self.xp.set_default_dtype(getattr(self.xp, os.environ.get("ISOLOSS_TORCH_DEFAULT_DTYPE", "float32")))
+        self.xp.set_default_dtype(
+            getattr(self.xp, os.environ.get("ISOLOSS_TORCH_DEFAULT_DTYPE", "float32"))
+        )
 
     def array(self, numbers: Any, dtype: str) -> Any:
-        return self.xp.tensor(numbers, dtype=self.xp.float64 if dtype.startswith(("float", "bfloat")) else None).to(
-            getattr(self.xp, dtype)
-        )
+        return self.xp.tensor(
+            numbers, dtype=self.xp.float64 if dtype.startswith(("float", "bfloat")) else None
+        ).to(getattr(self.xp, dtype))
 
     def numbers(self, array: Any) -> Any:
         return array.detach().tolist()
 
-    def gradient(self, mode: str, function: Any, predictions: Any, targets: Any, **options: Any) -> Any:
+    def gradient(
+        self, mode: str, function: Any, predictions: Any, targets: Any, **options: Any
+    ) -> Any:
         torch = self.xp
         closed = lambda p: function(p, targets, **options)  # noqa: E731
         if mode == "isoloss":

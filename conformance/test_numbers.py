@@ -28,16 +28,28 @@ GRADIENT = {"float32": 4.0, "float64": 16.0}
 
 # Where the promise is not kept, by how much, and why: (metric, aspect, library without x64 or not).
 EXCEPTIONS: dict[tuple[str, str, bool], tuple[float, str]] = {
-    ("r2_score", "value", False): (12.0, "1 - 1.07: the difference has fewer digits than its terms"),
-    ("pearson_correlation", "gradient", False): (12.0, "float32 throughout: a difference of two terms"),
+    ("r2_score", "value", False): (
+        12.0,
+        "1 - 1.07: the difference has fewer digits than its terms",
+    ),
+    ("pearson_correlation", "gradient", False): (
+        12.0,
+        "float32 throughout: a difference of two terms",
+    ),
     ("concordance_correlation", "gradient", False): (6.0, "float32 throughout"),
     ("log_cosh", "gradient", False): (6.0, "JAX's float32 tanh is 4.3 ULP off"),
     ("gamma_deviance", "second", False): (8.0, "float32 throughout"),
     ("pseudo_huber", "second", False): (8.0, "float32 throughout: the cube of a root"),
     ("tweedie_deviance", "gradient", False): (8192.0, "power 3, prediction 1e4 times the target"),
     ("tweedie_deviance", "second", False): (8192.0, "power 3, prediction 1e4 times the target"),
-    ("tweedie_deviance", "gradient", True): (32768.0, "float64, power 3, prediction 1e4 times the target"),
-    ("tweedie_deviance", "second", True): (32768.0, "float64, power 3, prediction 1e4 times the target"),
+    ("tweedie_deviance", "gradient", True): (
+        32768.0,
+        "float64, power 3, prediction 1e4 times the target",
+    ),
+    ("tweedie_deviance", "second", True): (
+        32768.0,
+        "float64, power 3, prediction 1e4 times the target",
+    ),
     ("poisson_deviance", "second", False): (math.inf, "1 / p^2 of p = 1e20 is below float32"),
     ("poisson_nll", "second", False): (math.inf, "1 / p^2 of p = 1e20 is below float32"),
 }
@@ -63,7 +75,9 @@ def number_parameters(record: dict[str, Any]) -> dict[str, Any]:
     return {name: number(value) for name, value in record["parameters"].items()}
 
 
-def cases(backend: Backend, name: str) -> Iterator[tuple[dict[str, Any], il.Metric, Any, Any, dict[str, Any]]]:
+def cases(
+    backend: Backend, name: str
+) -> Iterator[tuple[dict[str, Any], il.Metric, Any, Any, dict[str, Any]]]:
     """Yield every stored case that the library can hold, as its arrays."""
     for record in RECORDS[name]:
         dtype = record["dtype"]
@@ -84,7 +98,9 @@ def cases(backend: Backend, name: str) -> Iterator[tuple[dict[str, Any], il.Metr
 class Measure:
     """Collects errors against a limit, and what to print of them."""
 
-    def __init__(self, backend: Backend, name: str, aspect: str, request: Callable[..., None]) -> None:
+    def __init__(
+        self, backend: Backend, name: str, aspect: str, request: Callable[..., None]
+    ) -> None:
         self.backend, self.name, self.aspect, self.record_property = backend, name, aspect, request
         self.worst: dict[str, float] = defaultdict(float)
         self.counts: dict[str, int] = defaultdict(int)
@@ -106,7 +122,9 @@ class Measure:
             self.failures.append(f"{case}: {error:.3g} ULP, at most {limit}: {what}")
 
     def finish(self) -> None:
-        library = self.backend.name + (" x64" if self.backend.name == "jax" and self.backend.float64 else "")
+        library = self.backend.name + (
+            " x64" if self.backend.name == "jax" and self.backend.float64 else ""
+        )
         for label, worst in self.worst.items():
             self.record_property("ulp", (library, self.name, label, worst, self.counts[label]))
         assert not self.failures, "\n".join(self.failures)
@@ -126,7 +144,9 @@ def test_value(backend: Backend, name: str, record_property: Callable[..., None]
         value = metric(predictions, targets, **options)
         dtype = backend.dtype(value)
         if "float" in record["dtype"]:
-            assert dtype == ("float64" if record["dtype"] == "float64" else "float32"), record["case"]
+            assert dtype == ("float64" if record["dtype"] == "float64" else "float32"), record[
+                "case"
+            ]
         limit = value_limit(backend, record["dtype"])
         limit = OWN if dtype == "float64" else limit
         error = distance(float(value), record["value"], dtype, flushes=backend.flushes)
@@ -134,12 +154,22 @@ def test_value(backend: Backend, name: str, record_property: Callable[..., None]
     measure.finish()
 
 
-def gradient_errors(backend: Backend, metric: il.Metric, got: list[float], expected: list[str], dtype: str) -> float:
+def gradient_errors(
+    backend: Backend, metric: il.Metric, got: list[float], expected: list[str], dtype: str
+) -> float:
     """Return the largest error; where samples depend on each other, in ULP of the largest entry."""
     finite = [abs(float(text)) for text in expected if math.isfinite(float(text))]
     largest = max(finite, default=0.0)
-    errors = [distance(g, text, dtype, flushes=backend.flushes) for g, text in zip(got, expected, strict=True)]
-    if not pointwise(metric) and 0 < largest and all(map(math.isfinite, got)) and len(finite) == len(expected):
+    errors = [
+        distance(g, text, dtype, flushes=backend.flushes)
+        for g, text in zip(got, expected, strict=True)
+    ]
+    if (
+        not pointwise(metric)
+        and 0 < largest
+        and all(map(math.isfinite, got))
+        and len(finite) == len(expected)
+    ):
         unit = ulp(Fraction(largest), dtype)
         errors = [
             min(error, float(abs(Fraction(g) - Fraction(text)) / unit))
@@ -170,7 +200,9 @@ def test_gradient(backend: Backend, name: str, record_property: Callable[..., No
 
 
 @pytest.mark.parametrize("name", sorted(n for n in RECORDS if pointwise(getattr(il, n))))
-def test_second_derivative(backend: Backend, name: str, record_property: Callable[..., None]) -> None:
+def test_second_derivative(
+    backend: Backend, name: str, record_property: Callable[..., None]
+) -> None:
     """`gradient_hessian` gives the first and second derivative of every term, kinks included."""
     measure = Measure(backend, name, "second", record_property)
     for record, metric, predictions, targets, _ in cases(backend, name):

@@ -33,6 +33,7 @@ EPS = 2.0**-23
 every_metric = pytest.mark.parametrize("metric", ALL.values(), ids=ALL)
 named_metric = pytest.mark.parametrize("metric", NAMED.values(), ids=NAMED)
 constant_memory = {k: m for k, m in NAMED.items() if m.kind != "sorted whole"}
+summable = {k: m for k, m in NAMED.items() if m.summable}
 streaming_metric = pytest.mark.parametrize("metric", constant_memory.values(), ids=constant_memory)
 
 
@@ -108,7 +109,13 @@ def test_vmap(metric):
     p, t = draw(metric, (3, 5))
     w, m = excluded(metric, (5,))
     f = lambda p, t: metric(p, t, weights=w, where=m)  # noqa: E731
-    both = jax.jit(lambda p, t: (jax.vmap(f)(p, t), jax.vmap(jax.grad(f))(p, t), jax.vmap(f, (0, None))(p, t[0])))
+    both = jax.jit(
+        lambda p, t: (
+            jax.vmap(f)(p, t),
+            jax.vmap(jax.grad(f))(p, t),
+            jax.vmap(f, (0, None))(p, t[0]),
+        )
+    )
     values, slopes, one_target = both(p, t)
     rows = [(p[k], t[k]) for k in range(3)]
     close(values, [value(metric, *row, weights=w, where=m) for row in rows])
@@ -129,16 +136,17 @@ def test_hessian(metric):
     assert np.isfinite(hessian).all()
     close(hessian, hessian.T)
     if metric.summable:
-        close(np.diag(hessian).reshape(p.shape), il.gradient_hessian(metric, *wide(p, t), weights=w)[1])
+        close(
+            np.diag(hessian).reshape(p.shape),
+            il.gradient_hessian(metric, *wide(p, t), weights=w)[1],
+        )
     if metric.summable and not metric.core[0]:
         close(hessian, np.diag(np.diag(hessian)), ulps=0)
 
 
-@named_metric
+@pytest.mark.parametrize("metric", summable.values(), ids=summable)
 def test_gradient_hessian(metric):
-    """gradient_hessian gives JAX what it gives NumPy, jitted as well."""
-    if not metric.summable:
-        pytest.skip("has no term per sample")
+    """gradient_hessian gives under jit what it gives NumPy."""
     p, t = draw(metric, (4,))
     w, m = excluded(metric, (4,))
     f = functools.partial(il.gradient_hessian, metric, weights=w, where=m)
@@ -201,7 +209,9 @@ def test_checkpoint_and_eval_shape(metric):
     for dtype in ("float16", "bfloat16", "float32", "int8", "bool"):
         like = jax.ShapeDtypeStruct(p.shape, dtype), jax.ShapeDtypeStruct(t.shape, dtype)
         found = jax.eval_shape(lambda p, t: (metric(p, t), metric(p, t, axis=0)), *like)
-        single = jax.dtypes.canonicalize_dtype("float64" if dtype in ("int8", "bool") else "float32")
+        single = jax.dtypes.canonicalize_dtype(
+            "float64" if dtype in ("int8", "bool") else "float32"
+        )
         assert [(x.shape, x.dtype) for x in found] == [((), single), ((3,), single)]
 
 
@@ -211,7 +221,10 @@ def test_export(metric):
     p, t = draw(metric, (5,))
     scope = jax.export.SymbolicScope()
     like = [
-        jax.ShapeDtypeStruct(jax.export.symbolic_shape(", ".join(["b", *map(str, a.shape[1:])]), scope=scope), a.dtype)
+        jax.ShapeDtypeStruct(
+            jax.export.symbolic_shape(", ".join(["b", *map(str, a.shape[1:])]), scope=scope),
+            a.dtype,
+        )
         for a in (p, t)
     ]
     exported = jax.export.export(jax.jit(jax.value_and_grad(metric)))(*like)
@@ -228,8 +241,12 @@ def _mesh(kind):
 
 @named_metric
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=["auto", "explicit"])
-def test_sharded(metric, kind):
+def test_sharded(metric, kind, request):
     """Arrays sharded over eight devices give the value of the whole, and a gradient sharded alike."""
+    if kind == AxisType.Explicit and metric.kind == "sorted whole":
+        error = jax._src.core.ShardingTypeError  # JAX exports no name for it
+        request.applymarker(pytest.mark.xfail(raises=error, strict=True, reason="JAX: 'Arguments to sort must be "
+            "unsharded over the sorting dimension' where axes are explicit; the user reshards first"))  # fmt: skip
     p, t = draw(metric, (16,))
     w, _ = excluded(metric, (16,))
     mesh = _mesh(kind)
@@ -303,7 +320,9 @@ def test_parameter_as_tracer(metric, field):
     )(points, p)  # fmt: skip
     close(values, [f(float(x), *wide(p, t)) for x in points])
     step = 2.0**-20
-    want = (f(float(points[0]) + step, *wide(p, t)) - f(float(points[0]) - step, *wide(p, t))) / (2 * step)
+    want = (f(float(points[0]) + step, *wide(p, t)) - f(float(points[0]) - step, *wide(p, t))) / (
+        2 * step
+    )
     close(slope, want, ulps=200)
     close(forward, want, ulps=200)
     close(slopes_p, gradient(lambda p, t: f(float(points[0]), p, t), p, t))
@@ -329,7 +348,10 @@ def test_masked_is_removed(metric):
     by_mask = lambda p, t, w: metric(p, t, weights=w, where=m)  # noqa: E731
     by_weight = lambda p, t, w: metric(p, t, weights=jnp.where(m, w, 0))  # noqa: E731
     both = jax.jit(lambda *a: (*jax.value_and_grad(by_mask)(*a), jax.jacfwd(by_weight)(*a)))
-    want, slope = value(metric, p[m], t[m], weights=w[m]), gradient(metric, p[m], t[m], weights=w[m])
+    want, slope = (
+        value(metric, p[m], t[m], weights=w[m]),
+        gradient(metric, p[m], t[m], weights=w[m]),
+    )
     for bad in (np.nan, np.inf):
         p[~m], t[~m] = bad, -bad
         found, *slopes = both(p, t, w)
@@ -344,7 +366,9 @@ def test_all_masked(metric):
     """Nothing left to average is ``empty``, nan unless set, with a gradient of zero."""
     p, t = draw(metric, (3,))
     m = np.zeros(3, dtype=bool)
-    f = jax.jit(lambda p, t: [jax.value_and_grad(metric)(p, t, where=m, **o) for o in ({}, {"empty": 0.5})])
+    f = jax.jit(
+        lambda p, t: [jax.value_and_grad(metric)(p, t, where=m, **o) for o in ({}, {"empty": 0.5})]
+    )
     (one, slope), (filled, slope_filled) = f(p, t)
     assert np.isnan(one)
     assert filled == 0.5

@@ -46,8 +46,14 @@ def close(got, want, ulps=2, size=None):
     scale = np.abs(want) if size is None else np.maximum(np.abs(want), size)
     eps = np.finfo(got.dtype).eps
     with np.errstate(invalid="ignore"):
-        right = (got == want) | (np.abs(got - want) <= ulps * eps * scale) | (np.isnan(got) & np.isnan(want))
-    assert np.all(right), f"{got!r} is not {want!r}: {np.max(np.abs(got - want) / (eps * scale))} ULP apart"
+        right = (
+            (got == want)
+            | (np.abs(got - want) <= ulps * eps * scale)
+            | (np.isnan(got) & np.isnan(want))
+        )
+    assert np.all(right), (
+        f"{got!r} is not {want!r}: {np.max(np.abs(got - want) / (eps * scale))} ULP apart"
+    )
 
 
 def condition(metric, p, t, w=None):
@@ -99,13 +105,20 @@ def test_integer_weights_are_repetition(metric, seed, n):
     close(value, one, 8, condition(metric, p, t, w))
     if metric.kind not in ("extremum", "sorted whole"):  # there, repetition makes ties that share
         start = np.cumsum(w) - w
-        once = np.where((w > 0)[(..., *[None] * (p.ndim - 1))], slope[np.minimum(start, len(slope) - 1)], 0)
+        once = np.where(
+            (w > 0)[(..., *[None] * (p.ndim - 1))], slope[np.minimum(start, len(slope) - 1)], 0
+        )
         close(gradient, once * w[(..., *[None] * (p.ndim - 1))], 64, np.max(np.abs(slope)))
 
 
 @every_metric
 @drawn
-@given(seed=seeds, n=sizes, cuts=st.lists(st.integers(0, 40), max_size=4), dtype=st.sampled_from(["float32", "float64"]))
+@given(
+    seed=seeds,
+    n=sizes,
+    cuts=st.lists(st.integers(0, 40), max_size=4),
+    dtype=st.sampled_from(["float32", "float64"]),
+)
 def test_batches_are_the_whole(metric, seed, n, cuts, dtype):
     """States of batches of any sizes, the empty ones included, merge to the whole's, in any order."""
     p, t = draw(metric, (n,), seed, dtype)
@@ -134,7 +147,12 @@ def test_merge_commutes_and_associates(metric, seed, dtype):
     value = metric.compute(a.merge(b).merge(c))
     size = np.maximum(np.abs(value), 1)
     close(metric.compute(a.merge(b.merge(c))), value, 4, size)
-    close(metric.compute(a.merge(b)), metric.compute(b.merge(a)), 2, np.abs(metric.compute(b.merge(a))) + 1)
+    close(
+        metric.compute(a.merge(b)),
+        metric.compute(b.merge(a)),
+        2,
+        np.abs(metric.compute(b.merge(a))) + 1,
+    )
     if metric.kind != "sorted whole":
         kinds = [[(x.shape, x.dtype) for x in _leaves(s)] for s in (a, a.merge(b))]
         assert kinds[0] == kinds[1]
@@ -142,7 +160,11 @@ def test_merge_commutes_and_associates(metric, seed, dtype):
 
 
 def _leaves(state):
-    return [x for field in state for x in _leaves(field)] if isinstance(state, tuple) else [state] * (state is not None)
+    return (
+        [x for field in state for x in _leaves(field)]
+        if isinstance(state, tuple)
+        else [state] * (state is not None)
+    )
 
 
 @every_metric
@@ -172,7 +194,11 @@ def test_scale_of_weights(metric):
 def test_round_trips(metric):
     """A metric survives pickle, copy and its own repr; it compares and hashes by value."""
     names = {**vars(il), "Quartic": Quartic}
-    for twin in (pickle.loads(pickle.dumps(metric)), copy.deepcopy(metric), eval(repr(metric), names)):
+    for twin in (
+        pickle.loads(pickle.dumps(metric)),
+        copy.deepcopy(metric),
+        eval(repr(metric), names),
+    ):
         assert twin == metric
         assert hash(twin) == hash(metric)
         assert repr(twin) == repr(metric)
@@ -236,7 +262,10 @@ def test_tweedie_is_its_members():
 @pytest.mark.parametrize("options", [{}, {"axis": 0}, {"weights": True, "where": True}], ids=str)
 def test_evaluate_is_each_call(options):
     """evaluate gives exactly what calling every metric gives."""
-    loops = {core: [m for m in ALL.values() if m.core == core and not m.sizes] for core in {m.core for m in ALL.values()}}
+    loops = {
+        core: [m for m in ALL.values() if m.core == core and not m.sizes]
+        for core in {m.core for m in ALL.values()}
+    }
     for core, metrics in loops.items():
         if not metrics:
             continue
@@ -258,7 +287,12 @@ def test_reductions_agree(metric):
     w, m = excluded(metric, (4, 3), dtype="float64")
     if metric.averages:
         total = np.sum(w[m])
-        close(metric(p, t, weights=w, where=m, denominator=total), metric(p, t, weights=w, where=m), 4, 1)
+        close(
+            metric(p, t, weights=w, where=m, denominator=total),
+            metric(p, t, weights=w, where=m),
+            4,
+            1,
+        )
         close(metric.compute(metric.summary(p, t, weights=w, where=m), denominator=total),
               metric(p, t, weights=w, where=m), 4, 1)  # fmt: skip
     if not metric.summable:
@@ -276,7 +310,9 @@ def test_reductions_agree(metric):
         mean = metric(p, t, weights=w, where=m, axis=axis, empty=0.0)
         count = np.sum(w * m, axis=axis)
         close(mean, np.asarray(summed / np.where(count == 0, 1, count))[()], 4, size)
-        divided = metric(p, t, weights=w, where=m, axis=axis, denominator=np.full(np.shape(summed), 7.0))
+        divided = metric(
+            p, t, weights=w, where=m, axis=axis, denominator=np.full(np.shape(summed), 7.0)
+        )
         close(divided, np.asarray(summed / 7)[()], 4, size)
     slope, _ = il.gradient_hessian(metric, p, t, weights=w, where=m)
     size = np.max(np.abs(slope))
@@ -289,7 +325,14 @@ def test_axis_is_a_loop(metric):
     """axis reduces as a loop over the other axes does, and keepdims keeps axes of length 1."""
     p, t = draw(metric, (4, 3, 2))
     w, m = excluded(metric, (4, 3, 2))
-    for axis, kept in ((0, (3, 2)), (1, (4, 2)), (-1, (4, 3)), ((0, 2), (3,)), ((-1, 1), (4,)), (None, ())):
+    for axis, kept in (
+        (0, (3, 2)),
+        (1, (4, 2)),
+        (-1, (4, 3)),
+        ((0, 2), (3,)),
+        ((-1, 1), (4,)),
+        (None, ()),
+    ):
         found = metric(p, t, weights=w, where=m, axis=axis)
         assert found.shape == kept
         axes = range(3) if axis is None else [a % 3 for a in np.atleast_1d(axis)]
@@ -327,7 +370,11 @@ def test_nothing_left(metric):
     p, t = draw(metric, (3, 2))
     none = np.zeros((3, 2), dtype=bool)
     none[:, 1] = True
-    for options in ({"where": none}, {"weights": none}, {"weights": none.astype(float), "where": none}):
+    for options in (
+        {"where": none},
+        {"weights": none},
+        {"weights": none.astype(float), "where": none},
+    ):
         found = metric(p, t, axis=0, **options)
         assert np.isnan(found[0])
         assert np.isfinite(found[1])
@@ -402,11 +449,15 @@ def _long(dtype, tiles):
 
 
 def _exact(term, p, t):
-    return sum(term(Fraction(float(a)) - Fraction(float(b))) for a, b in zip(p, t, strict=True)) / len(p)
+    return sum(
+        term(Fraction(float(a)) - Fraction(float(b))) for a, b in zip(p, t, strict=True)
+    ) / len(p)
 
 
 def _ulps(got, want, dtype):
-    return abs(Fraction(float(got)) - want) / Fraction(float(np.spacing(np.asarray(abs(float(want)), dtype=dtype))))
+    return abs(Fraction(float(got)) - want) / Fraction(
+        float(np.spacing(np.asarray(abs(float(want)), dtype=dtype)))
+    )
 
 
 @pytest.mark.parametrize("dtype, ulps", [("float32", 2), ("float64", 4)])
@@ -443,7 +494,11 @@ def test_counts_beyond_float32(library):
     """Merged states and masks count on beyond 2**24, where a float32 would stop counting."""
     backend = BACKENDS[library]()
     batch = 2**22 + 1
-    ones = backend.array(np.ones(batch).tolist()[:1], "float32") if library == "array_api_strict" else None
+    ones = (
+        backend.array(np.ones(batch).tolist()[:1], "float32")
+        if library == "array_api_strict"
+        else None
+    )
     array = lambda x: backend.array(x, str(x.dtype)) if library != "array_api_strict" else ones  # noqa: E731
     if ones is not None:
         pytest.skip("too slow, and NumPy underneath")
@@ -459,10 +514,15 @@ def test_counts_beyond_float32(library):
             merged, total = merged.merge(merged), 2 * total
         for _ in range(3):
             merged, total = merged.merge(il.mean_bias_error.summary(p[:1], t[:1])), total + 1
-        assert int(merged.weight.value) + int(merged.weight.error) == total or float(merged.weight.value) == total
+        assert (
+            int(merged.weight.value) + int(merged.weight.error) == total
+            or float(merged.weight.value) == total
+        )
         assert float(il.mean_bias_error.compute(merged)) == 1
         spoiled = merged.merge(il.mean_bias_error.summary(p[:1], p[:1]))
-        kept = np.asarray(spoiled.total.value, dtype=np.float64) + np.asarray(spoiled.total.error, dtype=np.float64)
+        kept = np.asarray(spoiled.total.value, dtype=np.float64) + np.asarray(
+            spoiled.total.error, dtype=np.float64
+        )
         assert kept == total
 
 
@@ -514,6 +574,9 @@ def test_other_libraries(metric, library):
     close(numbers(gradient)[m], slope, 16, np.max(np.abs(slope)))
     assert np.all(numbers(gradient)[~m] == 0)
     parts = [slice(5, None), slice(0, 2), slice(2, 5)]
-    states = [metric.summary(array(p[s]), array(t[s]), weights=array(w[s]), where=array(m[s])) for s in parts]
+    states = [
+        metric.summary(array(p[s]), array(t[s]), weights=array(w[s]), where=array(m[s]))
+        for s in parts
+    ]
     merged = functools.reduce(lambda a, b: a.merge(b), states)
     close(numbers(metric.compute(merged)), want, 16, size)

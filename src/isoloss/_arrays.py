@@ -57,14 +57,18 @@ def _as_array(subject: Any, name: str, value: Any) -> Array:
     if value is None:
         raise fail(subject, f"{name} must be an array, not None", TypeError)
     if type(value).__module__.startswith("scipy.sparse"):
-        raise fail(subject, f"{name}: sparse arrays are not taken: pass {name}.toarray()", TypeError)
+        raise fail(
+            subject, f"{name}: sparse arrays are not taken: pass {name}.toarray()", TypeError
+        )
     if not (_is_scalar(value) or isinstance(value, Sequence) or hasattr(value, "__array__")):
         message = f"{name} must be an array, not {type(value).__name__} {_short(value)}"
         raise fail(subject, f"{message}; convert it with numpy.asarray first", TypeError)
     try:
         return np.asarray(value)
     except ValueError as error:
-        message = f"{name} is a nested list of uneven lengths; pad it and mask the padding with where="
+        message = (
+            f"{name} is a nested list of uneven lengths; pad it and mask the padding with where="
+        )
         raise fail(subject, message) from error
 
 
@@ -89,21 +93,26 @@ def _check_dtype(subject: Any, name: str, array: Array) -> str:
     raise fail(subject, f"{name} has dtype {dtype}: {fix}", TypeError)
 
 
-_CONVERSION = {"PyTorch": "torch.as_tensor({})", "JAX": "jax.numpy.asarray({})"}
+_CONVERSION = {
+    "NumPy": "numpy.asarray({})",
+    "PyTorch": "torch.as_tensor({})",
+    "JAX": "jax.numpy.asarray({})",
+}
 
 
 def _one_library(subject: Any, named: dict[str, Array]) -> Library:
     """Return the one library of the arrays, or the one that takes in all others."""
-    found = {name: library_of(array) for name, array in named.items()}
-    libraries = list(found.values())
+    found: dict[str, Any] = {name: library_of(array) for name, array in named.items()}
+    libraries: list[Library] = list(found.values())
     for library in libraries:
         if all(other is library or library.absorbs(other) for other in libraries):
             return library
-    (first, one), *rest = found.items()
-    second, two = next(item for item in rest if item[1] is not one)
-    keep, change = (two, first) if one.name == "NumPy" else (one, second)
+    # keep what most of them are, NumPy last; change the first that does not go with it
+    keep = max(libraries, key=lambda one: (libraries.count(one), one.name != "NumPy"))
+    kept = next(name for name, one in found.items() if one is keep)
+    change = next(n for n, one in found.items() if one is not keep and not keep.absorbs(one))
     how = _CONVERSION.get(keep.name, "{} in " + keep.name).format(change)
-    message = f"{first}: a {one.name} array, {second}: a {two.name} array"
+    message = f"{kept}: a {keep.name} array, {change}: a {found[change].name} array"
     raise fail(subject, f"{message}; convert one, e.g. {change} = {how}", TypeError)
 
 
@@ -114,18 +123,20 @@ def array_like(subject: Any, name: str, value: Any, beside: Any) -> tuple[Librar
     real = [a for a, given in ((array, value), (other, beside)) if a is given] or [array]
     library = _one_library(subject, dict(zip((name, "targets"), real, strict=False)))
     if library_of(array) is not library:
-        array = library.convert(array, dtype, real[0] if library_of(real[0]) is library else real[-1])
+        array = library.convert(
+            array, dtype, real[0] if library_of(real[0]) is library else real[-1]
+        )
     return library, array
 
 
 class Inputs:
     """The arguments of one call, brought to one library, device, shape and dtype.
 
-    ``predictions`` and ``targets`` are in the dtype of the computation, and hold a number inside the
-    domain wherever ``mask`` is False: what stood there reaches neither value nor gradient.
+    ``predictions`` and ``targets`` are in the dtype of the computation, and hold a number inside
+    the domain wherever ``mask`` is False: what stood there reaches neither value nor gradient.
     """
 
-    __slots__ = ("axes", "mask", "predictions", "shape", "targets", "weights", "xp")
+    __slots__ = ("axes", "mask", "metric", "predictions", "shape", "targets", "weights", "xp")
 
     def __init__(
         self,
@@ -137,6 +148,7 @@ class Inputs:
         axis: int | Shape | None = None,
         event_axis: int | None = None,
     ) -> None:
+        self.metric = metric
         given = {"predictions": predictions, "targets": targets, "weights": weights, "where": where}
         optional = ("weights", "where")
         given = {k: v for k, v in given.items() if v is not None or k not in optional}
@@ -165,7 +177,9 @@ class Inputs:
         self.weights = self.mask = None
         if "where" in arrays:
             if names["where"] != "bool":
-                message = f"where has dtype {names['where']}: it must be boolean; pass where=mask != 0"
+                message = (
+                    f"where has dtype {names['where']}: it must be boolean; pass where=mask != 0"
+                )
                 raise fail(metric, message, TypeError)
             mask = arrays["where"]
             mask = mask if library_of(mask) is library else library.convert(mask, "bool", like)
@@ -205,7 +219,9 @@ def _matching(
     core_p, core_t = metric.core
     if event_axis is not None:
         if not core_p + core_t:
-            message = f"event_axis={event_axis} does not apply: every element is a sample of its own"
+            message = (
+                f"event_axis={event_axis} does not apply: every element is a sample of its own"
+            )
             raise fail(metric, message)
         for names, array in ((core_p, p), (core_t, t)):
             if names and not -array.ndim <= event_axis < array.ndim:
@@ -279,7 +295,8 @@ def _broadcast(metric: Any, xp: Namespace, name: str, array: Array, shape: Shape
     if len(own) > len(shape) or any(n != 1 and n != m for n, m in zip(padded, shape, strict=True)):
         message = f"{name} have shape {own}, which does not broadcast to the loss's shape {shape}"
         if len(own) < len(shape) and own == shape[: len(own)]:
-            message += f": add axes with {name}[{':, ' * len(own)}{', '.join(['None'] * (len(shape) - len(own)))}]"
+            index = ", ".join([":"] * len(own) + ["None"] * (len(shape) - len(own)))
+            message += f"; add axes with {name}[{index}]"
         raise fail(metric, message)
     return xp.broadcast_to(array, shape)
 
@@ -317,7 +334,9 @@ class Totals:
         """Multiply by the weights; what is excluded is 0."""
         inputs, xp = self._inputs, self.xp
         if not _agree(terms.shape, inputs.shape):
-            terms = xp.broadcast_to(terms, inputs.shape)
+            found, wanted = tuple(terms.shape), tuple(inputs.shape)
+            message = f"pointwise returned shape {found}; one term for each of {wanted} is needed"
+            raise fail(inputs.metric, message)
         if inputs.mask is not None:
             terms = xp.where(inputs.mask, terms, xp.zeros_like(terms))
         return terms if inputs.weights is None else terms * inputs.weights
@@ -343,7 +362,9 @@ class Totals:
         for axis in self._axes:  # not math.prod: sizes may be symbolic
             size = size * inputs.shape[axis]
         if inputs.mask is not None or size != size:  # a size unknown to Dask is nan
-            ones = xp.ones_like(inputs.targets, dtype=xp.bool) if inputs.mask is None else inputs.mask
+            ones = (
+                xp.ones_like(inputs.targets, dtype=xp.bool) if inputs.mask is None else inputs.mask
+            )
             ones = xp.sum(xp.astype(ones, xp.counting), axis=self._axes, keepdims=True)
             count = self._squeeze(ones)
         else:
@@ -377,8 +398,8 @@ class Totals:
             xp.where(large | small, zero, residual),
             xp.where(small, residual, zero) / scale,
         )
-        totals = [self(part * part) for part in bins]
-        return RootMeanSquare(*totals, self._weight(totals[0].value))
+        big, medium, tiny = (self(part * part) for part in bins)
+        return RootMeanSquare(big, medium, tiny, self._weight(medium.value))
 
     def largest(self, terms: Array) -> Extremum:
         """Summarise terms that are not negative by the largest; ties share the gradient."""

@@ -1,16 +1,18 @@
 """Second-order numbers: a value with its first and second derivative, as arrays of any library.
 
-A `Jet` passes through a definition in place of the predictions, so the same ``pointwise`` that gives
-the loss gives its exact first and second derivative, on libraries without autodiff too.
+A `Jet` passes through a definition in place of the predictions, so the same ``pointwise`` that
+gives the loss gives its exact first and second derivative, on libraries without autodiff too.
 """
 
 from __future__ import annotations
 
+import math
 from types import ModuleType
 from typing import Any
 
 from ._namespaces import Array, Library, Namespace, _curvature, _sech2, _slope, library_of
 
+_LOG2, _LOG10 = 1 / math.log(2), 1 / math.log(10)
 # name -> (xp, x, f(x)) -> f'(x), f''(x); a plain 0.0 is a derivative that vanishes everywhere.
 DERIVATIVES: dict[str, Any] = {
     "abs": lambda xp, x, y: (xp.sign(x), 0.0),
@@ -18,6 +20,9 @@ DERIVATIVES: dict[str, Any] = {
     "expm1": lambda xp, x, y: (y + 1, y + 1),
     "log": lambda xp, x, y: (1 / x, None),  # the second is minus the square of the first
     "log1p": lambda xp, x, y: (1 / (1 + x), None),
+    "log2": lambda xp, x, y: (_LOG2 / x, -_LOG2 / (x * x)),
+    "log10": lambda xp, x, y: (_LOG10 / x, -_LOG10 / (x * x)),
+    "reciprocal": lambda xp, x, y: (-y * y, 2 * y * y * y),
     "sqrt": lambda xp, x, y: (0.5 / y, -0.25 / (x * y)),
     "square": lambda xp, x, y: (2 * x, 2.0),
     "sin": lambda xp, x, y: (xp.cos(x), -y),
@@ -30,10 +35,27 @@ DERIVATIVES: dict[str, Any] = {
     "log_cosh": lambda xp, x, y: (xp.tanh(x), _sech2(xp, x)),
     "sign": lambda xp, x, y: (0.0, 0.0),
     "floor": lambda xp, x, y: (0.0, 0.0),
+    "ceil": lambda xp, x, y: (0.0, 0.0),
+    "round": lambda xp, x, y: (0.0, 0.0),
+    "trunc": lambda xp, x, y: (0.0, 0.0),
 }
 # Functions of values alone: questions, whose answers are plain, and makers of constants.
-QUESTIONS = ("isfinite", "isnan", "isinf", "any", "all", "argsort", "argmax", "argmin")
-CONSTANTS = ("zeros_like", "ones_like", "full_like", "count_nonzero", "cumulative_sum", "max", "min")
+QUESTIONS = (
+    "isfinite", "isnan", "isinf", "any", "all", "argsort", "argmax", "argmin",
+    "logical_and", "logical_or", "logical_not",
+)  # fmt: skip
+CONSTANTS = (
+    "zeros_like",
+    "ones_like",
+    "full_like",
+    "count_nonzero",
+    "cumulative_sum",
+    "max",
+    "min",
+)
+
+
+_DTYPES = ("float", "int", "uint", "bool", "bfloat")
 
 
 def _plus(x: Any, y: Any) -> Any:
@@ -115,6 +137,12 @@ class Carrier:
     def __neg__(self) -> Any:
         return self.xp.multiply(self, -1)
 
+    def __abs__(self) -> Any:
+        return self.xp.abs(self)
+
+    def __rpow__(self, base: Any) -> Any:
+        return self.xp.exp(self.xp.multiply(self, math.log(base)))
+
     __radd__ = __add__
     __rmul__ = __mul__
 
@@ -131,7 +159,7 @@ class CarrierLibrary(Library):
         super().__init__(ModuleType(f"isoloss.{type(self).__name__}"))
         self.under = under
         self.name = under.name
-        self.quiet = under.quiet  # type: ignore[method-assign]
+        self.quiet = under.quiet
 
     def has_float64(self, array: Any) -> bool:
         return self.under.has_float64(plain(array))
@@ -168,9 +196,10 @@ class CarrierLibrary(Library):
 
         functions = {name: question(name) for name in QUESTIONS}
         functions |= {name: constant(name) for name in CONSTANTS}
-        functions |= {name: getattr(xp, name) for name in vars(xp) if name.rstrip("0123456789") in
-                      ("float", "int", "uint", "bool", "bfloat")}  # fmt: skip
-        vars(self.raw).update(functions | self.rules(xp))
+        for name, value in vars(xp).items():  # dtypes and numbers: nothing to differentiate
+            if name.rstrip("0123456789") in _DTYPES or isinstance(value, float):
+                functions[name] = value
+        self.raw.__dict__.update(functions | self.rules(xp))
         namespace = super()._build(result, wide)
         namespace.stop_gradient = lambda x: self.constant(plain(x))
         for name in ("total", "maximum", "minimum", "where", "sqrt1pm1", "log_cosh"):
@@ -190,8 +219,8 @@ class Jet(Carrier):
 
 def _linear(function: Any, jet: Jet) -> Jet:
     """Apply a linear function of one array to value and derivatives alike."""
-    parts = (None if part is None else function(part) for part in (jet.first, jet.second))
-    return Jet(function(jet.value), *parts, jet.isoloss_library)
+    first, second = (None if p is None else function(p) for p in (jet.first, jet.second))
+    return Jet(function(jet.value), first, second, jet.isoloss_library)
 
 
 class JetLibrary(CarrierLibrary):
@@ -244,8 +273,11 @@ class JetLibrary(CarrierLibrary):
             return Jet(quotient, first, None if second is None else second / b, library)
 
         def power(x: Any, n: Any, /) -> Jet:
-            value = plain(x)
-            return chain(x, value**n, n * value ** (n - 1), n * (n - 1) * value ** (n - 2))
+            value, n = plain(x), plain(n)
+            x = x if isinstance(x, Jet) else library.constant(x)
+            straight = isinstance(n, (int, float)) and n in (0, 1)  # 0 * inf at x = 0 is no answer
+            first = float(n) if straight else n * value ** (n - 1)
+            return chain(x, value**n, first, 0.0 if straight else n * (n - 1) * value ** (n - 2))
 
         def where(condition: Array, x: Any, y: Any, /) -> Any:
             if isinstance(condition, bool):
@@ -278,13 +310,11 @@ class JetLibrary(CarrierLibrary):
             return function
 
         def stack(jets: Any, /, *, axis: int = 0) -> Jet:
-            columns = list(zip(*map(parts, jets), strict=True))
-            filled = []
-            for column in columns:
-                like = next((part for part in column if part is not None), None)
-                column = None if like is None else [xp.zeros_like(like) if c is None else c for c in column]
-                filled.append(None if column is None else xp.stack(column, axis=axis))
-            return Jet(filled[0], filled[1], filled[2], library)
+            zero = xp.zeros_like(plain(jets[0]))
+            columns = zip(*map(parts, jets), strict=True)
+            filled = ([zero if part is None else part for part in column] for column in columns)
+            value, first, second = (xp.stack(column, axis=axis) for column in filled)
+            return Jet(value, first, second, library)
 
         names = ("sum", "mean", "reshape", "permute_dims", "squeeze", "expand_dims",
                  "broadcast_to", "astype", "moveaxis", "total")  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 
-from ._arrays import Inputs, Shape, Totals, fail
+from ._arrays import Inputs, Totals, fail
 from ._domains import REAL, Domain, Interval
 from ._namespaces import Array, Namespace
 from ._states import Mean, RootMeanSquare, State, Total
@@ -77,6 +77,9 @@ class Metric(ABC):
 
     def __post_init__(self) -> None:
         """Check the hyper-parameters; NumPy scalars become Python numbers, which never promote."""
+        if not type(self).__dataclass_params__.frozen:  # type: ignore[attr-defined]
+            message = "declare it with @dataclass(frozen=True): metrics are compared and hashed"
+            raise fail(self, message, TypeError)
         for item in fields(self):  # type: ignore[arg-type]
             value = getattr(self, item.name)
             if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
@@ -84,6 +87,9 @@ class Metric(ABC):
                 object.__setattr__(self, item.name, value)
             if isinstance(item.default, bool) and not isinstance(value, bool):
                 raise fail(self, f"{item.name} must be True or False, not {value!r}", TypeError)
+            if isinstance(item.default, tuple) and not (isinstance(value, (tuple, list)) and value):
+                message = f"{item.name} must be a tuple of numbers, not {value!r}"
+                raise fail(self, message, TypeError)
             if isinstance(value, list):
                 value = tuple(value)
                 object.__setattr__(self, item.name, value)
@@ -146,14 +152,16 @@ class Metric(ABC):
         empty : float
             The value where nothing is left to average; its gradient is zero.
         event_axis : int, optional
-            The axis of classes, features or members, for metrics that have one; the last by default.
+            The axis of classes, features or members, where there is one; the last by default.
         """
         if reduction not in ("mean", "sum", "none"):
             message = f"reduction={reduction!r} is unknown; use 'mean', 'sum' or 'none'"
             raise fail(self, message)
         if reduction != "mean":
             if denominator is not None:
-                message = f"denominator= divides a mean; it has no meaning with reduction={reduction!r}"
+                message = (
+                    f"denominator= divides a mean; it has no meaning with reduction={reduction!r}"
+                )
                 raise fail(self, message)
             if not self.summable:
                 message = f"reduction={reduction!r} needs one term per sample; only 'mean' applies"
@@ -226,10 +234,10 @@ def answer(value: Array) -> Any:
 
 def _check_parameter(metric: Any, name: str, value: Any, interval: Interval) -> None:
     """Check a number; arrays and tracers cannot be looked at without breaking transforms."""
-    if isinstance(value, tuple) and value:
+    if isinstance(value, tuple):
         for one in value:
             _check_parameter(metric, name, one, interval)
-    elif isinstance(value, (str, bytes, type(None), bool, tuple)):
+    elif isinstance(value, (str, bytes, type(None), bool)):
         raise fail(metric, f"{name} must be a number, not {value!r}", TypeError)
     elif type(value) in (int, float) and not (interval.contains(value) and math.isfinite(value)):
         raise fail(metric, f"{name} must be finite and {interval}, not {value}")
@@ -327,9 +335,9 @@ class Wrapper(Metric):
 @final
 @dataclass(frozen=True)
 class Root(Wrapper):
-    """The square root of a metric.
+    r"""The square root of a metric.
 
-    .. math:: \\sqrt{m}
+    .. math:: \sqrt{m}
 
     Its value and its gradient are 0 where the metric is 0. With ``axis``, the root of each value.
     The root of a squared loss is finite wherever it can be represented: residuals of 1e20 in
@@ -363,9 +371,9 @@ class Root(Wrapper):
 @final
 @dataclass(frozen=True)
 class Scaled(Wrapper):
-    """A metric times a constant.
+    r"""A metric times a constant.
 
-    .. math:: c \\, m
+    .. math:: c \, m
 
     Examples
     --------
@@ -399,9 +407,9 @@ class Scaled(Wrapper):
 @final
 @dataclass(frozen=True)
 class Exp(Wrapper):
-    """The exponential of a metric: a geometric mean, a perplexity.
+    r"""The exponential of a metric: a geometric mean, a perplexity.
 
-    .. math:: \\exp(m)
+    .. math:: \exp(m)
 
     Examples
     --------

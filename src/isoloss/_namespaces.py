@@ -46,7 +46,7 @@ def dtype_name(dtype: Any) -> str:
 
 
 def _where(xp: Namespace, dtype: Any, condition: Array, x1: Any, x2: Any) -> Array:
-    """Select elementwise, by a hyper-parameter too; two Python numbers take the dtype of the computation, not a default."""
+    """Select elementwise; two Python numbers take the dtype of the computation, no default."""
     if isinstance(condition, bool):
         return x1 if condition else x2
     if isinstance(x1, (int, float)) and isinstance(x2, (int, float)):
@@ -122,7 +122,16 @@ _LGAMMA_AT_2 = (
     *((-1) ** k * zeta / k for k, zeta in enumerate(_ZETA_LESS_ONE, start=2)),
 )
 # The Stirling series: B(2k) / (2k (2k - 1)) (Abramowitz and Stegun 6.1.41).
-_STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156, -3617 / 122400)
+_STIRLING = (
+    1 / 12,
+    -1 / 360,
+    1 / 1260,
+    -1 / 1680,
+    1 / 1188,
+    -691 / 360360,
+    1 / 156,
+    -3617 / 122400,
+)
 
 
 def _lgamma(xp: Namespace, x: Array, /) -> Array:
@@ -234,6 +243,12 @@ def _unit_vector(xp: Namespace, x: Array, /) -> Array:
     return xp.where(zero, xp.zeros_like(x), x / xp.sqrt(xp.where(zero, 1.0, square)))
 
 
+_FUNCTIONS: tuple[Callable[..., Array], ...] = (
+    _clip, _sqrt, _xlogy, _log_ratio, _relative_expm1, _lgamma, _log_cosh, _sqrt1pm1,
+    _tweedie_deviance, _power_of_two, _unit_vector,
+)  # fmt: skip
+
+
 def rows(xp: Namespace, x: Array, axes: tuple[int, ...]) -> Array:
     """Bring the reduced axes last and into one, in row order: shape ``(kept..., n)``."""
     kept = tuple(i for i in range(x.ndim) if i not in axes)
@@ -339,11 +354,8 @@ class Library:
             **self.overrides(computing if result == computing else ""),
         }
         xp.__dict__.update(changed)
-        for name, function in {
-            "clip": _clip, "sqrt": _sqrt, "xlogy": _xlogy, "log_ratio": _log_ratio,
-            "relative_expm1": _relative_expm1, "lgamma": _lgamma, "log_cosh": _log_cosh, "sqrt1pm1": _sqrt1pm1, "tweedie_deviance": _tweedie_deviance,
-            "power_of_two": _power_of_two, "unit_vector": _unit_vector,
-        }.items():  # fmt: skip
+        for function in _FUNCTIONS:
+            name = function.__name__[1:]
             if name not in changed:
                 # sqrt is written with the library's own sqrt, the others with the changed forms
                 setattr(xp, name, partial(function, raw if name == "sqrt" else xp))
@@ -431,7 +443,7 @@ class JaxLibrary(Library):
         }
 
 
-def _jax_rules(jax: Namespace) -> dict[str, Any]:
+def _jax_rules(jax: Any) -> dict[str, Any]:
     """Return functions whose derivative, as JAX composes it, leaves the range of float32.
 
     JAX computes in float32 unless told otherwise, so what float64 absorbs elsewhere matters here.
@@ -442,16 +454,14 @@ def _jax_rules(jax: Namespace) -> dict[str, Any]:
         ruled.defjvp(lambda x, dx: (ruled(*x), slope(*x) * dx[0]))
         return ruled
 
-    @jax.custom_jvp
-    def quotient(x: Array, y: Array) -> Array:
-        return x / y
+    quotient = jax.custom_jvp(operator.truediv)
 
-    @quotient.defjvp
-    def _(primals: Any, tangents: Any) -> Any:
+    def quotient_jvp(primals: Any, tangents: Any) -> Any:
         (x, y), (dx, dy) = primals, tangents
         result = quotient(x, y)
         return result, quotient(dx - result * dy, y)  # JAX's own rule squares y
 
+    quotient.defjvp(quotient_jvp)
     xp = ModuleType("isoloss.jax")
     xp.__dict__.update(vars(jax.numpy), abs=lambda x: jax.numpy.maximum(x, -x))
     rules = {"quotient": quotient}
@@ -487,7 +497,7 @@ def library_of(array: Array) -> Library | None:
     known = _OF_TYPE.get(type(array))
     if known is not None:
         return known
-    own = getattr(array, "isoloss_library", None)  # arrays over arrays carry their own
+    own: Library | None = getattr(array, "isoloss_library", None)  # arrays over arrays: their own
     if own is not None:
         return own
     if "torch" in sys.modules and isinstance(array, sys.modules["torch"].Tensor):

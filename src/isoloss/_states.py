@@ -1,7 +1,7 @@
 """States: what a batch leaves behind. Named tuples of arrays that merge exactly.
 
-Every number is a `Total`: a sum with its rounding error. Its ``error`` is stored in the dtype of the
-result, so that a state remembers which dtype to answer in.
+Every number is a `Total`: a sum with its rounding error. Its ``error`` is stored in the dtype of
+the result, so that a state remembers which dtype to answer in.
 """
 
 from __future__ import annotations
@@ -97,7 +97,9 @@ class Mean(NamedTuple):
     total: Total
     weight: Total
 
-    merge = _merge_fields
+    def merge(self, other: Any) -> Any:
+        """Merge field by field."""
+        return _merge_fields(self, other)
 
     def mean(self) -> Array:
         return self.total.over(self.weight)
@@ -111,7 +113,9 @@ class RootMeanSquare(NamedTuple):
     small: Total
     weight: Total
 
-    merge = _merge_fields
+    def merge(self, other: Any) -> Any:
+        """Merge field by field."""
+        return _merge_fields(self, other)
 
     def root(self) -> Array:
         xp = self.medium.xp
@@ -138,7 +142,9 @@ class Ratio(NamedTuple):
     denominator: Total
     weight: Total
 
-    merge = _merge_fields
+    def merge(self, other: Any) -> Any:
+        """Merge field by field."""
+        return _merge_fields(self, other)
 
     def ratio(self) -> Array:
         return self.numerator.over(self.denominator)
@@ -171,7 +177,6 @@ class Samples(NamedTuple):
             xp.concat([self.weights, other.weights], axis=-1),
             self.weight.merge(other.weight),
         )
-
 
     def median(self) -> Array:
         """Return the weighted median; between two samples, their average; nan if any is nan."""
@@ -245,4 +250,3 @@ class Moments(NamedTuple):
             ab=times(self.ab, factor * factor),
             bb=times(self.bb, factor * factor),
         )
-

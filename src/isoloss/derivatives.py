@@ -10,7 +10,8 @@ from ._arrays import array_like, fail
 from ._jets import Jet, JetLibrary, plain
 from ._metric import Metric, answer
 from ._namespaces import FLOATS, Array, Library, dtype_name
-from ._tape import Node, TapeLibrary, gradient as walk_back
+from ._tape import Node, TapeLibrary
+from ._tape import gradient as walk_back
 
 _CARRIERS: dict[tuple[type, int], Any] = {}
 
@@ -132,6 +133,9 @@ def gradient_hessian(
     >>> il.gradient_hessian(il.huber, [0.5, 4.0], [0.0, 0.0])
     (array([0.5, 1. ]), array([1., 0.]))
     """
+    if not metric.summable:
+        message = "gradient_hessian needs one term per sample, which this metric does not have"
+        raise fail(metric, message)
     library, predictions = _floating(metric, predictions, targets)
     jets = _carrier(JetLibrary, library)
     xp = library.namespace("float64" if library.has_float64(predictions) else "float32", True)

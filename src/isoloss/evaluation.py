@@ -53,11 +53,12 @@ def evaluate(
     if isinstance(metrics, Metric):
         raise TypeError(f"evaluate takes several metrics: pass [{metrics!r}]")
     named: dict[str, Metric] = {}
-    pairs = metrics.items() if isinstance(metrics, Mapping) else ((None, m) for m in metrics)
-    for given, metric in pairs:
+    given = metrics if isinstance(metrics, Mapping) else None
+    for key in metrics:
+        metric = key if given is None else given[key]
         if not isinstance(metric, Metric):
             raise TypeError(f"evaluate takes metrics such as isoloss.huber, not {metric!r}")
-        name = name_of(metric) if given is None else given
+        name = name_of(metric) if given is None else str(key)
         if name in named:
             raise ValueError(f"two metrics are called {name!r}; pass a dict with a name for each")
         named[name] = metric

@@ -6,7 +6,7 @@ In every formula p is the prediction, y the target, e = p - y, and E_w[f] = sum(
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 from ._arrays import Totals
 from ._domains import (
@@ -409,7 +409,11 @@ class SymmetricMeanAbsolutePercentageError(Loss):
         scale = p / 2 + y / 2
         scale = xp.where(scale == 0, xp.ones_like(scale), scale)
         # constant where the signs differ; far from y, a form whose derivative does not cancel
-        terms = xp.where(p > 3 * y, 2 - 2 * xp.quotient(y, scale), xp.quotient(xp.abs(prediction - target), scale))
+        terms = xp.where(
+            p > 3 * y,
+            2 - 2 * xp.quotient(y, scale),
+            xp.quotient(xp.abs(prediction - target), scale),
+        )
         return xp.where(prediction * xp.sign(target) < 0, 2 * xp.ones_like(p), terms)
 
 
@@ -720,7 +724,9 @@ class R2Score(Metric):
     kind: ClassVar[str] = "moments"
     greater_is_better: ClassVar[bool] = True
 
-    source: ClassVar[str] = "moments of error and target"  # type: ignore[misc]
+    @property
+    def source(self) -> str:
+        return "moments of error and target"
 
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Moments:
         return total.moments(prediction - target, target)
@@ -753,7 +759,9 @@ class ExplainedVarianceScore(Metric):
     kind: ClassVar[str] = "moments"
     greater_is_better: ClassVar[bool] = True
 
-    source: ClassVar[str] = "moments of error and target"  # type: ignore[misc]
+    @property
+    def source(self) -> str:
+        return "moments of error and target"
 
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Moments:
         return total.moments(prediction - target, target)
@@ -785,7 +793,9 @@ class PearsonCorrelation(Metric):
     kind: ClassVar[str] = "moments"
     greater_is_better: ClassVar[bool] = True
 
-    source: ClassVar[str] = "moments of prediction and target"  # type: ignore[misc]
+    @property
+    def source(self) -> str:
+        return "moments of prediction and target"
 
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Moments:
         return total.moments(prediction, target)
@@ -819,7 +829,9 @@ class ConcordanceCorrelation(Metric):
     kind: ClassVar[str] = "moments"
     greater_is_better: ClassVar[bool] = True
 
-    source: ClassVar[str] = "moments of prediction and target"  # type: ignore[misc]
+    @property
+    def source(self) -> str:
+        return "moments of prediction and target"
 
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Moments:
         return total.moments(prediction, target)
@@ -853,7 +865,9 @@ class MaxError(Metric):
 
     kind: ClassVar[str] = "extremum"
 
-    def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Extremum:
+    def statistics(
+        self, xp: Namespace, prediction: Array, target: Array, total: Totals
+    ) -> Extremum:
         return total.largest(xp.abs(prediction - target))
 
     def formula(self, xp: Namespace, state: Extremum) -> Array:

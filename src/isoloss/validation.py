@@ -44,7 +44,14 @@ def validate(
         ("targets", targets, inputs.targets),
     ):
         if dtype_name(getattr(given, "dtype", "float64")) in INTEGERS:
-            _check(metric, xp, name, array, Interval(-limit, limit), f"to be exact in {xp.computing_name}")
+            _check(
+                metric,
+                xp,
+                name,
+                array,
+                Interval(-limit, limit),
+                f"to be exact in {xp.computing_name}",
+            )
     if inputs.mask is not None and not bool(xp.any(inputs.mask)):
         raise fail(metric, "no sample counts: where= and weights= exclude all of them")
 
