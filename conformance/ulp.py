@@ -39,4 +39,4 @@ def distance(got: float, expected: str, dtype: str, *, flushes: bool = False) ->
         return 0.0 if overflows and not math.isnan(got) and (got > 0) == (exact > 0) else math.inf
     if flushes and got == 0 and abs(exact) < Fraction(2) ** _FORMATS[dtype][1]:
         return 0.0
-    return float(abs(Fraction(got) - exact) / ulp(exact, dtype))
+    return float(min(abs(Fraction(got) - exact) / ulp(exact, dtype), Fraction(10) ** 300))

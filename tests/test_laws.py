@@ -142,10 +142,12 @@ def test_batches_are_the_whole(metric, seed, n, cuts, dtype):
 @drawn
 @given(seed=seeds, dtype=st.sampled_from(["float32", "float64"]))
 def test_merge_commutes_and_associates(metric, seed, dtype):
-    """merge gives the same value in either order and any grouping, and keeps kind, shapes and dtypes."""
-    a, b, c = (metric.summary(*draw(metric, (5, 2), seed + k, dtype), axis=0) for k in range(3))
+    """merge gives the whole's value in either order and any grouping, and keeps kind, shapes and dtypes."""
+    batches = [draw(metric, (5 + k, 2), seed + k, dtype) for k in range(3)]
+    a, b, c = (metric.summary(*batch, axis=0) for batch in batches)
     value = metric.compute(a.merge(b).merge(c))
     size = np.maximum(np.abs(value), 1)
+    close(value, metric(*map(np.concatenate, zip(*batches, strict=True)), axis=0), 4, size)
     close(metric.compute(a.merge(b.merge(c))), value, 4, size)
     close(
         metric.compute(a.merge(b)),

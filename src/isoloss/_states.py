@@ -187,7 +187,7 @@ class Samples(NamedTuple):
         values = xp.take_along_axis(self.values, order, axis=-1)
         weights = xp.take_along_axis(self.weights, order, axis=-1)
         below = xp.cumulative_sum(weights, axis=-1)
-        whole = below[..., -1:]
+        whole = xp.expand_dims(below[..., -1], axis=-1)
 
         def at(passed: Array) -> Array:
             index = xp.sum(xp.astype(passed, xp.counting), axis=-1, keepdims=True)

@@ -53,12 +53,13 @@ def evaluate(
     if isinstance(metrics, Metric):
         raise TypeError(f"evaluate takes several metrics: pass [{metrics!r}]")
     named: dict[str, Metric] = {}
-    given = metrics if isinstance(metrics, Mapping) else None
-    for key in metrics:
-        metric = key if given is None else given[key]
+    pairs: Any = ((None, metric) for metric in metrics)
+    if isinstance(metrics, Mapping):
+        pairs = metrics.items()
+    for given, metric in pairs:
         if not isinstance(metric, Metric):
             raise TypeError(f"evaluate takes metrics such as isoloss.huber, not {metric!r}")
-        name = name_of(metric) if given is None else str(key)
+        name = name_of(metric) if given is None else given
         if name in named:
             raise ValueError(f"two metrics are called {name!r}; pass a dict with a name for each")
         named[name] = metric

@@ -408,13 +408,10 @@ class SymmetricMeanAbsolutePercentageError(Loss):
         p, y = xp.abs(prediction), xp.abs(target)
         scale = p / 2 + y / 2
         scale = xp.where(scale == 0, xp.ones_like(scale), scale)
-        # constant where the signs differ; far from y, a form whose derivative does not cancel
-        terms = xp.where(
-            p > 3 * y,
-            2 - 2 * xp.quotient(y, scale),
-            xp.quotient(xp.abs(prediction - target), scale),
-        )
-        return xp.where(prediction * xp.sign(target) < 0, 2 * xp.ones_like(p), terms)
+        near = xp.quotient(xp.abs(prediction - target), scale)
+        far = 2 - 2 * xp.quotient(y, scale)  # its derivative does not cancel
+        differ = prediction * xp.sign(target) < 0  # in sign: constant
+        return xp.where(differ, 2 * xp.ones_like(p), xp.where(p > 3 * y, far, near))
 
 
 @final

@@ -1,0 +1,119 @@
+"""The conformance suite, tested: deliberately wrong implementations, each of which it must catch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import isoloss as il
+from isoloss import _arrays, _namespaces, _states
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
+
+import test_numbers as numbers  # noqa: E402
+from libraries import BACKENDS  # noqa: E402
+
+numbers.test_value.__test__ = numbers.test_gradient.__test__ = False  # run here on purpose only
+numbers.test_second_derivative.__test__ = False
+
+Check = Callable[..., None]
+VALUE, GRADIENT, SECOND = (
+    numbers.test_value,
+    numbers.test_gradient,
+    numbers.test_second_derivative,
+)
+
+
+def method(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a pointwise or residual of a function of xp, prediction and target."""
+    return lambda self, xp, p, y: function(xp, p, y)
+
+
+def float32_total(xp: Any, x: Any, axes: Any) -> Any:
+    return np.sum(np.asarray(x, dtype=np.float32), axis=axes, keepdims=True)
+
+
+def whole_clip(xp: Any, x: Any, /, min: Any = None, max: Any = None) -> Any:  # noqa: A002
+    """Clip so that the derivative at a bound is that of the outside."""
+    x = xp.where(x <= min, min, x) if min is not None else x
+    return x if max is None else xp.where(x >= max, max, x)
+
+
+# what is wrong; where: the owner, the attribute, what replaces it; the metric and check that see it
+FAULTS: dict[str, tuple[Any, str, Any, str, Check]] = {
+    "a dropped factor": (
+        il.PseudoHuber, "pointwise",
+        lambda self, xp, p, y: self.delta * xp.sqrt1pm1((p - y) / self.delta), "pseudo_huber", VALUE,
+    ),
+    "arguments swapped": (
+        il.GammaDeviance, "pointwise",
+        method(lambda xp, p, y: 2 * (xp.log(y / p) + p / y - 1)), "gamma_deviance", VALUE,
+    ),
+    "the other sign": (il.MeanBiasError, "pointwise", method(lambda xp, p, y: y - p), "mean_bias_error", VALUE),
+    "the side of a quantile": (
+        il.Pinball, "pointwise",
+        lambda self, xp, p, y: xp.maximum(self.quantile * (p - y), (self.quantile - 1) * (p - y)),
+        "pinball", VALUE,
+    ),
+    "cancellation at small errors": (
+        il.LogCosh, "pointwise", method(lambda xp, p, y: xp.log(xp.cosh(p - y))), "log_cosh", VALUE,
+    ),
+    "Stirling instead of log y!": (
+        _namespaces, "_lgamma",
+        lambda xp, x: (x - 0.5) * xp.log(x) - x + 0.9189385332046727, "poisson_nll", VALUE,
+    ),
+    "a wrong subgradient of abs": (
+        il.MeanAbsoluteError, "pointwise",
+        method(lambda xp, p, y: xp.where(p >= y, p - y, y - p)), "mean_absolute_error", GRADIENT,
+    ),
+    "one side of a pinball at 0": (
+        il.Pinball, "pointwise",
+        lambda self, xp, p, y: xp.where(y >= p, self.quantile * (y - p), (self.quantile - 1) * (y - p)),
+        "pinball", GRADIENT,
+    ),
+    "a second derivative lost through abs": (
+        il.Huber, "pointwise",
+        lambda self, xp, p, y: (q := xp.clip(xp.abs(p - y), max=self.delta))
+        * q / 2 + self.delta * (xp.abs(p - y) - q),
+        "huber", SECOND,
+    ),
+    "the outer side of a knot": (_namespaces, "_clip", whole_clip, "huber", SECOND),
+    "the root of a plain mean": (
+        _states.RootMeanSquare, "root", lambda self: self.medium.xp.sqrt(self.medium.sum / self.weight.sum),
+        "root_mean_squared_error", VALUE,
+    ),
+    "sums in float32": (_namespaces, "_sum_directly", float32_total, "mean_squared_error", VALUE),
+    "weights that are forgotten": (
+        _arrays.Totals, "weighted", lambda self, terms: terms, "mean_absolute_error", VALUE,
+    ),
+    "moments that are not centred": (
+        _arrays.Totals, "_pivot", lambda self, x, weight: 0 * weight.sum, "pearson_correlation", VALUE,
+    ),
+    "a variance by n - 1": (
+        _arrays.Totals, "_weight",
+        (lambda right: lambda self, like: (w := right(self, like))._replace(value=w.value - 1))(_arrays.Totals._weight),
+        "concordance_correlation", VALUE,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_is_caught(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With this fault put in, the suite fails; without it, it passes."""
+    owner, attribute, wrong, name, check = FAULTS[fault]
+    backend = BACKENDS["numpy"]()
+    check(backend, name, lambda *_: None)
+    monkeypatch.setattr(owner, attribute, wrong)
+    if owner is _namespaces:
+        functions = tuple(wrong if f.__name__ == attribute else f for f in _namespaces._FUNCTIONS)
+        monkeypatch.setattr(wrong, "__name__", attribute, raising=False)
+        monkeypatch.setattr(_namespaces, "_FUNCTIONS", functions)
+        monkeypatch.setattr(_namespaces, "_LIBRARIES", {})
+        monkeypatch.setattr(_namespaces, "_OF_TYPE", {})
+    with pytest.raises(AssertionError, match=r"ULP, at most|no case"):
+        check(backend, name, lambda *_: None)

@@ -1,0 +1,408 @@
+"""Every error, word for word, on every library: it names the metric, the values and the fix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_strict
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+import isoloss as il
+
+MAKERS: dict[str, Callable[[Any], Any]] = {
+    "numpy": np.asarray,
+    "array_api_strict": lambda x: array_api_strict.asarray(np.asarray(x)),
+    "jax": jnp.asarray,
+    "torch": lambda x: torch.from_numpy(np.array(x)),
+}
+THREE = np.array([1.0, 2.0, 3.0], dtype=np.float32)
+
+
+@pytest.fixture(params=sorted(MAKERS))
+def array(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
+    """Make an array of each library."""
+    return MAKERS[request.param]
+
+
+def message(call: Callable[[], Any], kind: type[Exception]) -> str:
+    with pytest.raises(kind) as caught:
+        call()
+    assert type(caught.value) is kind
+    return str(caught.value)
+
+
+OPTIONS: list[tuple[str, dict[str, Any], str]] = [
+    (
+        "axis out of range",
+        {"axis": 3},
+        "Huber(delta=1.0): axis=3 is out of range for a loss with 1 axes",
+    ),
+    ("axis twice", {"axis": (0, -1)}, "Huber(delta=1.0): axis=(0, -1) names an axis twice"),
+    (
+        "reduction",
+        {"reduction": "avg"},
+        "Huber(delta=1.0): reduction='avg' is unknown; use 'mean', 'sum' or 'none'",
+    ),
+    (
+        "denominator of a sum",
+        {"reduction": "sum", "denominator": 3},
+        "Huber(delta=1.0): denominator= divides a mean; it has no meaning with reduction='sum'",
+    ),
+    (
+        "axis of nothing",
+        {"reduction": "none", "axis": 0},
+        "Huber(delta=1.0): reduction='none' reduces nothing: leave out axis= and keepdims=",
+    ),
+    (
+        "negative denominator",
+        {"denominator": -1},
+        "Huber(delta=1.0): denominator=-1 must be a number of at least 0",
+    ),
+    (
+        "event axis",
+        {"event_axis": 0},
+        "Huber(delta=1.0): event_axis=0 does not apply: every element is a sample of its own",
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "text"), [pytest.param(o, t, id=i) for i, o, t in OPTIONS])
+def test_options(array: Callable[[Any], Any], options: dict[str, Any], text: str) -> None:
+    """A wrong option is named with what to use instead."""
+    assert message(lambda: il.huber(array(THREE), array(THREE), **options), ValueError) == text
+
+
+SHAPES: list[tuple[tuple[int, ...], tuple[int, ...], str]] = [
+    (
+        (3,),
+        (3, 1),
+        "predictions have shape (3,) and targets (3, 1); they must be the same: "
+        "drop the axis of length 1 with targets.squeeze(1)",
+    ),
+    (
+        (1, 3),
+        (3,),
+        "predictions have shape (1, 3) and targets (3,); they must be the same: "
+        "drop the axis of length 1 with predictions.squeeze(0)",
+    ),
+    ((3,), (4,), "predictions have shape (3,) and targets (4,); they must be the same"),
+    ((1,), (4,), "predictions have shape (1,) and targets (4,); they must be the same"),
+]
+
+
+@pytest.mark.parametrize(("one", "two", "text"), SHAPES)
+def test_shapes(array: Callable[[Any], Any], one: Any, two: Any, text: str) -> None:
+    """Shapes never broadcast silently; the message says which axis to drop."""
+    call = lambda: il.mean_squared_error(array(np.ones(one)), array(np.ones(two)))  # noqa: E731
+    assert message(call, ValueError) == f"MeanSquaredError(): {text}"
+
+
+def test_weights_and_masks(array: Callable[[Any], Any]) -> None:
+    """Weights and masks broadcast to the loss, never beyond it, and a mask is boolean."""
+    p = array(np.ones((3, 2), dtype=np.float32))
+    call = lambda: il.huber(p, p, weights=array(THREE))  # noqa: E731
+    assert message(call, ValueError) == (
+        "Huber(delta=1.0): weights have shape (3,), which does not broadcast to the loss's shape (3, 2); "
+        "add axes with weights[:, None]"
+    )
+    call = lambda: il.huber(p, p, where=array(np.ones((4, 3, 2), dtype=bool)))  # noqa: E731
+    assert message(call, ValueError) == (
+        "Huber(delta=1.0): where have shape (4, 3, 2), which does not broadcast to the loss's shape (3, 2)"
+    )
+    call = lambda: il.huber(p, p, where=p)  # noqa: E731
+    assert message(call, TypeError) == (
+        "Huber(delta=1.0): where has dtype float32: it must be boolean; pass where=mask != 0"
+    )
+
+
+def test_row_wise_shapes(array: Callable[[Any], Any]) -> None:
+    """A row-wise metric says which axis it needs, and of which length."""
+    p, t = array(np.ones((3, 2), dtype=np.float32)), array(THREE)
+    assert message(lambda: il.multi_quantile(p, t), ValueError) == (
+        "MultiQuantile(quantiles=(0.1, 0.5, 0.9)): the axis of quantiles has length 2; the metric has 3"
+    )
+    assert message(lambda: il.MultiQuantile((0.1, 0.9))(p, p), ValueError) == (
+        "MultiQuantile(quantiles=(0.1, 0.9)): predictions have shape (3, 2) and targets (3, 2); "
+        "predictions must be (..., quantiles) where targets are (...)"
+    )
+    assert message(lambda: il.cosine_similarity(array(np.float32(1)), t), ValueError) == (
+        "CosineSimilarity(): predictions have shape (): a last axis of features is needed"
+    )
+    assert message(lambda: il.cosine_similarity(p, p, event_axis=5), ValueError) == (
+        "CosineSimilarity(): event_axis=5 is out of range for shape (3, 2)"
+    )
+
+
+def test_metrics_that_are_no_mean_of_terms(array: Callable[[Any], Any]) -> None:
+    """What a metric cannot do is refused with the reason."""
+    p = array(THREE)
+    assert message(lambda: il.r2_score(p, p, reduction="none"), ValueError) == (
+        "R2Score(): reduction='none' needs one term per sample; only 'mean' applies"
+    )
+    assert message(lambda: il.r2_score(p, p, denominator=3), ValueError) == (
+        "R2Score(): denominator= divides a mean, and this metric is not one"
+    )
+    assert message(lambda: il.gradient_hessian(il.rmse, p, p), ValueError) == (
+        "Root(metric=MeanSquaredError()): gradient_hessian needs one term per sample, "
+        "which this metric does not have"
+    )
+    for step in (lambda m: m.terms(np, THREE, THREE), lambda m: m.sum(None)):
+        assert (
+            message(lambda step=step: step(il.r2_score), ValueError)
+            == "R2Score(): it has no term per sample"
+        )
+
+
+def test_gradient_of_several_values(array: Callable[[Any], Any]) -> None:
+    """A gradient is of one number."""
+    p = array(np.ones((3, 2), dtype=np.float32))
+    assert message(lambda: il.gradient(il.huber, p, p, axis=0), ValueError) == (
+        "Huber(delta=1.0): a gradient needs a single value, and this one has shape (2,); "
+        "reduce it, or differentiate its sum"
+    )
+
+
+def test_states(array: Callable[[Any], Any]) -> None:
+    """States of different metrics or shapes do not merge, and compute takes a state."""
+    p, q = array(np.ones((3, 2))), array(np.ones((3, 4)))
+    mean, moments = il.huber.summary(p, p), il.r2_score.summary(p, p)
+    assert message(lambda: mean.merge(moments), TypeError) == (
+        "cannot merge a Mean state with Moments: only states of the same metric merge"
+    )
+    one, two = il.huber.summary(p, p, axis=0), il.huber.summary(q, q, axis=0)
+    assert message(lambda: one.merge(two), ValueError) == (
+        "cannot merge Mean states of shapes (2,) and (4,): "
+        "summarise every batch with the same axis= and trailing shape"
+    )
+    assert message(lambda: il.huber.compute(None), TypeError) == (
+        "Huber(delta=1.0): compute needs a state made by summary, not NoneType"
+    )
+    assert message(lambda: il.huber.compute(moments), TypeError) == (
+        "Huber(delta=1.0): the state is a Moments, which this metric does not make"
+    )
+
+
+def test_mixed_libraries() -> None:
+    """Arrays of two libraries are refused with a conversion, but for NumPy beside JAX."""
+    n, t, j, s = (MAKERS[name](THREE) for name in ("numpy", "torch", "jax", "array_api_strict"))
+    assert message(lambda: il.huber(t, n), TypeError) == (
+        "Huber(delta=1.0): predictions: a PyTorch array, targets: a NumPy array; "
+        "convert one, e.g. targets = torch.as_tensor(targets)"
+    )
+    assert message(lambda: il.huber(t, j), TypeError) == (
+        "Huber(delta=1.0): predictions: a PyTorch array, targets: a JAX array; "
+        "convert one, e.g. targets = torch.as_tensor(targets)"
+    )
+    assert message(lambda: il.huber(n, n, weights=t), TypeError) == (
+        "Huber(delta=1.0): predictions: a NumPy array, weights: a PyTorch array; "
+        "convert one, e.g. weights = numpy.asarray(weights)"
+    )
+    assert message(lambda: il.huber(s, n), TypeError) == (
+        "Huber(delta=1.0): predictions: a array_api_strict array, targets: a NumPy array; "
+        "convert one, e.g. targets = targets in array_api_strict"
+    )
+    assert type(il.huber(n, j)) is type(il.huber(j, n)) is type(j)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (
+            np.ma.masked_array([1.0], [True]),
+            "masked arrays are not taken: pass array.filled(0) and where=~array.mask",
+        ),
+        (
+            lambda: np.matrix([[1.0]]),
+            "np.matrix is not taken (its * is a matrix product): pass np.asarray(matrix)",
+        ),
+        (torch.ones(1).to_sparse(), "sparse tensors are not taken: pass tensor.to_dense()"),
+    ],
+    ids=["masked", "matrix", "sparse"],
+)
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+def test_refused_arrays(value: Any, text: str) -> None:
+    """Arrays that would go silently wrong are refused with what to pass instead."""
+    value = value() if callable(value) else value
+    assert (
+        message(lambda: il.huber(value, value), TypeError)
+        == f"Huber(delta=1.0): predictions: {text}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (
+            np.array([1j]),
+            "has dtype complex128: take its real and imaginary parts, or its absolute value, first",
+        ),
+        (
+            np.array([None]),
+            "has dtype object: it holds Python objects (a missing value, perhaps); convert it with astype(float)",
+        ),
+        (["a"], "has dtype str32: it holds text; convert it with astype(float)"),
+        (
+            torch.ones(1, dtype=torch.float8_e4m3fn),
+            "has dtype float8_e4m3fn: it holds too few digits to subtract; cast it to float32 first",
+        ),
+        (
+            np.array(["2020"], dtype="datetime64[Y]"),
+            "has dtype datetime64[Y]: convert it to a float or integer dtype first",
+        ),
+    ],
+    ids=["complex", "object", "text", "float8", "datetime"],
+)
+def test_refused_dtypes(value: Any, text: str) -> None:
+    """A dtype that cannot be subtracted is named with the way out."""
+    assert (
+        message(lambda: il.huber(value, value), TypeError)
+        == f"Huber(delta=1.0): predictions {text}"
+    )
+
+
+def test_refused_objects() -> None:
+    """What is no array at all is named."""
+    from scipy import sparse
+
+    assert message(lambda: il.huber(None, [1.0]), TypeError) == (
+        "Huber(delta=1.0): predictions must be an array, not None"
+    )
+    assert message(lambda: il.huber({1: 2}, [1.0]), TypeError) == (
+        "Huber(delta=1.0): predictions must be an array, not dict {1: 2}; convert it with numpy.asarray first"
+    )
+    assert message(lambda: il.huber([[1.0], [1.0, 2.0]], [1.0]), ValueError) == (
+        "Huber(delta=1.0): predictions is a nested list of uneven lengths; pad it and mask the padding with where="
+    )
+    assert message(lambda: il.huber([1.0], sparse.csr_array([[1.0]])), TypeError) == (
+        "Huber(delta=1.0): targets: sparse arrays are not taken: pass targets.toarray()"
+    )
+
+
+def test_devices() -> None:
+    """Arrays on two devices are refused with both names."""
+    p = torch.ones(3)
+    assert message(lambda: il.huber(p, p.to("meta")), ValueError) == (
+        "Huber(delta=1.0): predictions are on device cpu and targets on meta; move one to the other"
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "text"),
+    [
+        (
+            lambda: il.Huber(-1.0),
+            ValueError,
+            "Huber(delta=-1.0): delta must be finite and > 0, not -1.0",
+        ),
+        (
+            lambda: il.Huber(float("nan")),
+            ValueError,
+            "Huber(delta=nan): delta must be finite and > 0, not nan",
+        ),
+        (lambda: il.Huber("a"), TypeError, "Huber(delta='a'): delta must be a number, not 'a'"),
+        (
+            lambda: il.Pinball(1.0),
+            ValueError,
+            "Pinball(quantile=1.0): quantile must be finite and > 0 and < 1, not 1.0",
+        ),
+        (
+            lambda: il.MultiQuantile((0.5, 2)),
+            ValueError,
+            "MultiQuantile(quantiles=(0.5, 2)): quantiles must be finite and > 0 and < 1, not 2",
+        ),
+        (
+            lambda: il.MultiQuantile(0.5),
+            TypeError,
+            "MultiQuantile(quantiles=0.5): quantiles must be a tuple of numbers, not 0.5",
+        ),
+        (
+            lambda: il.TweedieDeviance(0.5),
+            ValueError,
+            "TweedieDeviance(power=0.5): power must be finite and not between 0 and 1, not 0.5",
+        ),
+        (
+            lambda: il.PoissonNLL(log_input="yes"),
+            TypeError,
+            "PoissonNLL(log_input='yes', full=False): log_input must be True or False, not 'yes'",
+        ),
+        (
+            lambda: il.Root("mse"),
+            TypeError,
+            "Root(metric='mse'): metric must be a metric such as isoloss.huber, not 'mse'",
+        ),
+    ],
+)
+def test_parameters(make: Callable[[], Any], kind: type[Exception], text: str) -> None:
+    """A hyper-parameter outside its interval is refused when the metric is made."""
+    assert message(make, kind) == text
+
+
+def test_evaluate() -> None:
+    """`evaluate` takes several metrics, each with a name of its own."""
+    assert message(lambda: il.evaluate(il.huber, [1.0], [1.0]), TypeError) == (  # type: ignore[arg-type]
+        "evaluate takes several metrics: pass [Huber(delta=1.0)]"
+    )
+    assert message(lambda: il.evaluate(["mse"], [1.0], [1.0]), TypeError) == (  # type: ignore[list-item]
+        "evaluate takes metrics such as isoloss.huber, not 'mse'"
+    )
+    assert message(
+        lambda: il.evaluate([il.mse, il.mean_squared_error], [1.0], [1.0]), ValueError
+    ) == ("two metrics are called 'mean_squared_error'; pass a dict with a name for each")
+
+
+def test_validate(array: Callable[[Any], Any]) -> None:
+    """`validate` names the first offending index, its value and what is allowed."""
+    good = array(np.array([[1.0, 2.0]]))
+    il.validate(il.poisson_deviance, good, good, weights=good)
+    bad = array(np.array([[1.0, np.nan]]))
+    assert message(lambda: il.validate(il.huber, bad, good), ValueError) == (
+        "Huber(delta=1.0): predictions[0, 1] is nan; predictions must be finite"
+    )
+    assert message(lambda: il.validate(il.huber, good, good, weights=-good), ValueError) == (
+        "Huber(delta=1.0): weights[0, 0] is -1.0; weights must be >= 0"
+    )
+    none = array(np.array([[False, False]]))
+    assert message(lambda: il.validate(il.huber, bad, good, where=none), ValueError) == (
+        "Huber(delta=1.0): no sample counts: where= and weights= exclude all of them"
+    )
+    il.validate(il.huber, bad, good, where=array(np.array([[True, False]])))
+
+
+def test_validate_integers() -> None:
+    """`validate` names an integer that a float cannot hold exactly."""
+    p = np.array([1, 2**60])
+    assert message(lambda: il.validate(il.huber, p, p), ValueError) == (
+        "Huber(delta=1.0): predictions[1] is 1.152921504606847e+18; predictions must be "
+        ">= -9.0072e+15 and <= 9.0072e+15 to be exact in float64"
+    )
+
+
+def test_definitions() -> None:
+    """A wrong definition is refused when it is made or first called, with the reason."""
+    with pytest.raises(
+        TypeError, match=r"^Mine subclasses Huber, which is final: wrap an instance of it"
+    ):
+        type("Mine", (il.Huber,), {})
+
+    @dataclass
+    class Thawed(il.Loss):
+        def pointwise(self, xp: Any, prediction: Any, target: Any) -> Any:
+            return prediction
+
+    assert message(Thawed, TypeError).endswith(
+        "declare it with @dataclass(frozen=True): metrics are compared and hashed"
+    )
+
+    @dataclass(frozen=True)
+    class Reduced(il.Loss):
+        def pointwise(self, xp: Any, prediction: Any, target: Any) -> Any:
+            return xp.mean(prediction - target)
+
+    assert message(lambda: Reduced()([1.0, 2.0], [1.0, 2.0]), ValueError).endswith(
+        "pointwise returned shape (); one term for each of (2,) is needed"
+    )
