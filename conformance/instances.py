@@ -11,8 +11,9 @@ import inspect
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
-import isoloss as il
 import numpy as np
+
+import isoloss as il
 from isoloss.evaluation import name_of
 
 

@@ -56,7 +56,8 @@ class Jax(Backend):
     name = "jax"
     flushes = True
     dtypes = ("float16", "bfloat16", "float32", "float64")
-    modes = ("isoloss", "reverse", "forward", "jitted")
+    modes = ("isoloss", "forward", "jitted")  # the first is reverse mode, not compiled
+    length = 32  # samples are padded to it and the padding masked: one compilation serves all cases
 
     def __init__(self) -> None:
         self.jax = importlib.import_module("jax")
@@ -65,17 +66,32 @@ class Jax(Backend):
         if not self.float64:
             self.dtypes = self.dtypes[:-1]
 
+        def derivative(transform: Any) -> Any:
+            def compiled(metric: Any, p: Any, t: Any, weights: Any, where: Any) -> Any:
+                return transform(lambda q: metric(q, t, weights=weights, where=where))(p)
+
+            return self.jax.jit(compiled, static_argnums=0)
+
+        self.compiled = {
+            "forward": derivative(self.jax.jacfwd),
+            "jitted": derivative(self.jax.grad),
+        }
+
     def gradient(
         self, mode: str, function: Any, predictions: Any, targets: Any, **options: Any
     ) -> Any:
         if mode == "isoloss":
             return super().gradient(mode, function, predictions, targets, **options)
-        jax = self.jax
-        closed = lambda p: function(p, targets, **options)  # noqa: E731
-        if mode == "forward":
-            return jax.jacfwd(closed)(predictions)
-        derivative = jax.grad(closed)
-        return (jax.jit(derivative) if mode == "jitted" else derivative)(predictions)
+        samples, xp = len(targets), self.xp
+
+        def padded(array: Any) -> Any:
+            shape = (self.length - samples, *array.shape[1:])
+            return xp.concatenate([array, xp.ones(shape, array.dtype)])
+
+        weights = options.get("weights", xp.ones(samples, xp.float32))
+        where = xp.arange(self.length) < samples
+        arrays = [padded(array) for array in (predictions, targets, weights)]
+        return self.compiled[mode](function, *arrays, where)[:samples]
 
 
 class Torch(Backend):

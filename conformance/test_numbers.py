@@ -36,11 +36,9 @@ EXCEPTIONS: dict[tuple[str, str, bool], tuple[float, str]] = {
         12.0,
         "float32 throughout: a difference of two terms",
     ),
-    ("concordance_correlation", "gradient", False): (6.0, "float32 throughout"),
-    ("log_cosh", "gradient", False): (6.0, "JAX's float32 tanh is 4.3 ULP off"),
     ("gamma_deviance", "second", False): (8.0, "float32 throughout"),
     ("pseudo_huber", "second", False): (8.0, "float32 throughout: the cube of a root"),
-    ("tweedie_deviance", "gradient", False): (8192.0, "power 3, prediction 1e4 times the target"),
+    ("tweedie_deviance", "gradient", False): (16384.0, "power 3, prediction 1e4 times the target"),
     ("tweedie_deviance", "second", False): (8192.0, "power 3, prediction 1e4 times the target"),
     ("tweedie_deviance", "gradient", True): (
         32768.0,
@@ -110,7 +108,7 @@ class Measure:
     def add(self, record: dict[str, Any], error: float, limit: float, what: str) -> None:
         exception = EXCEPTIONS.get((self.name, self.aspect, self.backend.float64))
         if not record["conditioned"]:
-            limit = 1e4
+            limit = 2e4
         else:
             self.needed |= error > limit
             limit = exception[0] if exception else limit
@@ -166,7 +164,7 @@ def gradient_errors(
     ]
     if (
         not pointwise(metric)
-        and 0 < largest
+        and largest > 0
         and all(map(math.isfinite, got))
         and len(finite) == len(expected)
     ):
@@ -186,7 +184,8 @@ def test_gradient(backend: Backend, name: str, record_property: Callable[..., No
         if record["gradient"] is None or "int" in record["dtype"]:
             continue
         exact = flat(record["gradient"])
-        for mode in backend.modes:
+        own = "float64" if backend.float64 else "float32"  # the other ways once, in this dtype
+        for mode in backend.modes if record["dtype"] == own else backend.modes[:1]:
             found = backend.gradient(mode, metric, predictions, targets, **options)
             # forward mode has the tangent's dtype, which is the value's
             assert mode == "forward" or backend.dtype(found) == record["dtype"], record["case"]

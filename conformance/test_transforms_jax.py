@@ -21,11 +21,12 @@ import pytest
 
 jax = pytest.importorskip("jax")
 
-import isoloss as il
 import jax.numpy as jnp
 from instances import ALL, NAMED, draw, excluded, numeric
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
+
+import isoloss as il
 
 SUMS = ("Mean", "RootMeanSquare", "Ratio")  # the states whose merge is an addition
 EPS = 2.0**-23
@@ -304,7 +305,7 @@ def _parameters():
                 yield pytest.param(metric, field, id=f"{name}-{field}")
 
 
-@pytest.mark.parametrize("metric, field", list(_parameters()))
+@pytest.mark.parametrize(("metric", "field"), list(_parameters()))
 def test_parameter_as_tracer(metric, field):
     """A hyper-parameter may be traced: jitted over, mapped over, differentiated with respect to."""
     p, t = np.abs(draw(metric, (6,))) if field == "power" else draw(metric, (6,))

@@ -19,9 +19,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import isoloss as il
 from instances import ALL, NAMED, draw, excluded, numeric
 from torch._subclasses.fake_tensor import FakeTensorMode
+
+import isoloss as il
 
 # on first use torch's own forward mode and compiler script some functions, which torch itself deprecates
 pytestmark = pytest.mark.filterwarnings(
@@ -279,7 +280,7 @@ def _parameters():
     return found
 
 
-@pytest.mark.parametrize("metric, field", _parameters())
+@pytest.mark.parametrize(("metric", "field"), _parameters())
 def test_parameter_as_tensor(metric, field):
     """A hyper-parameter may be a tensor: differentiated, mapped over, compiled."""
     p, t = np.abs(draw(metric, (6,))) if field == "power" else draw(metric, (6,))
@@ -407,7 +408,7 @@ def _distributed(rank, port, failures):
                         close(found.full_tensor(), value(metric, p, t))
                         close(a.grad.full_tensor(), gradient(metric, p, t))
                         close(metric(a, b, axis=0).full_tensor(), value(metric, p, t, axis=0))
-                    except Exception as error:  # noqa: BLE001  all failures are reported at once
+                    except Exception as error:  # all failures are reported at once
                         failures.put(
                             f"{name} {size} {placement}: {type(error).__name__}: {str(error)[:300]}"
                         )

@@ -15,8 +15,8 @@ from isoloss import _arrays, _namespaces, _states
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
 
-import test_numbers as numbers  # noqa: E402
-from libraries import BACKENDS  # noqa: E402
+import test_numbers as numbers
+from libraries import BACKENDS
 
 numbers.test_value.__test__ = numbers.test_gradient.__test__ = False  # run here on purpose only
 numbers.test_second_derivative.__test__ = False

@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import copy
 import functools
-import importlib.util
-import math
 import pickle
 import sys
 from fractions import Fraction
 from pathlib import Path
 
 import hypothesis.strategies as st
-import isoloss as il
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
+import isoloss as il
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
-from instances import ALL, NAMED, Quartic, draw, excluded, shapes
+from instances import ALL, Quartic, draw, excluded
 from libraries import BACKENDS, installed
 
 LIBRARIES = installed()
@@ -234,7 +233,7 @@ SCALING = {  # the metric of scaled data is scale ** degree times the metric
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name, degree", SCALING.items())
+@pytest.mark.parametrize(("name", "degree"), SCALING.items())
 @pytest.mark.parametrize("factor", [4.0, 2.0**-6, 2.0**40, 2.0**-40])
 def test_scaling(name, degree, factor):
     """Multiplying both inputs by a number multiplies the metric by a power of it, far out too."""
@@ -268,7 +267,7 @@ def test_evaluate_is_each_call(options):
         core: [m for m in ALL.values() if m.core == core and not m.sizes]
         for core in {m.core for m in ALL.values()}
     }
-    for core, metrics in loops.items():
+    for metrics in loops.values():
         if not metrics:
             continue
         p, t = draw(metrics[0], (6, 3))
@@ -462,7 +461,7 @@ def _ulps(got, want, dtype):
     )
 
 
-@pytest.mark.parametrize("dtype, ulps", [("float32", 2), ("float64", 4)])
+@pytest.mark.parametrize(("dtype", "ulps"), [("float32", 2), ("float64", 4)])
 @pytest.mark.parametrize("name", RATIONAL)
 def test_long_sums(name, dtype, ulps):
     """Ten million samples, along the first axis or the last, are summed as exactly as a thousand."""
@@ -491,41 +490,24 @@ def test_long_moments(dtype):
         close(metric(many_p, many_t), metric(p, t), 4, 1)
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("library", [name for name in LIBRARIES if name != "array_api_strict"])
 def test_counts_beyond_float32(library):
     """Merged states and masks count on beyond 2**24, where a float32 would stop counting."""
     backend = BACKENDS[library]()
     batch = 2**22 + 1
-    ones = (
-        backend.array(np.ones(batch).tolist()[:1], "float32")
-        if library == "array_api_strict"
-        else None
-    )
-    array = lambda x: backend.array(x, str(x.dtype)) if library != "array_api_strict" else ones  # noqa: E731
-    if ones is not None:
-        pytest.skip("too slow, and NumPy underneath")
-    zero, one = np.zeros(batch, dtype="float32"), np.ones(batch, dtype="float32")
+    p, t = (backend.xp.asarray(make(batch, dtype="float32")) for make in (np.ones, np.zeros))
     mask = np.ones(batch, dtype=bool)
     mask[0] = False
-    p, t = array(one), array(zero)
-    where = backend.xp.asarray(mask)
-    for options, count in (({}, batch), ({"where": where}, batch - 1)):
+    for options, count in (({}, batch), ({"where": backend.xp.asarray(mask)}, batch - 1)):
         state = il.mean_bias_error.summary(p, t, **options)
         total, merged = count, state
-        for _ in range(2):  # 2**24 + 4 of them: the last three would be lost
+        for _ in range(2):  # to about 2**24, and three more one by one, which a float32 would lose
             merged, total = merged.merge(merged), 2 * total
         for _ in range(3):
             merged, total = merged.merge(il.mean_bias_error.summary(p[:1], t[:1])), total + 1
-        assert (
-            int(merged.weight.value) + int(merged.weight.error) == total
-            or float(merged.weight.value) == total
-        )
+        for part in (merged.weight, merged.total):
+            assert int(part.value) + int(part.error) == total
         assert float(il.mean_bias_error.compute(merged)) == 1
-        spoiled = merged.merge(il.mean_bias_error.summary(p[:1], p[:1]))
-        kept = np.asarray(spoiled.total.value, dtype=np.float64) + np.asarray(
-            spoiled.total.error, dtype=np.float64
-        )
-        assert kept == total
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

@@ -393,10 +393,11 @@ class Totals:
         bound, scale = RANGE[dtype_name(residual.dtype)]
         size = xp.abs(residual)
         large, small = size > bound, size < 1 / bound
+        # factors that depend on the data: XLA would multiply constants first, and square 2^80 to inf
         bins = (
-            xp.where(large, residual, zero) * scale,
-            xp.where(large | small, zero, residual),
-            xp.where(small, residual, zero) / scale,
+            residual * xp.where(large, scale, zero),
+            residual * xp.where(large | small, zero, xp.ones_like(zero)),
+            residual * xp.where(small, 1 / scale, zero),
         )
         big, medium, tiny = (self(part * part) for part in bins)
         return RootMeanSquare(big, medium, tiny, self._weight(medium.value))

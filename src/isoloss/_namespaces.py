@@ -32,7 +32,7 @@ Namespace = Any  # a module of array functions
 FLOATS = ("float16", "bfloat16", "float32", "float64", "float96", "float128")
 INTEGERS = ("bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 _EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
-# Where float64 is not there to widen to, numbers beyond the bound (or under its reciprocal) are
+# Where float64 is not there to widen to, residuals beyond the bound (or under its reciprocal) are
 # multiplied (or divided) by the scale before they are squared. Powers of two: scaling is exact.
 RANGE = {"float32": (2.0**40, 2.0**-80), "float64": (2.0**400, 2.0**-700)}
 
@@ -227,11 +227,15 @@ def _tweedie_deviance(xp: Namespace, p: Array, y: Array, power: Any) -> Array:
 
 def _power_of_two(xp: Namespace, size: Array) -> Array:
     """Return the power of two that brings numbers of this size where their squares are in range."""
-    one = xp.ones_like(size)
+    factor = one = xp.ones_like(size)
     if xp.wide:
         return one
-    bound, scale = RANGE[xp.result_name]
-    return xp.where(size > bound, scale * one, xp.where(size < 1 / bound, one / scale, one))
+    step = 32 if xp.result_name == "float32" else 256
+    for exponent in (step, 2 * step, 3 * step):
+        far = 2.0 ** (exponent - step // 2)
+        factor = xp.where(size > far, one * 2.0**-exponent, factor)
+        factor = xp.where(size < 1 / far, one * 2.0**exponent, factor)
+    return factor
 
 
 def _unit_vector(xp: Namespace, x: Array, /) -> Array:

@@ -119,8 +119,10 @@ class RootMeanSquare(NamedTuple):
 
     def root(self) -> Array:
         xp = self.medium.xp
-        _, scale = RANGE[dtype_name(self.medium.value.dtype)]
         weight, medium = self.weight.sum, self.medium.sum
+        # an array that depends on the data: XLA would fold the square of a constant to 0
+        one = xp.ones_like(weight)
+        scale = xp.where(weight > 0, RANGE[dtype_name(weight.dtype)][1] * one, one)
         large = self.large.sum + medium * scale * scale
         medium = medium + self.small.sum * scale * scale
         root = xp.where(
