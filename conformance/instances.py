@@ -86,11 +86,8 @@ def _all() -> dict[str, il.Metric]:
             inspect.isclass(thing)
             and issubclass(thing, il.Metric)
             and not inspect.isabstract(thing)
-        ):
-            if "metric" not in {item.name for item in fields(thing)}:  # type: ignore[arg-type]
-                found |= {
-                    metric: repr(metric) for metric in _variants(thing) if metric not in found
-                }
+        ) and "metric" not in {item.name for item in fields(thing)}:  # type: ignore[arg-type]
+            found |= {metric: repr(metric) for metric in _variants(thing) if metric not in found}
     return {name: m for m, name in found.items()} | {repr(m): m for m in WRAPPED}
 
 

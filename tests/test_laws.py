@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 import pickle
 import sys
 from fractions import Fraction
@@ -20,6 +21,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 import isoloss as il
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
+
 from instances import ALL, Quartic, draw, excluded
 from libraries import BACKENDS, installed
 
@@ -125,7 +127,7 @@ def test_batches_are_the_whole(metric, seed, n, cuts, dtype):
     edges = [0, *sorted(min(c, n) for c in cuts), n]
     states = [
         metric.summary(p[a:b], t[a:b], weights=w[a:b], where=m[a:b])
-        for a, b in zip(edges, edges[1:], strict=False)
+        for a, b in itertools.pairwise(edges)
     ]
     states.append(metric.summary(p[:0], t[:0], weights=w[:0], where=m[:0]))
     whole = metric(p, t, weights=w, where=m)

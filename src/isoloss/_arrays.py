@@ -393,7 +393,7 @@ class Totals:
         bound, scale = RANGE[dtype_name(residual.dtype)]
         size = xp.abs(residual)
         large, small = size > bound, size < 1 / bound
-        # factors that depend on the data: XLA would multiply constants first, and square 2^80 to inf
+        # factors that depend on the data: XLA would multiply constants first, 2^80 by 2^80
         bins = (
             residual * xp.where(large, scale, zero),
             residual * xp.where(large | small, zero, xp.ones_like(zero)),
@@ -432,7 +432,7 @@ class Totals:
         weight = self._weight(scale)
         pivot_a, pivot_b = self._pivot(a, weight), self._pivot(b, weight)
         a, b = a - self._expand(pivot_a), b - self._expand(pivot_b)
-        mean_a, mean_b = (ratio(xp, self(x).sum, weight.sum) for x in (a, b))
+        mean_a, mean_b = (ratio(xp, self(x).sum, weight.sum, 0.0) for x in (a, b))
 
         def centred(x: Array, y: Array, correction: Array) -> Total:
             total = self(x * y)
@@ -460,5 +460,6 @@ class Totals:
         xp = self.xp
         x = xp.stop_gradient(x)
         total = xp.stop_gradient(weight.sum)
-        mean = ratio(xp, xp.stop_gradient(self(x).sum), total)
-        return mean + ratio(xp, xp.stop_gradient(self(x - self._expand(mean)).sum), total)
+        mean = ratio(xp, xp.stop_gradient(self(x).sum), total, 0.0)
+        rest = xp.stop_gradient(self(x - self._expand(mean)).sum)
+        return mean + ratio(xp, rest, total, 0.0)

@@ -6,6 +6,7 @@ the result, so that a state remembers which dtype to answer in.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple, Protocol
 
 from ._namespaces import RANGE, Array, Namespace, dtype_name, namespace_of
@@ -64,11 +65,13 @@ class Total(NamedTuple):
         return xp.where(finite, quotient, ratio(xp, self.spare, spare))
 
 
-def ratio(xp: Namespace, numerator: Array, denominator: Array) -> Array:
-    """Divide; nan, with zero gradient, where the denominator is 0."""
+def ratio(
+    xp: Namespace, numerator: Array, denominator: Array, otherwise: float = math.nan
+) -> Array:
+    """Divide; nan or another constant, with zero gradient, where the denominator is 0."""
     zero = denominator == 0
     quotient = numerator / xp.where(zero, xp.ones_like(denominator), denominator)
-    return xp.where(zero, xp.full_like(quotient, float("nan")), quotient)
+    return xp.where(zero, xp.full_like(quotient, otherwise), quotient)
 
 
 def _merge_fields(self: Any, other: Any) -> Any:
@@ -222,8 +225,7 @@ class Moments(NamedTuple):
         scale = xp.minimum(self.scale, other.scale)
         one, two = self._rescaled(scale / self.scale), other._rescaled(scale / other.scale)
         weight = self.weight.merge(other.weight)
-        share = ratio(xp, two.weight.sum, weight.sum)
-        share = xp.where(weight.sum == 0, xp.zeros_like(scale), share)
+        share = ratio(xp, two.weight.sum, weight.sum, 0.0)
         both = one.weight.sum * share  # w1 w2 / (w1 + w2)
         a, b = two.mean_a.minus(one.mean_a), two.mean_b.minus(one.mean_b)
 
