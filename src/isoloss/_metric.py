@@ -303,6 +303,10 @@ class Wrapper(Metric):
         return self.metric.core
 
     @property
+    def kind(self) -> str:  # type: ignore[override]
+        return self.metric.kind
+
+    @property
     def averages(self) -> bool:  # type: ignore[override]
         return self.metric.averages
 

@@ -414,6 +414,9 @@ class TorchLibrary(Library):
             "stop_gradient": lambda x: x.detach(),
             "take_along_axis": lambda x, indices, /, *, axis: torch.gather(x, axis, indices),
             "lgamma": torch.lgamma,
+            # array_api_compat's forms index by masks, and look the namespace up while compiling
+            "sign": torch.sign,
+            "cumulative_sum": lambda x, /, *, axis: torch.cumsum(x, axis),
             **({"total": total} if result == "float64" else {}),
         }
 

@@ -138,7 +138,8 @@ def gradient_hessian(
         raise fail(metric, message)
     library, predictions = _floating(metric, predictions, targets)
     jets = _carrier(JetLibrary, library)
-    xp = library.namespace("float64" if library.has_float64(predictions) else "float32", True)
+    wide = library.has_float64(predictions)
+    xp = library.namespace("float64" if wide else "float32", wide)
     call = partial(metric, weights=weights, where=where, reduction="none")
 
     def along(direction: Array) -> tuple[Array, Array]:
