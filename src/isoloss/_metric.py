@@ -222,6 +222,8 @@ class Metric(ABC):
         try:
             value = self.formula(xp, state)
         except AttributeError as error:
+            if error.obj is not state:
+                raise
             message = f"the state is a {type(state).__name__}, which this metric does not make"
             raise fail(self, message, TypeError) from error
         return xp.where(weight.value == 0, xp.full_like(value, empty), value)

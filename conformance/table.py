@@ -1,0 +1,43 @@
+"""Write the measured errors into README.md: ``python conformance/table.py build/ulp/*.json``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+README = Path(__file__).parents[1] / "README.md"
+START, END = "<!-- ulp-table -->\n", "<!-- /ulp-table -->"
+LIBRARIES = ("numpy", "array_api_strict", "torch", "jax x64", "jax")
+KINDS = ("value float32", "value float64", "gradient float32", "gradient float64")
+
+
+def main(paths: list[str]) -> None:
+    """Merge the tables of all sessions: per metric and library the largest error of each kind."""
+    worst: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    cases: dict[str, int] = defaultdict(int)
+    for path in paths:
+        for row in json.loads(Path(path).read_text()):
+            cell = worst[row["metric"], row["library"]]
+            for kind in KINDS:
+                if kind in row:
+                    cell[kind] = max(cell.get(kind, 0.0), row[kind])
+            cases[row["metric"]] += row["cases"]
+    lines = [
+        f"| metric | {' | '.join(LIBRARIES)} | cases |",
+        "|---" * (len(LIBRARIES) + 2) + "|",
+    ]
+    for metric in sorted(cases):
+        cells = []
+        for library in LIBRARIES:
+            found = worst.get((metric, library), {})
+            texts = [f"{found[kind]:.1f}" if kind in found else "-" for kind in KINDS]
+            cells.append(" ".join(texts))
+        lines.append(f"| `{metric}` | {' | '.join(cells)} | {cases[metric]} |")
+    before, rest = README.read_text().split(START)
+    README.write_text(before + START + "\n".join(lines) + "\n" + END + rest.split(END)[1])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
