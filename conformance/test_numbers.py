@@ -36,6 +36,7 @@ EXCEPTIONS: dict[tuple[str, str, bool], tuple[float, str]] = {
         12.0,
         "float32 throughout: a difference of two terms",
     ),
+    ("concordance_correlation", "gradient", False): (10.0, "float32 throughout"),
     ("gamma_deviance", "second", False): (8.0, "float32 throughout"),
     ("pseudo_huber", "second", False): (8.0, "float32 throughout: the cube of a root"),
     ("tweedie_deviance", "gradient", False): (16384.0, "power 3, prediction 1e4 times the target"),

@@ -70,7 +70,7 @@ def ratio(
 ) -> Array:
     """Divide; nan or another constant, with zero gradient, where the denominator is 0."""
     zero = denominator == 0
-    quotient = numerator / xp.where(zero, xp.ones_like(denominator), denominator)
+    quotient = xp.quotient(numerator, xp.where(zero, xp.ones_like(denominator), denominator))
     return xp.where(zero, xp.full_like(quotient, otherwise), quotient)
 
 
