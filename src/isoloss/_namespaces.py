@@ -471,7 +471,17 @@ def _jax_rules(jax: Any) -> dict[str, Any]:
     quotient.defjvp(quotient_jvp)
     xp = ModuleType("isoloss.jax")
     xp.__dict__.update(vars(jax.numpy), abs=lambda x: jax.numpy.maximum(x, -x))
-    rules = {"quotient": quotient}
+
+    def log1p(x: Array) -> Array:
+        """Correct log(1 + x) by the rounding of 1 + x (Kahan): JAX's own is 117 ULP off."""
+        u = jax.lax.optimization_barrier(1 + x)  # or XLA takes u - 1 for x
+        lost = xp.where((u == 1) | xp.isinf(u), 1.0, u - 1)
+        return xp.where(u == 1, x, xp.where(xp.isinf(u), u, xp.log(u) * (x / lost)))
+
+    rules = {
+        "quotient": quotient,
+        "log1p": with_slope(log1p, lambda x: quotient(xp.ones_like(x), 1 + x)),
+    }
     for function, slope, curvature in ((_sqrt1pm1, _slope, _curvature), (_log_cosh, _tanh, _sech2)):
         ruled = with_slope(partial(slope, xp), partial(curvature, xp))
         rules[function.__name__[1:]] = with_slope(partial(function, xp), ruled)
