@@ -38,6 +38,7 @@ EXCEPTIONS: dict[tuple[str, str, bool | str], tuple[float, str]] = {
         "float32 throughout: a difference of two terms",
     ),
     ("concordance_correlation", "gradient", False): (10.0, "float32 throughout"),
+    ("mean_squared_log_error", "second", False): (12.0, "float32 throughout: near its zero at p"),
     ("gamma_deviance", "second", False): (8.0, "float32 throughout"),
     ("pseudo_huber", "second", False): (8.0, "float32 throughout: the cube of a root"),
     ("tweedie_deviance", "gradient", False): (16384.0, "power 3, prediction 1e4 times the target"),
