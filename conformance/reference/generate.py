@@ -43,7 +43,7 @@ def stored(x: Any) -> Any:
 
 def record(case: Case, result: Result) -> dict[str, Any]:
     """One line of the file."""
-    line = {
+    return {
         "metric": case.metric,
         "parameters": case.parameters,
         "case": case.name,
@@ -52,9 +52,8 @@ def record(case: Case, result: Result) -> dict[str, Any]:
         "targets": stored(case.targets),
         "weights": stored(case.weights),
         **{name: decimal(part) for name, part in result._asdict().items()},
-        "conditioned": not case.reason,
+        "condition": case.condition,
     }
-    return {**line, "reason": case.reason} if case.reason else line
 
 
 def records() -> Iterator[dict[str, Any]]:

@@ -103,9 +103,8 @@ def _relative_expm1(xp: Namespace, x: Array, /) -> Array:
     small = xp.abs(x) < 1.0
     inside = xp.where(small, x, xp.zeros_like(x))
     outside = xp.where(small, xp.ones_like(x), x)
-    return xp.where(
-        small, inside * _polynomial(_EXPM1_TAIL, inside), xp.expm1(outside) / outside - 1.0
-    )
+    far = (xp.exp(outside) - 1) / outside - 1  # not expm1: its derivative, 1 + expm1, cancels
+    return xp.where(small, inside * _polynomial(_EXPM1_TAIL, inside), far)
 
 
 # log gamma(2 + z) = (1 - Euler's constant) z + sum over k >= 2 of (-1)^k (zeta(k) - 1) z^k / k,
@@ -153,15 +152,17 @@ def _lgamma(xp: Namespace, x: Array, /) -> Array:
     return xp.where(large, far, near)
 
 
+_COSH_TAIL = tuple(1 / math.factorial(2 * k + 2) for k in range(9))  # (cosh(x) - 1) / x^2 in x^2
+
+
 def _log_cosh(xp: Namespace, x: Array, /) -> Array:
     """``log(cosh(x))`` without cancellation near 0 or overflow far out."""
     a = xp.abs(x)
     small = a < 1.0
-    half = xp.sinh(xp.where(small, x, xp.zeros_like(x)) / 2)  # cosh(x) = 1 + 2 sinh(x / 2)^2
-    far = xp.where(small, xp.ones_like(x), a)
-    return xp.where(
-        small, xp.log1p(2 * half * half), far - math.log(2) + xp.log1p(xp.exp(-2 * far))
-    )
+    inside, far = xp.where(small, x, xp.zeros_like(x)), xp.where(small, xp.ones_like(x), a)
+    square = inside * inside
+    near = xp.log1p(square * _polynomial(_COSH_TAIL, square))
+    return xp.where(small, near, far - math.log(2) + xp.log1p(xp.exp(-2 * far)))
 
 
 def _sqrt1pm1(xp: Namespace, x: Array, /) -> Array:
@@ -203,26 +204,34 @@ def _sech2(xp: Namespace, x: Array) -> Array:
 
 
 def _tweedie_deviance(xp: Namespace, p: Array, y: Array, power: Any) -> Array:
-    """Return the unit deviance of any power; its difference quotients are smooth at 1 and 2.
+    """Return the unit deviance of any power, smooth through its limits at 1 and 2.
 
-    With L = log(y / p), r = y / p, a = 1 - power, b = 2 - power and
-    rel(x) = (exp(x) - 1) / x - 1, it is 2 p^b times ``r L (rel(a L) - rel(-L)) / b``, which serves
-    near power 1, and times ``L (rel(b L) - rel(L)) / a``, which serves near power 2.
+    With a = 1 - power, b = 2 - power and M = log(p / y), half of it is the difference of
+    ``(p^b - y^b) / b`` and ``(y p^a - y^b) / a``. Each is ``y^b M (1 + rel(c M))`` for c = b and a,
+    where rel(x) = (exp(x) - 1) / x - 1: that serves where c M is small, and where both are, the
+    difference is taken of the two rel alone. Far out the powers themselves are subtracted, so that
+    the derivative is a difference of powers too, ``2 (p - y) p^-power``.
     """
     if isinstance(power, (int, float)) and power == 0:
         return (y - p) * (y - p)
-    low = power < 1.5
-    first = xp.where(low, 1 - power, 2 - power)
-    divisor = xp.where(low, 2 - power, 1 - power)
+    a, b = 1 - power, 2 - power
     positive = y > 0
-    ratio = xp.quotient(xp.where(positive, y, p), p)
-    log_ratio = xp.log_ratio(xp.where(positive, y, p), p)
-    tail = xp.relative_expm1(xp.where(low, -1.0, 1.0) * log_ratio)
-    kernel = log_ratio * (xp.relative_expm1(first * log_ratio) - tail) / divisor
-    kernel = xp.where(low, ratio * kernel, kernel)
-    one, two = xp.where(power == 1, 1.0, 1 - power), xp.where(power == 2, 1.0, 2 - power)
-    at_most_zero = 1 / two - xp.quotient(y, p) / one
-    return 2 * p ** (2 - power) * xp.where(positive, kernel, at_most_zero)
+    z = xp.where(positive, y, p)
+    start, end, log_ratio = z**b, p**b, xp.log_ratio(p, z)
+
+    def difference(c: Any, reached: Array) -> Array:
+        small = xp.abs(c * log_ratio) < 1
+        inside = xp.where(small, c * log_ratio, xp.zeros_like(p))
+        divisor = xp.where(c == 0, 1.0, c)
+        near = start * log_ratio * (1 + xp.relative_expm1(inside))
+        return xp.where(small, near, (reached - start) / divisor)
+
+    far = difference(b, end) - difference(a, end * xp.quotient(z, p))
+    rel_a, rel_b = xp.relative_expm1(a * log_ratio), xp.relative_expm1(b * log_ratio)
+    near = xp.abs(log_ratio) * (abs(a) + abs(b)) < 2
+    terms = xp.where(near, start * log_ratio * (rel_b - rel_a), far)
+    one, two = xp.where(a == 0, 1.0, a), xp.where(b == 0, 1.0, b)
+    return 2 * xp.where(positive, terms, end * (1 / two - xp.quotient(y, p) / one))
 
 
 def _power_of_two(xp: Namespace, size: Array) -> Array:
