@@ -84,7 +84,7 @@ def test_every_public_name_is_documented_with_an_example() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["regression", "_metric", "derivatives", "evaluation", "validation"]
+    "module", ["_domains", "regression", "_metric", "derivatives", "evaluation", "validation"]
 )
 def test_examples_in_docstrings_run(module: str) -> None:
     """The examples print what they say."""

@@ -9,7 +9,8 @@ The same value, gradient and dtype on NumPy, JAX and PyTorch arrays::
     il.gradient(il.huber, predictions, targets)
 """
 
-from ._metric import Exp, Loss, Metric, Root, Scaled, SquaredLoss
+from ._domains import Domain, Interval
+from ._metric import Exp, Loss, Metric, Root, Scaled, SquaredLoss, parameter
 from .derivatives import gradient, gradient_hessian, value_and_gradient
 from .evaluation import evaluate
 from .regression import (
@@ -88,11 +89,13 @@ __all__ = [
     "ConcordanceCorrelation",
     "CosineDistance",
     "CosineSimilarity",
+    "Domain",
     "Exp",
     "Expectile",
     "ExplainedVarianceScore",
     "GammaDeviance",
     "Huber",
+    "Interval",
     "LogCosh",
     "Loss",
     "MaxError",
@@ -142,6 +145,7 @@ __all__ = [
     "mse",
     "msle",
     "multi_quantile",
+    "parameter",
     "pearson_correlation",
     "pinball",
     "poisson_deviance",

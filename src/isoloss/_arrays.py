@@ -61,7 +61,7 @@ def _as_array(subject: Any, name: str, value: Any) -> Array:
             subject, f"{name}: sparse arrays are not taken: pass {name}.toarray()", TypeError
         )
     if not (_is_scalar(value) or isinstance(value, Sequence) or hasattr(value, "__array__")):
-        message = f"{name} must be an array, not {type(value).__name__} {_short(value)}"
+        message = f"{name} must be an array, not {type(value).__name__} {abbreviated(value)}"
         raise fail(subject, f"{message}; convert it with numpy.asarray first", TypeError)
     try:
         return np.asarray(value)
@@ -72,7 +72,7 @@ def _as_array(subject: Any, name: str, value: Any) -> Array:
         raise fail(subject, message) from error
 
 
-def _short(value: Any) -> str:
+def abbreviated(value: Any) -> str:
     text = repr(value)
     return text if len(text) < 60 else text[:57] + "..."
 

@@ -3,20 +3,54 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ._namespaces import Array
 
 
-class Interval(NamedTuple):
-    """The numbers between two ends; an infinite end is always part of it."""
+@dataclass(frozen=True)
+class Interval:
+    """The numbers between two ends; an infinite end is always part of it.
+
+    Parameters
+    ----------
+    low, high : float
+        The ends.
+    low_open, high_open : bool
+        Whether an end is left out.
+    gap : pair of float, optional
+        The ends of an open interval in it that is left out.
+
+    Raises
+    ------
+    ValueError
+        Where no number lies between the ends.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.Interval(low=0.0, low_open=True).contains(0.0)
+    False
+    """
 
     low: float = -math.inf
     high: float = math.inf
     low_open: bool = False
     high_open: bool = False
-    inside: float = 1.0  # any number inside: what excluded samples are replaced by
-    gap: tuple[float, float] | None = None  # an open interval left out
+    gap: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an interval that is empty."""
+        if not self.low < self.high:
+            raise ValueError(f"{self!r}: low must be less than high")
+
+    @property
+    def inside(self) -> float:
+        """A number well inside: what excluded samples are replaced by."""
+        if self.low > -math.inf and self.high < math.inf:
+            return self.low / 2 + self.high / 2
+        return self.low + 1 if self.low > -math.inf else min(self.high - 1, 1.0)
 
     @property
     def bounded(self) -> bool:
@@ -32,7 +66,7 @@ class Interval(NamedTuple):
 
     def without(self, low: float, high: float) -> Interval:
         """Leave out the numbers between two."""
-        return self._replace(gap=(low, high))
+        return replace(self, gap=(low, high))
 
     def __str__(self) -> str:
         if self.gap is not None:
@@ -48,11 +82,18 @@ REAL = Interval()
 POSITIVE = Interval(low=0.0, low_open=True)
 NON_NEGATIVE = Interval(low=0.0)
 ABOVE_MINUS_ONE = Interval(low=-1.0, low_open=True)
-BETWEEN_0_AND_1 = Interval(0.0, 1.0, low_open=True, high_open=True, inside=0.5)
+BETWEEN_0_AND_1 = Interval(0.0, 1.0, low_open=True, high_open=True)
 
 
 class Domain(NamedTuple):
-    """The intervals of predictions and of targets."""
+    """The intervals of predictions and of targets; samples outside are nan.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.Domain(targets=il.Interval(low=0.0)).targets.low
+    0.0
+    """
 
     predictions: Interval = REAL
     targets: Interval = REAL

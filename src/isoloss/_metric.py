@@ -6,15 +6,17 @@ Everything else is derived here. Every class is abstract or final: to change a m
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import math
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal, final
+from typing import Any, ClassVar, Literal, Never, final
 
 import numpy as np
 
-from ._arrays import Inputs, Totals, fail
+from ._arrays import Inputs, Totals, abbreviated, fail
 from ._domains import REAL, Domain, Interval
 from ._namespaces import Array, Namespace
 from ._states import Mean, RootMeanSquare, State, Total
@@ -25,7 +27,24 @@ Axis = int | tuple[int, ...] | None
 
 
 def parameter(default: Any, interval: Interval) -> Any:
-    """Declare a hyper-parameter by its default and the interval it must lie in."""
+    """Declare a hyper-parameter by its default and the interval it must lie in.
+
+    A metric made with a number outside raises ValueError. Arrays and tracers are not looked at.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Cauchy(il.Loss):
+    ...     scale: float = il.parameter(1.0, il.Interval(low=0.0, low_open=True))
+    ...     def pointwise(self, xp, prediction, target):
+    ...         return xp.log1p(((prediction - target) / self.scale) ** 2)
+    >>> Cauchy(scale=-1.0)
+    Traceback (most recent call last):
+        ...
+    ValueError: Cauchy(scale=-1.0): scale must be finite and > 0, not -1.0
+    """
     return field(default=default, metadata={"interval": interval})
 
 
@@ -130,6 +149,7 @@ class Metric(ABC):
         denominator: Any = None,
         empty: float = math.nan,
         event_axis: int | None = None,
+        **unknown: Never,
     ) -> Any:
         """Return the metric of predictions against targets.
 
@@ -154,6 +174,8 @@ class Metric(ABC):
         event_axis : int, optional
             The axis of classes, features or members, where there is one; the last by default.
         """
+        if unknown:
+            raise _unknown_option(self, unknown, Metric.__call__)
         if reduction not in ("mean", "sum", "none"):
             message = f"reduction={reduction!r} is unknown; use 'mean', 'sum' or 'none'"
             raise fail(self, message)
@@ -193,8 +215,11 @@ class Metric(ABC):
         where: Any = None,
         axis: Axis = None,
         event_axis: int | None = None,
+        **unknown: Never,
     ) -> Any:
         """Return the state of one batch; states of several batches ``merge``."""
+        if unknown:
+            raise _unknown_option(self, unknown, Metric.summary)
         inputs = Inputs(self, predictions, targets, weights, where, axis, event_axis)
         with inputs.xp.quiet():
             return inputs.xp.strategy.statistics(self, inputs)
@@ -232,6 +257,25 @@ class Metric(ABC):
 def answer(value: Array) -> Any:
     """Return NumPy's 0-d results as scalars, as everywhere in NumPy."""
     return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
+
+
+# What users of other libraries type, and the names here.
+_ELSEWHERE = {"sample_weight": "weights", "weight": "weights", "mask": "where", "dim": "axis",
+              "keepdim": "keepdims"}  # fmt: skip
+
+
+def _unknown_option(metric: Any, unknown: dict[str, Any], called: Any) -> Exception:
+    """Build the error of a keyword that is no option of a method, with the one that was meant."""
+    name, value = next(iter(unknown.items()))
+    if name in (item.name for item in fields(metric)):
+        made = f"{type(metric).__name__}({name}={abbreviated(value)})"
+        fix = f"{name} is a hyper-parameter; make the metric with it: {made}(predictions, targets)"
+        return fail(metric, fix, TypeError)
+    options = list(inspect.signature(called).parameters)[3:-1]
+    meant = [_ELSEWHERE.get(name, ""), *difflib.get_close_matches(name, options, 1)]
+    found = next((f"use {option}=" for option in meant if option in options), None)
+    fix = found or f"the options are {', '.join(options)}"
+    return fail(metric, f"there is no option {name}=; {fix}", TypeError)
 
 
 def _check_parameter(metric: Any, name: str, value: Any, interval: Interval) -> None:

@@ -37,7 +37,7 @@ il.Huber("wide")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType
 il.huber(predictions)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 il.huber(predictions, targets, targets)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 il.huber(predictions, targets, reduction="avg")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-il.huber(predictions, targets, wieghts=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+il.huber(predictions, targets, wieghts=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 il.huber.delta = 2.0  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 il.Root("mse")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 il.Loss()  # type: ignore[abstract]  # pyright: ignore[reportAbstractUsage]
