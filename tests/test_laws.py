@@ -538,6 +538,35 @@ def test_narrow_inputs(library):
         assert float(il.mae(array([big], "int64"), array([big - 1], "int64"))) == 1
 
 
+def test_input_that_is_no_array():
+    """Numbers, lists, NumPy's scalars, longdouble and anything with ``__array__`` are NumPy input."""
+
+    class Column:
+        def __array__(self, dtype=None, copy=None):
+            return np.asarray([1.0, 3.0], dtype=dtype or np.float32)
+
+    for p, t, dtype in (
+        (Column(), Column(), "float32"),
+        (Column(), [0, 0], "float32"),
+        ([1, 3], [0, 0], "float64"),
+        (np.float32(2), np.float32(0), "float32"),
+        (2, 0, "float64"),
+        (np.longdouble([1, 3]), [0, 0], np.longdouble),
+    ):
+        found = il.mean_bias_error(p, t, axis=np.int64(0) if np.ndim(p) else None)
+        assert found.dtype == dtype
+        assert found == (2 if t is not p and not isinstance(t, Column) else 0)
+    tenth = np.longdouble(1) / 10
+    close(il.rmse([tenth, tenth], np.zeros(2, np.longdouble)), tenth, 2)
+
+
+def test_hyper_parameters_of_numpy():
+    """NumPy's scalars and arrays of quantiles become Python numbers, which compare and hash."""
+    assert il.Huber(np.float32(0.5)) == il.Huber(np.array(0.5)) == il.Huber(0.5)
+    assert il.MultiQuantile(np.array([0.25, 0.75])) == il.MultiQuantile([0.25, 0.75])
+    assert hash(il.MultiQuantile(np.array([0.25, 0.75]))) == hash(il.MultiQuantile((0.25, 0.75)))
+
+
 @every_metric
 @pytest.mark.parametrize("library", [name for name in LIBRARIES if name != "numpy"])
 def test_other_libraries(metric, library):

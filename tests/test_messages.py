@@ -91,6 +91,22 @@ UNKNOWN: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"axis": "0"}, "axis='0' must be None, an integer or a tuple of integers"),
+    ({"axis": (0, 1.0)}, "axis=(0, 1.0) must be None, an integer or a tuple of integers"),
+    ({"denominator": "3"}, "denominator='3' must be a number"),
+    ({"empty": "0"}, "empty='0' must be a number"),
+]
+
+
+@pytest.mark.parametrize(("options", "text"), WRONG)
+def test_options_of_a_wrong_type(options: dict[str, Any], text: str) -> None:
+    """An option that is no number is named."""
+    assert message(lambda: il.huber(THREE, THREE, **options), TypeError) == (
+        f"Huber(delta=1.0): {text}"
+    )
+
+
 @pytest.mark.parametrize(("options", "text"), UNKNOWN)
 def test_unknown_options(options: dict[str, Any], text: str) -> None:
     """A keyword that no metric takes is named with the one that was meant."""
@@ -350,6 +366,8 @@ def test_devices() -> None:
             "Huber(delta=nan): delta must be finite and > 0, not nan",
         ),
         (lambda: il.Huber("a"), TypeError, "Huber(delta='a'): delta must be a number, not 'a'"),
+        (lambda: il.Huber(1j), TypeError, "Huber(delta=1j): delta must be a number, not 1j"),
+        (lambda: il.Huber([1]), TypeError, "Huber(delta=(1,)): delta must be a number, not (1,)"),
         (
             lambda: il.Pinball(1.0),
             ValueError,

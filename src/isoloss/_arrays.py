@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -277,7 +278,11 @@ def _normalised(metric: Any, axis: int | Shape | None, ndim: int) -> Shape:
     """Return the reduced axes as sorted non-negative numbers; None is all of them."""
     if axis is None:
         return tuple(range(ndim))
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    try:
+        axes = tuple(map(index, axis)) if isinstance(axis, (tuple, list)) else (index(axis),)
+    except TypeError:
+        message = f"axis={axis!r} must be None, an integer or a tuple of integers"
+        raise fail(metric, message, TypeError) from None
     if any(not -ndim <= a < ndim for a in axes):
         raise fail(metric, f"axis={axis} is out of range for a loss with {ndim} axes")
     found = tuple(sorted(a % ndim for a in axes))

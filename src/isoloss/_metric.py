@@ -100,20 +100,16 @@ class Metric(ABC):
             message = "declare it with @dataclass(frozen=True): metrics are compared and hashed"
             raise fail(self, message, TypeError)
         for item in fields(self):  # type: ignore[arg-type]
-            value = getattr(self, item.name)
-            if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
-                value = value.item()
-                object.__setattr__(self, item.name, value)
+            value = _as_parameter(item, getattr(self, item.name))
+            object.__setattr__(self, item.name, value)
             if isinstance(item.default, bool) and not isinstance(value, bool):
                 raise fail(self, f"{item.name} must be True or False, not {value!r}", TypeError)
-            if isinstance(item.default, tuple) and not (isinstance(value, (tuple, list)) and value):
+            if isinstance(item.default, tuple) and not (isinstance(value, tuple) and value):
                 message = f"{item.name} must be a tuple of numbers, not {value!r}"
                 raise fail(self, message, TypeError)
-            if isinstance(value, list):
-                value = tuple(value)
-                object.__setattr__(self, item.name, value)
             if "interval" in item.metadata and (value is not None or item.default is not None):
-                _check_parameter(self, item.name, value, item.metadata["interval"])
+                for one in value if isinstance(item.default, tuple) else (value,):
+                    _check_parameter(self, item.name, one, item.metadata["interval"])
 
     @property
     def source(self) -> Any:
@@ -236,9 +232,13 @@ class Metric(ABC):
 
     def _value(self, xp: Namespace, state: Any, denominator: Any, empty: float) -> Array:
         weight: Total = state.weight
+        if not isinstance(empty, (int, float)):
+            raise fail(self, f"empty={empty!r} must be a number", TypeError)
         if denominator is not None:
             if not self.averages:
                 raise fail(self, "denominator= divides a mean, and this metric is not one")
+            if isinstance(denominator, (str, bytes)):
+                raise fail(self, f"denominator={denominator!r} must be a number", TypeError)
             if isinstance(denominator, (int, float)) and not denominator >= 0:
                 raise fail(self, f"denominator={denominator} must be a number of at least 0")
             divisor = xp.zeros_like(weight.value) + denominator
@@ -278,14 +278,20 @@ def _unknown_option(metric: Any, unknown: dict[str, Any], called: Any) -> Except
     return fail(metric, f"there is no option {name}=; {fix}", TypeError)
 
 
+def _as_parameter(item: Any, value: Any) -> Any:
+    """Return NumPy's scalars as Python numbers, which never promote, and sequences as tuples."""
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return value.item()
+    if isinstance(item.default, tuple) and isinstance(value, np.ndarray) and value.ndim == 1:
+        return tuple(value.tolist())
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _check_parameter(metric: Any, name: str, value: Any, interval: Interval) -> None:
     """Check a number; arrays and tracers cannot be looked at without breaking transforms."""
-    if isinstance(value, tuple):
-        for one in value:
-            _check_parameter(metric, name, one, interval)
-    elif isinstance(value, (str, bytes, type(None), bool)):
+    if isinstance(value, (str, bytes, type(None), bool, complex, tuple)):
         raise fail(metric, f"{name} must be a number, not {value!r}", TypeError)
-    elif type(value) in (int, float) and not (interval.contains(value) and math.isfinite(value)):
+    if type(value) in (int, float) and not (interval.contains(value) and math.isfinite(value)):
         raise fail(metric, f"{name} must be finite and {interval}, not {value}")
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple, Protocol
 
-from ._namespaces import RANGE, Array, Namespace, dtype_name, namespace_of
+from ._namespaces import RANGE, WIDE, Array, Namespace, dtype_name, namespace_of
 
 # A second sum, of the terms times this, keeps a mean finite when the sum itself overflows.
-SPARE = {"float32": 2.0**-60, "float64": 2.0**-100}
+SPARE = {"float32": 2.0**-60, **dict.fromkeys(WIDE, 2.0**-100)}
 
 
 class State(Protocol):
