@@ -8,13 +8,19 @@ no default for a parameter, gets values from the interval the parameter is decla
 from __future__ import annotations
 
 import inspect
+import os
+from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 import numpy as np
+import pytest
 
 import isoloss as il
 from isoloss.evaluation import name_of
+
+DTYPE = os.environ.get("ISOLOSS_DTYPE", "float32")
+"""The dtype of what is drawn; float64 where a library is run under a second setting."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,17 @@ def numeric(metric: il.Metric) -> list[str]:
     """Return the names of the hyper-parameters that are numbers from an interval."""
     found = [item for item in fields(metric) if "interval" in item.metadata]  # type: ignore[arg-type]
     return [item.name for item in found if isinstance(getattr(metric, item.name), (int, float))]
+
+
+def parameters() -> Iterator[Any]:
+    """Yield pytest parameters: a metric and the name of a number to differentiate by."""
+    for name, metric in ALL.items():
+        for field in numeric(metric):
+            interval = type(metric).__dataclass_fields__[field].metadata["interval"]
+            at = getattr(metric, field)
+            # the ends of an interval, and powers at which the domain changes, are no place to differentiate
+            if at != 0 and all(interval.contains(x) for x in (at - 0.01, at + 0.01)):
+                yield pytest.param(metric, field, id=f"{name}-{field}")
 
 
 def _other_values(item: Any) -> list[Any]:
@@ -120,7 +137,7 @@ def draw(
     metric: il.Metric,
     loop: tuple[int, ...],
     seed: int = 0,
-    dtype: str = "float32",
+    dtype: str = DTYPE,
     ends: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw predictions and targets from the metric's domain, as numbers that ``dtype`` holds.
@@ -139,7 +156,7 @@ def draw(
 
 
 def excluded(
-    metric: il.Metric, loop: tuple[int, ...], seed: int = 0, dtype: str = "float32"
+    metric: il.Metric, loop: tuple[int, ...], seed: int = 0, dtype: str = DTYPE
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw positive weights and a mask in which most samples count, and not all."""
     rng = np.random.default_rng([seed, 7, *loop])
@@ -147,3 +164,39 @@ def excluded(
     mask = rng.uniform(size=loop) < 0.8
     mask.reshape(-1)[:3] = False, True, True
     return weights, mask
+
+
+def wide(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return arrays in float64."""
+    return tuple(np.asarray(a, dtype=np.float64) for a in arrays)
+
+
+def value(metric: Any, p: np.ndarray, t: np.ndarray, **options: Any) -> Any:
+    """Return what any library must give, computed by NumPy in float64 from the same numbers."""
+    return metric(*wide(p, t), **options)
+
+
+def gradient(metric: Any, p: np.ndarray, t: np.ndarray, **options: Any) -> Any:
+    """Return the gradient that any library must give, computed by NumPy in float64."""
+    return il.gradient(metric, *wide(p, t), **options)
+
+
+def difference(function: Any, at: float) -> Any:
+    """Return the derivative of a function of one number, by a central difference."""
+    step = 2.0**-18
+    return (function(at + step) - function(at - step)) / (2 * step)
+
+
+DIFFERENCE = 200 if DTYPE == "float32" else 2**24
+"""How many ULP a central difference may be off: it has about 30 bits, float64 or not."""
+
+
+def close(got: Any, want: Any, ulps: float = 64) -> None:
+    """Assert equality to some ULP, in the dtype of what was got, of the largest number expected."""
+    got, want = np.asarray(got), np.asarray(want, dtype=np.float64)
+    assert got.shape == want.shape
+    size = max(np.max(np.abs(want), initial=0.0), 1 / 8)
+    # subtracted in float64: the expected number is not rounded to what was got
+    np.testing.assert_allclose(
+        np.float64(got), want, rtol=0, atol=ulps * float(np.finfo(got.dtype).eps) * size
+    )

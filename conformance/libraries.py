@@ -23,6 +23,11 @@ class Backend:
     def __init__(self) -> None:
         self.xp = importlib.import_module(self.name)
 
+    @property
+    def label(self) -> str:
+        """What the table of errors calls the library, under the setting it is run in."""
+        return self.name
+
     def array(self, numbers: Any, dtype: str) -> Any:
         return self.xp.asarray(numbers, dtype=getattr(self.xp, dtype))
 
@@ -43,13 +48,32 @@ class Backend:
 
 
 class Strict(Backend):
+    """NumPy, refusing what the standard does not promise; its devices are only simulated.
+
+    ``no_float64`` and ``no_x64`` refuse the dtypes of 64 bits, as MPS and TPU do.
+    """
+
     name = "array_api_strict"
     dtypes = ("float32", "float64")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.device = self.xp.Device(os.environ.get("ISOLOSS_STRICT_DEVICE", "CPU_DEVICE"))
+        self.float64 = "no_" not in str(self.device)
+        if not self.float64:
+            self.dtypes = self.dtypes[:-1]
+
+    @property
+    def label(self) -> str:
+        return self.name if self.float64 else f"{self.name} float32"
+
+    def array(self, numbers: Any, dtype: str) -> Any:
+        return self.xp.asarray(numbers, dtype=getattr(self.xp, dtype), device=self.device)
 
     def numbers(self, array: Any) -> Any:
         import numpy as np
 
-        return np.asarray(array).tolist()
+        return np.asarray(array.to_device(self.xp.Device("CPU_DEVICE"))).tolist()
 
 
 class Jax(Backend):
@@ -58,6 +82,10 @@ class Jax(Backend):
     dtypes = ("float16", "bfloat16", "float32", "float64")
     modes = ("isoloss", "forward", "jitted")  # the first is reverse mode, not compiled
     length = 32  # samples are padded to it and the padding masked: one compilation serves all cases
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} x64" if self.float64 else self.name
 
     def __init__(self) -> None:
         self.jax = importlib.import_module("jax")
@@ -101,9 +129,8 @@ class Torch(Backend):
 
     def __init__(self) -> None:
         super().__init__()
-        self.xp.set_default_dtype(
-            getattr(self.xp, os.environ.get("ISOLOSS_TORCH_DEFAULT_DTYPE", "float32"))
-        )
+        default = os.environ.get("ISOLOSS_DTYPE", "float32")
+        self.xp.set_default_dtype(getattr(self.xp, default))
 
     def array(self, numbers: Any, dtype: str) -> Any:
         return self.xp.tensor(

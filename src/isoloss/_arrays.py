@@ -98,6 +98,7 @@ _CONVERSION = {
     "NumPy": "numpy.asarray({})",
     "PyTorch": "torch.as_tensor({})",
     "JAX": "jax.numpy.asarray({})",
+    "Dask": "dask.array.asarray({})",
 }
 
 
@@ -117,16 +118,27 @@ def _one_library(subject: Any, named: dict[str, Array]) -> Library:
     raise fail(subject, f"{message}; convert one, e.g. {change} = {how}", TypeError)
 
 
-def array_like(subject: Any, name: str, value: Any, beside: Any) -> tuple[Library, Array]:
-    """Return a value as an array of the library that it and what stands beside it share."""
+def floating_like(subject: Any, name: str, value: Any, beside: Any) -> tuple[Library, Array]:
+    """Return a value as a floating array of the library that it and what stands beside it share.
+
+    Numbers and lists take the dtype of the array beside them too, integers the default float.
+    """
     array, other = _as_array(subject, name, value), _as_array(subject, "targets", beside)
-    dtype = _check_dtype(subject, name, array)
+    dtype, dtype_beside = _check_dtype(subject, name, array), dtype_name(other.dtype)
     real = [a for a, given in ((array, value), (other, beside)) if a is given] or [array]
     library = _one_library(subject, dict(zip((name, "targets"), real, strict=False)))
+    like = real[0] if library_of(real[0]) is library else real[-1]
+    wide = library.has_float64(like)
+    if array is not value and other is beside:
+        dtype = dtype_beside
+    if dtype not in FLOATS:
+        dtype = library.default_float()
+    if _WIDTH[dtype] and not wide:
+        dtype = "float32"
     if library_of(array) is not library:
-        array = library.convert(
-            array, dtype, real[0] if library_of(real[0]) is library else real[-1]
-        )
+        array = library.convert(array, "float64" if wide else "float32", like)
+    if dtype_name(array.dtype) != dtype:
+        array = library.raw.astype(array, getattr(library.raw, dtype, other.dtype))
     return library, array
 
 
@@ -160,6 +172,10 @@ class Inputs:
         library = _one_library(metric, real)
         like = next(v for v in real.values() if library_of(v) is library)
         _check_devices(metric, library, real)
+        if metric.kind == "sorted whole" and not library.sorts:
+            message = f"it sorts all samples, which {library.name} does not; compute them first"
+            names_real = ", ".join(f"{name}.compute()" for name in real)
+            raise fail(metric, f"{message}: {names_real}", TypeError)
         wide = library.has_float64(like)
         votes = [names[k] for k in ("predictions", "targets") if k in real]
         xp = self.xp = library.namespace(_result_dtype(library, votes, names, wide), wide)
@@ -367,9 +383,12 @@ class Totals:
         for axis in self._axes:  # not math.prod: sizes may be symbolic
             size = size * inputs.shape[axis]
         if inputs.mask is not None or size != size:  # a size unknown to Dask is nan
-            ones = (
-                xp.ones_like(inputs.targets, dtype=xp.bool) if inputs.mask is None else inputs.mask
-            )
+            ones = inputs.mask
+            if ones is None:
+                like = inputs.targets
+                for _ in inputs.metric.core[1]:
+                    like = like[..., 0]
+                ones = xp.ones_like(like, dtype=xp.bool)
             ones = xp.sum(xp.astype(ones, xp.counting), axis=self._axes, keepdims=True)
             count = self._squeeze(ones)
         else:

@@ -160,6 +160,7 @@ class CarrierLibrary(Library):
         self.under = under
         self.name = under.name
         self.quiet = under.quiet
+        self.sorts = under.sorts
 
     def has_float64(self, array: Any) -> bool:
         return self.under.has_float64(plain(array))

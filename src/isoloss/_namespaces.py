@@ -232,7 +232,9 @@ def _tweedie_deviance(xp: Namespace, p: Array, y: Array, power: Any) -> Array:
     near = xp.abs(log_ratio) * (abs(a) + abs(b)) < 2
     terms = xp.where(near, start * log_ratio * (rel_b - rel_a), far)
     one, two = xp.where(a == 0, 1.0, a), xp.where(b == 0, 1.0, b)
-    return 2 * xp.where(positive, terms, end * (1 / two - xp.quotient(y, p) / one))
+    # not 1 / two: a power may be an array of its own, narrower dtype
+    at_most_zero = end * (xp.ones_like(p) / two - xp.quotient(y, p) / one)
+    return 2 * xp.where(positive, terms, at_most_zero)
 
 
 def _power_of_two(xp: Namespace, size: Array) -> Array:
@@ -300,6 +302,7 @@ class Library:
 
     name = "array"
     strategy = "isoloss.strategies.plain"
+    sorts = True  # whether it sorts along an axis, for the metrics that need the sorted whole
     # Results that are documented (the inf of an overflow, the nan outside a domain) do not warn.
     quiet: Callable[[], Any] = staticmethod(partial(np.errstate, all="ignore"))
 
@@ -507,6 +510,38 @@ class StrictLibrary(Library):
     def device(self, array: Array) -> Any:
         return array.device
 
+    def overrides(self, result: str) -> dict[str, Any]:
+        raw = self.raw
+
+        def kept(function: Callable[..., Array]) -> Callable[..., Array]:
+            """Sum integers in their own dtype: the device no_x64 lacks the default one, int64."""
+            return lambda x, /, **named: function(x, **{"dtype": x.dtype, **named})
+
+        return {"sum": kept(raw.sum), "cumulative_sum": kept(raw.cumulative_sum)}
+
+
+class DaskLibrary(Library):
+    name = "Dask"
+    sorts = False  # neither along an axis of several chunks, nor has it take_along_axis
+
+    def overrides(self, result: str) -> dict[str, Any]:
+        dask = sys.modules["dask.array"]
+
+        def block(part: Array, axis: tuple[int, ...], keepdims: bool) -> Array:
+            return _sum_of_rows(np, part, tuple(axis))
+
+        def total(x: Array, axes: tuple[int, ...]) -> Array:
+            """Sum every chunk accurately, then the sums: chunks stay as they are, known or not."""
+            reduce = partial(dask.reduction, chunk=block, aggregate=block, dtype=x.dtype)
+            return reduce(x, axis=axes, keepdims=True) if axes else x
+
+        def expand_dims(x: Array, /, *, axis: int) -> Array:
+            """Index: Dask's own form reshapes, which needs to know the sizes of the chunks."""
+            return x[(slice(None),) * (axis % (x.ndim + 1)) + (None,)]
+
+        stack = partial(dask.stack, allow_unknown_chunksizes=True)
+        return {"total": total, "expand_dims": expand_dims, "stack": stack}
+
 
 _LIBRARIES: dict[int, Library] = {}
 _OF_TYPE: dict[type, Library] = {}
@@ -516,6 +551,7 @@ _KINDS: dict[str, type[Library]] = {
     "jax.numpy": JaxLibrary,
     "torch": TorchLibrary,
     "array_api_strict": StrictLibrary,
+    "dask.array": DaskLibrary,
 }
 
 

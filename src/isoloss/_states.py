@@ -177,9 +177,12 @@ class Samples(NamedTuple):
     def merge(self, other: Samples) -> Samples:
         _same_kind(self, other)
         xp = namespace_of(self.values, (self.weight.error + other.weight.error).dtype)
+        weights = [self.weights, other.weights]
+        if self.weights.dtype != other.weights.dtype:  # counts beside weights
+            weights = [xp.astype(one, xp.computing) for one in weights]
         return Samples(
             xp.concat([self.values, other.values], axis=-1),
-            xp.concat([self.weights, other.weights], axis=-1),
+            xp.concat(weights, axis=-1),
             self.weight.merge(other.weight),
         )
 

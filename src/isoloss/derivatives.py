@@ -6,31 +6,22 @@ import sys
 from functools import partial
 from typing import Any
 
-from ._arrays import array_like, fail
+from ._arrays import fail, floating_like
 from ._jets import Jet, JetLibrary, plain
 from ._metric import Metric, answer
-from ._namespaces import FLOATS, Array, Library, dtype_name
+from ._namespaces import Array, Library
 from ._tape import Node, TapeLibrary
 from ._tape import gradient as walk_back
 
-_CARRIERS: dict[tuple[type, int], Any] = {}
+_CARRIERS: dict[tuple[type, int, bool], Any] = {}
 
 
-def _carrier(kind: type, under: Library) -> Any:
-    key = (kind, id(under))
+def _carrier(kind: type, under: Library, wide: bool) -> Any:
+    """Return the carriers over a library; devices without float64 have rules of their own."""
+    key = (kind, id(under), wide)
     if key not in _CARRIERS:
         _CARRIERS[key] = kind(under)
     return _CARRIERS[key]
-
-
-def _floating(metric: Any, predictions: Any, targets: Any) -> tuple[Library, Array]:
-    """Return the predictions as a floating array, and the library they are differentiated in."""
-    library, predictions = array_like(metric, "predictions", predictions, targets)
-    name = dtype_name(predictions.dtype)
-    if name not in FLOATS:
-        default = getattr(library.raw, library.default_float())
-        predictions = library.raw.astype(predictions, default)
-    return library, predictions
 
 
 def value_and_gradient(
@@ -63,7 +54,7 @@ def value_and_gradient(
     >>> il.value_and_gradient(il.mean_squared_error, [1.0, 4.0], [1.0, 1.0])
     (np.float64(4.5), array([0., 3.]))
     """
-    library, predictions = _floating(metric, predictions, targets)
+    library, predictions = floating_like(metric, "predictions", predictions, targets)
 
     def function(p: Any) -> Any:
         value = metric(p, targets, **options)
@@ -78,11 +69,13 @@ def value_and_gradient(
     elif library.name == "PyTorch":
         slope, value = sys.modules["torch"].func.grad_and_value(function)(predictions)
     else:
-        tape = _carrier(TapeLibrary, library)
+        wide = library.has_float64(predictions)
+        tape = _carrier(TapeLibrary, library, wide)
         node = Node(predictions, tape, varies=True)
         with library.quiet():
             output = function(node)
-            slope = walk_back(output, node, library.namespace("float64", True))
+            xp = library.namespace("float64" if wide else "float32", wide)
+            slope = walk_back(output, node, xp)
         value = answer(plain(output))
     return value, slope
 
@@ -136,9 +129,9 @@ def gradient_hessian(
     if not metric.summable:
         message = "gradient_hessian needs one term per sample, which this metric does not have"
         raise fail(metric, message)
-    library, predictions = _floating(metric, predictions, targets)
-    jets = _carrier(JetLibrary, library)
+    library, predictions = floating_like(metric, "predictions", predictions, targets)
     wide = library.has_float64(predictions)
+    jets = _carrier(JetLibrary, library, wide)
     xp = library.namespace("float64" if wide else "float32", wide)
     call = partial(metric, weights=weights, where=where, reduction="none")
 
