@@ -23,11 +23,8 @@ NOTHING_OPTIONAL = {
 SETTINGS: dict[str, dict[str, dict[str, str]]] = {
     "numpy": {"default": {}},
     "array_api_strict": {
-        "everything": {},
-        **{
-            device: {"ISOLOSS_STRICT_DEVICE": device, **NOTHING_OPTIONAL}
-            for device in ("device1", "no_float64", "no_x64")
-        },
+        "float64": {"ISOLOSS_STRICT_DEVICE": "device1", **NOTHING_OPTIONAL},
+        "float32": {"ISOLOSS_STRICT_DEVICE": "no_float64", **NOTHING_OPTIONAL},
     },
     "jax": {
         "float32": {"JAX_ENABLE_X64": "0"},
@@ -129,7 +126,7 @@ def coverage(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
-@nox.parametrize("backend", BACKENDS)
+@nox.parametrize("backend", ["numpy", "jax", "torch"])  # those that have half precision
 def exhaustive(session: nox.Session, backend: str) -> None:
     """Run the part of the conformance suite that is too long for every change."""
     run_conformance(session, backend, "-m", "exhaustive", "--no-cov")

@@ -10,7 +10,6 @@ import functools
 import itertools
 import pickle
 import sys
-from fractions import Fraction
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -433,63 +432,6 @@ def test_memory_layouts(metric, tmp_path):
         close(np.float32(metric(a, b, axis=0)), columns, 4, 1 + np.abs(columns))
         for old, new in zip(before, (a, b), strict=True):
             np.testing.assert_array_equal(old, new)
-
-
-RATIONAL = {  # terms that fractions can compute
-    "mean_squared_error": lambda e: e * e,
-    "half_squared_error": lambda e: e * e / 2,
-    "mean_absolute_error": abs,
-    "mean_bias_error": lambda e: e,
-    "huber": lambda e: e * e / 2 if abs(e) <= 1 else abs(e) - Fraction(1, 2),
-}
-
-
-def _long(dtype, tiles):
-    """Return a sample of 1000 numbers that are not dyadic, and the same repeated."""
-    rng = np.random.default_rng(5)
-    p, t = (rng.normal(0.3, 1.0, 1000).astype(dtype), rng.normal(0.0, 1.0, 1000).astype(dtype))
-    return p, t, np.tile(p, tiles), np.tile(t, tiles)
-
-
-def _exact(term, p, t):
-    return sum(
-        term(Fraction(float(a)) - Fraction(float(b))) for a, b in zip(p, t, strict=True)
-    ) / len(p)
-
-
-def _ulps(got, want, dtype):
-    return abs(Fraction(float(got)) - want) / Fraction(
-        float(np.spacing(np.asarray(abs(float(want)), dtype=dtype)))
-    )
-
-
-@pytest.mark.parametrize(("dtype", "ulps"), [("float32", 2), ("float64", 4)])
-@pytest.mark.parametrize("name", RATIONAL)
-def test_long_sums(name, dtype, ulps):
-    """Ten million samples, along the first axis or the last, are summed as exactly as a thousand."""
-    metric = getattr(il, name)
-    p, t, many_p, many_t = _long(dtype, 10_000)
-    want = _exact(RATIONAL[name], p, t)
-    along = {None: (many_p, many_t)}
-    if name in ("mean_squared_error", "mean_bias_error"):
-        along[0] = many_p.reshape(-1, 2, order="F"), many_t.reshape(-1, 2, order="F")
-        along["0 in C order"] = tuple(np.ascontiguousarray(a) for a in along[0])
-        along[-1] = many_p.reshape(2, -1), many_t.reshape(2, -1)
-    for axis, (a, b) in along.items():
-        found = metric(a, b, axis=0 if axis == "0 in C order" else axis)
-        for one in np.atleast_1d(found):
-            assert one.dtype == dtype
-            assert _ulps(one, want, dtype) <= ulps, axis
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_long_moments(dtype):
-    """The scores of ten million samples, their mean a thousand times their spread, are those of a thousand."""
-    p, t, many_p, many_t = _long(dtype, 10_000)
-    shift = np.asarray(1024, dtype)
-    p, t, many_p, many_t = p + shift, t + shift, many_p + shift, many_t + shift
-    for metric in (il.r2_score, il.explained_variance_score, il.pearson_correlation, il.rmse):
-        close(metric(many_p, many_t), metric(p, t), 4, 1)
 
 
 @pytest.mark.parametrize("library", [name for name in LIBRARIES if name != "array_api_strict"])
