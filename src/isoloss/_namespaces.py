@@ -34,7 +34,10 @@ INTEGERS = ("bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 1
 _EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
 # Where float64 is not there to widen to, residuals beyond the bound (or under its reciprocal) are
 # multiplied (or divided) by the scale before they are squared. Powers of two: scaling is exact.
-RANGE = {"float32": (2.0**40, 2.0**-80), "float64": (2.0**400, 2.0**-700)}
+RANGE = {
+    "float32": (2.0**40, 2.0**-80),
+    **dict.fromkeys(("float64", "float96", "float128"), (2.0**400, 2.0**-700)),
+}
 
 
 def dtype_name(dtype: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 from ._namespaces import RANGE, Array, Namespace, dtype_name, namespace_of
 
 # A second sum, of the terms times this, keeps a mean finite when the sum itself overflows.
-SPARE = {"float32": 2.0**-60, "float64": 2.0**-100}
+SPARE = {"float32": 2.0**-60, **dict.fromkeys(("float64", "float96", "float128"), 2.0**-100)}
 
 
 class State(Protocol):
