@@ -9,7 +9,7 @@ from pathlib import Path
 
 README = Path(__file__).parents[1] / "README.md"
 START, END = "<!-- ulp-table -->\n", "<!-- /ulp-table -->"
-LIBRARIES = ("numpy", "array_api_strict", "torch", "jax x64", "jax")
+LIBRARIES = ("numpy", "array_api_strict", "torch", "jax x64", "jax", "array_api_strict float32")
 KINDS = ("value float32", "value float64", "gradient float32", "gradient float64")
 
 

@@ -80,3 +80,13 @@ def test_moments(backend: Backend, metric: il.Metric, dtype: str) -> None:
     want = metric(p.astype(np.float64), t.astype(np.float64))
     assert backend.dtype(found) == dtype
     assert abs(float(found) - want) <= 4 * np.finfo(dtype).eps * max(abs(want), 1.0)
+
+
+@every_dtype
+def test_constant(backend: Backend, dtype: str) -> None:
+    """Of equal numbers, whose rounding errors all have the same sign, the mean is the number."""
+    p, t = sample(backend, dtype)
+    p[:], t[:] = 0.1, 0.0
+    found = il.mean_bias_error(*(repeated(backend, x) for x in (p, t)))
+    error = distance(float(found), str(Fraction(p.tolist()[0])), dtype)
+    assert error <= value_limit(backend, dtype)

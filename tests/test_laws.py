@@ -510,6 +510,19 @@ def test_hyper_parameters_of_numpy():
 
 
 @every_metric
+def test_long_double(metric):
+    """NumPy's long double stays long double, in values, states and gradients."""
+    p, t = draw(metric, (7,), dtype="longdouble")
+    near = p.astype("float64"), t.astype("float64")
+    (one, slope), (value, gradient) = both(metric, *near), both(metric, p, t)
+    again = metric.compute(metric.summary(p[:3], t[:3]).merge(metric.summary(p[3:], t[3:])))
+    assert value.dtype == again.dtype == gradient.dtype == "longdouble"
+    for found in (value, again):
+        close(np.float64(found), one, 4, condition(metric, *near))
+    close(np.float64(gradient), slope, 64, np.max(np.abs(slope)))
+
+
+@every_metric
 @pytest.mark.parametrize("library", [name for name in LIBRARIES if name != "numpy"])
 def test_other_libraries(metric, library):
     """On every library: masked is removed, batches are the whole, weights repeat, order does not matter."""
