@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 
 from ._arrays import Inputs, Totals, fail
-from ._domains import REAL, Domain, Interval
-from ._namespaces import Array, Namespace
+from ._domains import EVERYWHERE, REAL, Domain, Interval
+from ._namespaces import _OF_TYPE, Array, Namespace
 from ._states import Mean, RootMeanSquare, State, Total
 
 Core = tuple[tuple[str, ...], tuple[str, ...]]
@@ -49,7 +49,7 @@ class Metric(ABC):
     @property
     def domain(self) -> Domain:
         """The intervals in which the metric is defined."""
-        return Domain()
+        return EVERYWHERE
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -111,9 +111,10 @@ class Metric(ABC):
 
     def _inside(self, xp: Namespace, prediction: Array, target: Array, values: Array) -> Array:
         """Make values outside the domain nan: never a plausible number."""
-        if not self.domain.bounded:
+        domain = self.domain
+        if domain is EVERYWHERE or not domain.bounded:
             return values
-        inside = self.domain.contains(prediction, target)
+        inside = domain.contains(prediction, target)
         return xp.where(inside, values, xp.full_like(values, math.nan))
 
     @final
@@ -154,6 +155,14 @@ class Metric(ABC):
         event_axis : int, optional
             The axis of classes, features or members, where there is one; the last by default.
         """
+        library = _OF_TYPE.get(type(predictions))
+        if library is not None and library.direct is not None:
+            value = library.direct(
+                self, predictions, targets, weights, where, axis, keepdims, reduction,
+                denominator, empty, event_axis,
+            )  # fmt: skip
+            if value is not None:
+                return value
         if reduction not in ("mean", "sum", "none"):
             message = f"reduction={reduction!r} is unknown; use 'mean', 'sum' or 'none'"
             raise fail(self, message)
@@ -261,7 +270,6 @@ class Loss(Metric):
         """Return the terms, nan outside the domain."""
         return self._inside(xp, prediction, target, self.pointwise(xp, prediction, target))
 
-    @final
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Mean:
         """Sum the terms."""
         return total.mean(self.terms(xp, prediction, target))
@@ -289,6 +297,12 @@ class SquaredLoss(Loss):
         """Return the squared residual."""
         residual = self.residual(xp, prediction, target)
         return residual * residual
+
+    @final
+    def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Mean:
+        """Sum the squares."""
+        residual = self.residual(xp, prediction, target)
+        return total.mean_square(self._inside(xp, prediction, target, residual))
 
 
 class Wrapper(Metric):

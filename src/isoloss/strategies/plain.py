@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 
 def statistics(metric: Metric, inputs: Inputs) -> Any:
     """Return the state of all samples at once."""
-    return metric.statistics(inputs.xp, inputs.predictions, inputs.targets, Totals(inputs))
+    batch = inputs.batch()
+    return metric.statistics(batch.xp, batch.predictions, batch.targets, Totals(batch))
 
 
 def terms(metric: Metric, inputs: Inputs) -> Array:
     """Return the weighted term of every sample, 0 where it is excluded."""
-    return Totals(inputs).weighted(metric.terms(inputs.xp, inputs.predictions, inputs.targets))
+    batch = inputs.batch()
+    return Totals(batch).weighted(metric.terms(batch.xp, batch.predictions, batch.targets))
