@@ -166,9 +166,7 @@ class Inputs:
                 near = xp.result_name if names[name] in FLOATS else "float64"
                 near = "bool" if name == "where" else near
                 arrays[name] = library.convert(array, near, like)
-        p, t, shape = _matching(
-            metric, xp, arrays["predictions"], arrays["targets"], event_axis
-        )
+        p, t, shape = _matching(metric, xp, arrays["predictions"], arrays["targets"], event_axis)
         arrays["predictions"], arrays["targets"], self.shape = p, t, shape
         self.axes = _normalised(metric, axis, len(shape))
         if "where" in arrays and names["where"] != "bool":
@@ -178,6 +176,20 @@ class Inputs:
             if name in arrays:
                 arrays[name] = _broadcast(metric, xp, name, arrays[name], shape)
         self.arrays = arrays
+
+    @classmethod
+    def checked(
+        cls, metric: Any, arrays: dict[str, Array], result: str, wide: bool, axes: Shape
+    ) -> Inputs:
+        """Return inputs that were checked before, with other arrays of the same shapes."""
+        self = cls.__new__(cls)
+        library = library_of(arrays["targets"])
+        assert library is not None
+        self.metric, self.library, self.arrays, self.axes = metric, library, arrays, axes
+        self.xp = library.namespace(result, wide)
+        t = arrays["targets"]
+        self.shape = tuple(t.shape[: t.ndim - len(metric.core[1])])
+        return self
 
     def batch(self, index: tuple[Any, ...] = ()) -> Batch:
         """Convert the samples, or those at an index of the loss's shape, for the computation."""
@@ -356,6 +368,7 @@ class Totals:
     """The sums of one batch. A definition calls it with terms; it never sees weights or axes."""
 
     __slots__ = ("_axes", "_inputs", "xp")
+    spares = True  # whether a second sum stands by in case the first one overflows
 
     def __init__(self, inputs: Batch) -> None:
         self.xp = inputs.xp
@@ -368,7 +381,7 @@ class Totals:
         weighted = self.weighted(terms)
         value = self._sum(weighted)
         spare = None
-        if not xp.wide:
+        if self.spares and not xp.wide:
             spare = self._sum(weighted * SPARE[dtype_name(value.dtype)])
         return Total(value, xp.zeros_like(value, dtype=xp.result), spare)
 

@@ -163,6 +163,26 @@ class Metric(ABC):
             )  # fmt: skip
             if value is not None:
                 return value
+        return self.evaluated(
+            predictions, targets, weights, where, axis, keepdims, reduction, denominator, empty,
+            event_axis,
+        )  # fmt: skip
+
+    @final
+    def evaluated(
+        self,
+        predictions: Any,
+        targets: Any,
+        weights: Any,
+        where: Any,
+        axis: Axis,
+        keepdims: bool,
+        reduction: Reduction,
+        denominator: Any,
+        empty: float,
+        event_axis: int | None,
+    ) -> Any:
+        """Return what a call returns, by the general way: every option checked, nothing cached."""
         if reduction not in ("mean", "sum", "none"):
             message = f"reduction={reduction!r} is unknown; use 'mean', 'sum' or 'none'"
             raise fail(self, message)
@@ -187,7 +207,7 @@ class Metric(ABC):
                 if reduction == "sum":
                     value = self.sum(state)
                 else:
-                    value = self._value(xp, state, denominator, empty)
+                    value = self.value(xp, state, denominator, empty)
                 for kept in inputs.axes if keepdims else ():
                     value = xp.expand_dims(value, axis=kept)
             return answer(xp.astype(value, xp.result))
@@ -216,9 +236,11 @@ class Metric(ABC):
             raise fail(self, message, TypeError)
         xp = state.weight.xp
         with xp.quiet():
-            return answer(xp.astype(self._value(xp, state, denominator, empty), xp.result))
+            return answer(xp.astype(self.value(xp, state, denominator, empty), xp.result))
 
-    def _value(self, xp: Namespace, state: Any, denominator: Any, empty: float) -> Array:
+    @final
+    def value(self, xp: Namespace, state: Any, denominator: Any, empty: float) -> Array:
+        """Return the value of a state; ``empty`` where nothing is left."""
         weight: Total = state.weight
         if denominator is not None:
             if not self.averages:

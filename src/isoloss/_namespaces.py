@@ -321,6 +321,7 @@ class Library:
     def __init__(self, raw: Namespace) -> None:
         self.raw = raw
         self.of_dtypes: dict[tuple[Any, ...], Namespace | None] = {}  # filled by strategies
+        self.kept: dict[str, Any] = {}  # what a strategy makes once
         self._namespaces: dict[tuple[str, bool], Namespace] = {}
 
     @cached_property
@@ -466,6 +467,7 @@ class TorchLibrary(Library):
 
 class JaxLibrary(Library):
     name = "JAX"
+    strategy = "isoloss.strategies.jax"
     quiet = staticmethod(nullcontext)
 
     def absorbs(self, other: Library) -> bool:
@@ -521,7 +523,24 @@ def _jax_rules(jax: Any) -> dict[str, Any]:
         lost = xp.where((u == 1) | xp.isinf(u), 1.0, u - 1)
         return xp.where(u == 1, x, xp.where(xp.isinf(u), u, xp.log(u) * (x / lost)))
 
+    def bounded(x: Array, bound: float) -> Array:
+        return xp.sign(x) * xp.minimum(xp.abs(x), bound)
+
+    def bounded_jvp(bound: float, primals: Any, tangents: Any) -> Any:
+        (x,), (dx,) = primals, tangents
+        return symmetric(x, bound), xp.where(xp.abs(x) <= bound, dx, xp.zeros_like(dx))
+
+    symmetric = jax.custom_jvp(bounded, nondiff_argnums=(1,))
+    symmetric.defjvp(bounded_jvp)
+
+    def clip(x: Array, /, min: Any = None, max: Any = None) -> Array:  # noqa: A002
+        """Clip; on a CPU, XLA sums selections an order of magnitude slower than products."""
+        if isinstance(max, (int, float)) and isinstance(min, (int, float)) and min == -max:
+            return symmetric(x, max)
+        return _clip(jax.numpy, x, min, max)
+
     rules = {
+        "clip": clip,
         "quotient": quotient,
         "log1p": with_slope(log1p, lambda x: quotient(xp.ones_like(x), 1 + x)),
     }

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._arrays import Batch, Inputs, Totals, namespace_for
-from .._namespaces import RANGE, Array, Namespace, library_of
+from .._jets import Jet, JetLibrary, plain
+from .._namespaces import RANGE, Array, Library, Namespace, library_of
 from .._states import ELEMENTWISE, SPARE, Mean, Moments, Total
 from ..strategies.plain import terms as plain_terms
 
@@ -65,7 +66,7 @@ def direct(
     with xp.quiet():
         try:
             value = metric.formula(xp, metric.statistics(xp, p, t, _Direct(batch)))
-        except _OutOfRange:
+        except _OutOfRangeError:
             return None
         return xp.result(value)
 
@@ -80,7 +81,7 @@ def _namespace(library: Any, predictions: Array, dtype: Any) -> Namespace | None
     return library.of_dtypes[key]
 
 
-class _OutOfRange(ArithmeticError):
+class _OutOfRangeError(ArithmeticError):
     """A sum that is not a plain number: the general way knows what to do."""
 
 
@@ -144,15 +145,9 @@ class _NumPyTotals(Totals):
         mean_a, a = _centred(self.weighted(a).ravel())
         mean_b, b = _centred(self.weighted(b).ravel())
         zero = self._zero(mean_a)
-        sums = (mean_a, mean_b, _dot(a, a), _dot(a, b), _dot(b, b))
-        return Moments(
-            *(Total(x, zero) for x in sums), self.xp.computing(1), self._weight(mean_a)
-        )
-
-    def _sum(self, terms: Array) -> Array:
-        if self.xp.wide or (len(self._axes) == terms.ndim and terms.flags.c_contiguous):
-            return np.add.reduce(terms, axis=self._axes)
-        return super()._sum(terms)
+        parts = [Total(x, zero) for x in (mean_a, mean_b, _dot(a, a), _dot(a, b), _dot(b, b))]
+        scale, weight = self.xp.computing(1), self._weight(mean_a)
+        return Moments(parts[0], parts[1], parts[2], parts[3], parts[4], scale, weight)
 
 
 def _centred(x: Array) -> tuple[Array, Array]:
@@ -178,7 +173,7 @@ class _Direct(_NumPyTotals):
     def mean(self, terms: Array) -> Mean:
         value = self._sum(self.weighted(terms))
         if not math.isfinite(value):
-            raise _OutOfRange
+            raise _OutOfRangeError
         return Mean(_Sum(value, 0.0), Total(self._inputs.predictions.size, 0.0))
 
     def mean_square(self, residual: Array) -> Mean:
@@ -188,7 +183,7 @@ class _Direct(_NumPyTotals):
         mean = self.mean(residual * residual)
         bound, scale = RANGE[self.xp.computing_name]
         if not scale < mean.total.value < bound * bound:
-            raise _OutOfRange  # some squares may have left the range of the dtype
+            raise _OutOfRangeError  # some squares may have left the range of the dtype
         return mean
 
 
@@ -251,7 +246,7 @@ class _Blocks:
                 yield from self._along_reduced(part)
 
     def _next(self, box: Box) -> int:
-        """Return the axis to cut: the outermost in memory, but first those that make a result large."""
+        """Return the axis to cut: the outermost, but first those that make a result large."""
         axes = [axis for axis in self.outermost_first if box[axis].stop - box[axis].start > 1]
         kept = [axis for axis in axes if axis not in self.inputs.axes]
         if _volume([box[axis] for axis in kept]) > self.size // 8:
@@ -271,12 +266,15 @@ def block_size(inputs: Inputs) -> int:
     """Return how many samples the cache holds, with what a definition makes of them."""
     item = np.dtype(inputs.xp.computing).itemsize
     arrays = inputs.arrays
-    core = max(math.prod(arrays[k].shape[len(inputs.shape):]) for k in ("predictions", "targets"))
+    core = max(math.prod(arrays[k].shape[len(inputs.shape) :]) for k in ("predictions", "targets"))
     return max(1, CACHE // (item * core * (len(arrays) + TEMPORARIES)))
 
 
 def _volume(box: Sequence[slice]) -> int:
-    return math.prod(side.stop - side.start for side in box)
+    volume = 1
+    for side in box:
+        volume *= side.stop - side.start
+    return volume
 
 
 # --- many states at once --------------------------------------------------------------------------
@@ -328,9 +326,67 @@ def _leafwise(function: Any, *states: Any) -> Any:
     return None if any(leaf is None for leaf in states) else function(*states)
 
 
-# --- one term per sample --------------------------------------------------------------------------
+# --- one number per sample ------------------------------------------------------------------------
 
 
 def terms(metric: Metric, inputs: Inputs) -> Array:
     """Return the weighted term of every sample, written block by block where there are many."""
-    return plain_terms(metric, inputs)
+    if math.prod(inputs.shape) <= block_size(inputs):
+        return plain_terms(metric, inputs)
+    found = np.empty(inputs.shape, inputs.xp.result)
+    for box in _all_boxes(inputs):
+        batch = inputs.batch(box)
+        one = metric.terms(batch.xp, batch.predictions, batch.targets)
+        found[box] = _NumPyTotals(batch).weighted(one)
+    return found
+
+
+def value_and_slopes(
+    metric: Metric, inputs: Inputs, divisor: Any, dtype: Any
+) -> tuple[Mean, Array]:
+    """Return the state of a pointwise metric, and its gradient: one pass over value and slope.
+
+    The slopes are those of the weighted sum, over ``divisor``, or over the sum of the weights.
+    """
+    library = inputs.library
+    jets = _jets_over(library)
+    xp = jets.namespace(inputs.xp.result_name, inputs.xp.wide)
+    if divisor is None:
+        divisor = _sum_of_weights(inputs)
+    scale = 1 / divisor if divisor != 0 else 0.0
+    slopes = np.empty(inputs.shape, dtype)
+
+    def evaluate(box: Box) -> States:
+        batch = inputs.batch(box)
+        totals = _NumPyTotals(batch)
+        jet = metric.terms(xp, Jet(batch.predictions, 1.0, None, jets), batch.targets)
+        slope = jet.first if isinstance(jet, Jet) else None
+        slope = np.zeros(batch.shape) if slope is None else slope * scale
+        slopes[box] = totals.weighted(np.broadcast_to(slope, batch.shape))
+        return (totals.mean(plain(jet)),)
+
+    return _merged(evaluate(box) for box in _all_boxes(inputs))[0], slopes
+
+
+def _jets_over(library: Library) -> JetLibrary:
+    """Return the first-order numbers over a library, made once."""
+    if "jets" not in library.kept:
+        library.kept["jets"] = JetLibrary(library, second=False)
+    jets: JetLibrary = library.kept["jets"]
+    return jets
+
+
+def _all_boxes(inputs: Inputs) -> Iterator[Box]:
+    whole = tuple(slice(0, n) for n in inputs.shape)
+    return _Blocks((), inputs)._along_reduced(whole)
+
+
+def _sum_of_weights(inputs: Inputs) -> float:
+    if len(inputs.arrays) == 2:
+        return math.prod(inputs.shape)
+
+    def one(box: Box) -> float:
+        batch = inputs.batch(box)
+        return float(_NumPyTotals(batch)._weight(np.float64(0)).value)
+
+    return math.fsum(one(box) for box in _all_boxes(inputs))
