@@ -23,7 +23,7 @@ LAYERS = (
     {"_arrays"},
     {"_metric", "_jets"},
     {"_tape", "regression", "strategies.plain"},
-    {"strategies.numpy", "strategies.jax"},
+    {"strategies.numpy", "strategies.jax", "strategies.torch"},
     {"derivatives", "evaluation", "validation"},
     {"__init__"},
 )

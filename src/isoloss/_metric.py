@@ -224,9 +224,25 @@ class Metric(ABC):
         event_axis: int | None = None,
     ) -> Any:
         """Return the state of one batch; states of several batches ``merge``."""
-        inputs = Inputs(self, predictions, targets, weights, where, axis, event_axis)
+        inputs = self.inputs(
+            predictions, targets, weights=weights, where=where, axis=axis, event_axis=event_axis
+        )
         with inputs.xp.quiet():
             return inputs.xp.strategy.statistics(self, inputs)
+
+    @final
+    def inputs(
+        self,
+        predictions: Any,
+        targets: Any,
+        *,
+        weights: Any = None,
+        where: Any = None,
+        axis: Axis = None,
+        event_axis: int | None = None,
+    ) -> Inputs:
+        """Check the arguments of `summary`."""
+        return Inputs(self, predictions, targets, weights, where, axis, event_axis)
 
     @final
     def compute(self, state: Any, *, denominator: Any = None, empty: float = math.nan) -> Any:

@@ -18,7 +18,7 @@ import operator
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import cached_property, partial
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -323,11 +323,8 @@ class Library:
         self.of_dtypes: dict[tuple[Any, ...], Namespace | None] = {}  # filled by strategies
         self.kept: dict[str, Any] = {}  # what a strategy makes once
         self._namespaces: dict[tuple[str, bool], Namespace] = {}
-
-    @cached_property
-    def direct(self) -> Callable[..., Any] | None:
-        """The strategy's short way for common calls, if it has one; it may answer None."""
-        return getattr(import_module(self.strategy), "direct", None)
+        # the strategy's short way for common calls, if it has one; it may answer None
+        self.direct = getattr(import_module(self.strategy), "direct", None)
 
     def has_float64(self, array: Array) -> bool:
         """Whether the array's device computes in float64."""
@@ -426,6 +423,7 @@ class NumPyLibrary(Library):
 
 class TorchLibrary(Library):
     name = "PyTorch"
+    strategy = "isoloss.strategies.torch"
     quiet = staticmethod(nullcontext)
 
     def has_float64(self, array: Array) -> bool:
@@ -454,7 +452,13 @@ class TorchLibrary(Library):
                 return _sum_directly(raw, x, axes)
             return _sum_of_blocks(raw, x, axes)
 
+        def clip(x: Array, /, min: Any = None, max: Any = None) -> Array:  # noqa: A002
+            # its derivative at a bound is the contract's, unless a bound is a tensor too
+            numbers = all(b is None or isinstance(b, (int, float)) for b in (min, max))
+            return torch.clamp(x, min, max) if numbers else _clip(raw, x, min, max)
+
         return {
+            "clip": clip,
             "stop_gradient": lambda x: x.detach(),
             "take_along_axis": lambda x, indices, /, *, axis: torch.gather(x, axis, indices),
             "lgamma": torch.lgamma,
@@ -602,7 +606,9 @@ def _library(raw: Namespace) -> Library:
 def _prepare_torch() -> None:
     """Build everything for PyTorch at once: a compiler may trace the first call already."""
     if not _TORCH:
-        _TORCH["library"] = _library(import_module("array_api_compat.torch"))
+        torch = sys.modules["torch"]
+        library = _TORCH["library"] = _library(import_module("array_api_compat.torch"))
+        _OF_TYPE[torch.Tensor] = _OF_TYPE[torch.nn.Parameter] = library
         for result in ("float32", "float64"):
             for wide in (True, False):
                 _TORCH["library"].namespace(result, wide)

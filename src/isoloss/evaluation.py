@@ -63,8 +63,28 @@ def evaluate(
         if name in named:
             raise ValueError(f"two metrics are called {name!r}; pass a dict with a name for each")
         named[name] = metric
+    states = _states(list(named.values()), predictions, targets, **options)
+    return {name: metric.compute(states[_source(metric)]) for name, metric in named.items()}
+
+
+def _source(metric: Metric) -> tuple[Any, Any]:
+    """Return what a metric's state depends on; those of different inputs are never shared."""
+    return metric.source, (metric.core, metric.domain)
+
+
+def _states(
+    metrics: list[Metric], predictions: Any, targets: Any, **options: Any
+) -> dict[Any, Any]:
+    """Return one state for each source: one pass over the data for all that take it alike."""
+    groups: dict[Any, dict[Any, Metric]] = {}
+    for metric in metrics:
+        alike = (metric.core, tuple(metric.sizes.items()), metric.domain)
+        groups.setdefault(alike, {}).setdefault(_source(metric), metric)
     states: dict[Any, Any] = {}
-    for metric in named.values():
-        if metric.source not in states:
-            states[metric.source] = metric.summary(predictions, targets, **options)
-    return {name: metric.compute(states[metric.source]) for name, metric in named.items()}
+    for group in groups.values():
+        first = next(iter(group.values()))
+        inputs = first.inputs(predictions, targets, **options)
+        with inputs.xp.quiet():
+            found = inputs.xp.strategy.statistics_of_all(tuple(group.values()), inputs)
+        states |= zip(group, found, strict=True)
+    return states

@@ -20,9 +20,10 @@ from ..strategies.plain import terms
 if TYPE_CHECKING:
     from .._metric import Metric
 
-__all__ = ["direct", "differentiated", "statistics", "statistics_of_all", "terms"]
+__all__ = ["differentiated", "direct", "statistics", "statistics_of_all", "terms"]
 
 PROGRAMS = 256  # how many compiled programs of a kind are kept
+SMALL = 4096  # so few samples are summed twice sooner than a second program is compiled
 
 
 def _concrete(*values: Any) -> bool:
@@ -32,6 +33,15 @@ def _concrete(*values: Any) -> bool:
         x is None or (isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer))
         for x in values
     )
+
+
+def _compiles(metric: Metric) -> bool:
+    """Whether fusing operations keeps the promised accuracy.
+
+    A score subtracts numbers that must cancel exactly. Rounded to float64 in a fused loop or out of
+    it, they do to the last digit of float32; in float32 throughout they would not.
+    """
+    return metric.averages or bool(sys.modules["jax"].config.jax_enable_x64)
 
 
 # --- calls ----------------------------------------------------------------------------------------
@@ -51,11 +61,11 @@ def direct(
     event_axis: Any,
 ) -> Any | None:
     """Return what the compiled program answers; None asks for the general way."""
-    if not _concrete(predictions, targets, weights, where):
+    if not (_concrete(predictions, targets, weights, where) and _compiles(metric)):
         return None
-    if denominator is not None and not _concrete(denominator):
-        if type(denominator) not in (int, float) or not denominator >= 0:
-            return None
+    number = type(denominator) in (int, float) and denominator >= 0
+    if not (number or _concrete(denominator)):
+        return None
     if empty != empty:
         empty = None  # every nan is the same
     try:
@@ -87,7 +97,7 @@ def _program(
         )
 
     def call(p: Array, t: Array, weights: Any, where: Any, denominator: Any) -> Array:
-        if reduction != "mean" or keepdims:
+        if reduction != "mean" or keepdims or p.size < SMALL:
             return whole(p, t, weights, where, denominator)
         inputs = Inputs(metric, p, t, weights, where, axis, event_axis)
         xp, batch = inputs.xp, inputs.batch()
@@ -112,7 +122,7 @@ def statistics(metric: Metric, inputs: Inputs) -> Any:
 
 def statistics_of_all(metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]:
     """Return the states of several metrics that take the same inputs, from one program."""
-    if not _concrete(*inputs.arrays.values()):
+    if not (_concrete(*inputs.arrays.values()) and all(map(_compiles, metrics))):
         return plain_statistics(metrics, inputs)
     try:
         program = _statistics(tuple(metrics), inputs.xp.result_name, inputs.xp.wide, inputs.axes)

@@ -271,9 +271,7 @@ def block_size(inputs: Inputs) -> int:
 
 
 def _volume(box: Sequence[slice]) -> int:
-    volume = 1
-    for side in box:
-        volume *= side.stop - side.start
+    volume: int = math.prod(side.stop - side.start for side in box)
     return volume
 
 
