@@ -101,6 +101,10 @@ class Metric(ABC):
         """What the statistics depend on: metrics of equal source share a state in `evaluate`."""
         return self
 
+    def source_in(self, xp: Namespace) -> Any:
+        """What else the statistics may be taken from, computed in this namespace."""
+        return self.source
+
     def terms(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         """Return one term per sample, where the metric is made of them."""
         raise fail(self, "it has no term per sample")
@@ -386,6 +390,9 @@ class Wrapper(Metric):
     def source(self) -> Any:
         return self.metric.source
 
+    def source_in(self, xp: Namespace) -> Any:
+        return self.metric.source_in(xp)
+
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> State:
         return self.metric.statistics(xp, prediction, target, total)
 
@@ -413,6 +420,10 @@ class Root(Wrapper):
     @property
     def source(self) -> Any:
         return self if isinstance(self.metric, SquaredLoss) else self.metric.source
+
+    def source_in(self, xp: Namespace) -> Any:
+        # squares of float32 cannot leave the range of float64: their plain mean will do
+        return self.metric.source_in(xp) if xp.wide else self.source
 
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> State:
         if not isinstance(self.metric, SquaredLoss):

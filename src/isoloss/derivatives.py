@@ -9,7 +9,7 @@ from typing import Any
 
 from ._arrays import Inputs, array_like, fail
 from ._jets import Jet, JetLibrary, plain
-from ._metric import Metric, answer
+from ._metric import Metric, Wrapper, answer
 from ._namespaces import FLOATS, Array, Library, dtype_name
 from ._tape import Node, TapeLibrary
 from ._tape import gradient as walk_back
@@ -127,6 +127,8 @@ def _blockwise(
     inputs = Inputs(metric, predictions, targets, weights, where)
     with inputs.xp.quiet():
         state, slope = value_and_slopes(metric, inputs, denominator, predictions.dtype)
+    while isinstance(metric, Wrapper):  # a factor is in the terms already
+        metric = metric.metric
     return metric.compute(state, denominator=denominator, empty=empty), slope
 
 

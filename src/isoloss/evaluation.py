@@ -64,27 +64,27 @@ def evaluate(
             raise ValueError(f"two metrics are called {name!r}; pass a dict with a name for each")
         named[name] = metric
     states = _states(list(named.values()), predictions, targets, **options)
-    return {name: metric.compute(states[_source(metric)]) for name, metric in named.items()}
-
-
-def _source(metric: Metric) -> tuple[Any, Any]:
-    """Return what a metric's state depends on; those of different inputs are never shared."""
-    return metric.source, (metric.core, metric.domain)
+    return {name: metric.compute(states[metric]) for name, metric in named.items()}
 
 
 def _states(
     metrics: list[Metric], predictions: Any, targets: Any, **options: Any
-) -> dict[Any, Any]:
-    """Return one state for each source: one pass over the data for all that take it alike."""
-    groups: dict[Any, dict[Any, Metric]] = {}
+) -> dict[Metric, Any]:
+    """Return the state of each metric: one pass over the data for all that take it alike."""
+    groups: dict[Any, list[Metric]] = {}
     for metric in metrics:
         alike = (metric.core, tuple(metric.sizes.items()), metric.domain)
-        groups.setdefault(alike, {}).setdefault(_source(metric), metric)
-    states: dict[Any, Any] = {}
+        groups.setdefault(alike, []).append(metric)
+    states: dict[Metric, Any] = {}
     for group in groups.values():
-        first = next(iter(group.values()))
-        inputs = first.inputs(predictions, targets, **options)
+        inputs = group[0].inputs(predictions, targets, **options)
+        sources = {metric: metric.source_in(inputs.xp) for metric in group}
+        owners: dict[Any, Metric] = {}
+        for metric, source in sources.items():
+            if source not in owners or metric.source == source:
+                owners[source] = metric
         with inputs.xp.quiet():
-            found = inputs.xp.strategy.statistics_of_all(tuple(group.values()), inputs)
-        states |= zip(group, found, strict=True)
+            found = inputs.xp.strategy.statistics_of_all(tuple(owners.values()), inputs)
+        shared = dict(zip(owners, found, strict=True))
+        states |= {metric: shared[source] for metric, source in sources.items()}
     return states
