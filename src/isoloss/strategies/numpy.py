@@ -266,7 +266,7 @@ def block_size(inputs: Inputs) -> int:
     item = np.dtype(inputs.xp.computing).itemsize
     arrays = inputs.arrays
     core = max(math.prod(arrays[k].shape[len(inputs.shape) :]) for k in ("predictions", "targets"))
-    return max(1, CACHE // (item * int(core) * (len(arrays) + TEMPORARIES)))
+    return max(1, CACHE // int(item * core * (len(arrays) + TEMPORARIES)))
 
 
 def _volume(box: Sequence[slice]) -> int:
