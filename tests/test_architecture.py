@@ -21,10 +21,9 @@ LAYERS = (
     {"_namespaces"},
     {"_states", "_domains"},
     {"_arrays"},
-    {"_metric"},
-    {"regression", "strategies.plain"},
-    {"_jets"},
-    {"_tape"},
+    {"_metric", "_jets"},
+    {"_tape", "regression", "strategies.plain"},
+    {"strategies.numpy", "strategies.jax", "strategies.torch"},
     {"derivatives", "evaluation", "validation"},
     {"__init__"},
 )

@@ -143,13 +143,12 @@ def floating_like(subject: Any, name: str, value: Any, beside: Any) -> tuple[Lib
 
 
 class Inputs:
-    """The arguments of one call, brought to one library, device, shape and dtype.
+    """The arguments of one call, checked: of one library, on one device, of shapes that agree.
 
-    ``predictions`` and ``targets`` are in the dtype of the computation, and hold a number inside
-    the domain wherever ``mask`` is False: what stood there reaches neither value nor gradient.
+    Nothing is converted and nothing of the size of the data is made: that is `batch`.
     """
 
-    __slots__ = ("axes", "mask", "metric", "predictions", "shape", "targets", "weights", "xp")
+    __slots__ = ("arrays", "axes", "library", "metric", "shape", "xp")
 
     def __init__(
         self,
@@ -169,7 +168,7 @@ class Inputs:
         names = {name: _check_dtype(metric, name, array) for name, array in arrays.items()}
         # Only what came as an array decides: numbers and lists follow the arrays beside them.
         real = {k: v for k, v in arrays.items() if v is given[k]} or arrays
-        library = _one_library(metric, real)
+        library = self.library = _one_library(metric, real)
         like = next(v for v in real.values() if library_of(v) is library)
         _check_devices(metric, library, real)
         if metric.kind == "sorted whole" and not library.sorts:
@@ -179,36 +178,82 @@ class Inputs:
         wide = library.has_float64(like)
         votes = [names[k] for k in ("predictions", "targets") if k in real]
         xp = self.xp = library.namespace(_result_dtype(library, votes, names, wide), wide)
-
-        def cast(name: str) -> Array:
-            array = arrays[name]
-            if library_of(array) is not library:
+        for name, array in arrays.items():
+            if library_of(array) is not library and (name != "where" or names[name] == "bool"):
                 near = xp.result_name if names[name] in FLOATS else "float64"
-                array = library.convert(array, near, like)
-            return xp.astype(array, xp.computing)
-
-        p, t = cast("predictions"), cast("targets")
-        p, t, shape = _matching(metric, xp, p, t, event_axis)
-        self.predictions, self.targets, self.shape = p, t, shape
+                near = "bool" if name == "where" else near
+                arrays[name] = library.convert(array, near, like)
+        p, t, shape = _matching(metric, xp, arrays["predictions"], arrays["targets"], event_axis)
+        arrays["predictions"], arrays["targets"], self.shape = p, t, shape
         self.axes = _normalised(metric, axis, len(shape))
-        self.weights = self.mask = None
-        if "where" in arrays:
-            if names["where"] != "bool":
-                message = (
-                    f"where has dtype {names['where']}: it must be boolean; pass where=mask != 0"
-                )
-                raise fail(metric, message, TypeError)
-            mask = arrays["where"]
-            mask = mask if library_of(mask) is library else library.convert(mask, "bool", like)
-            self.mask = _broadcast(metric, xp, "where", mask, shape)
-        if "weights" in arrays:
-            weights = _broadcast(metric, xp, "weights", cast("weights"), shape)
+        if "where" in arrays and names["where"] != "bool":
+            message = f"where has dtype {names['where']}: it must be boolean; pass where=mask != 0"
+            raise fail(metric, message, TypeError)
+        for name in ("where", "weights"):
+            if name in arrays:
+                arrays[name] = _broadcast(metric, xp, name, arrays[name], shape)
+        self.arrays = arrays
+
+    @classmethod
+    def checked(
+        cls, metric: Any, arrays: dict[str, Array], result: str, wide: bool, axes: Shape
+    ) -> Inputs:
+        """Return inputs that were checked before, with other arrays of the same shapes."""
+        self = cls.__new__(cls)
+        library = library_of(arrays["targets"])
+        assert library is not None
+        self.metric, self.library, self.arrays, self.axes = metric, library, arrays, axes
+        self.xp = library.namespace(result, wide)
+        t = arrays["targets"]
+        self.shape = tuple(t.shape[: t.ndim - len(metric.core[1])])
+        return self
+
+    def batch(self, index: tuple[Any, ...] = ()) -> Batch:
+        """Convert the samples, or those at an index of the loss's shape, for the computation."""
+        arrays, library, xp = self.arrays, self.library, self.xp
+        if index:
+            arrays = {name: array[index] for name, array in arrays.items()}
+        p, t = library.cast(xp, arrays["predictions"]), library.cast(xp, arrays["targets"])
+        mask, weights = arrays.get("where"), arrays.get("weights")
+        if weights is not None:
+            weights = library.cast(xp, weights)
             counted = weights != 0
-            self.mask = counted if self.mask is None else self.mask & counted
-            self.weights = xp.where(self.mask, weights, xp.zeros_like(weights))
-        if self.mask is not None:
-            self.predictions = _filled(xp, p, self.mask, metric.domain.predictions.inside)
-            self.targets = _filled(xp, t, self.mask, metric.domain.targets.inside)
+            mask = counted if mask is None else mask & counted
+            weights = xp.where(mask, weights, xp.zeros_like(weights))
+        if mask is not None:
+            domain = self.metric.domain
+            p = _filled(xp, p, mask, domain.predictions.inside)
+            t = _filled(xp, t, mask, domain.targets.inside)
+        shape = self.shape
+        if index:
+            shape = tuple(t.shape[: len(shape)])
+        return Batch(self.metric, xp, p, t, weights, mask, shape, self.axes)
+
+
+class Batch:
+    """Samples ready for the computation, in its dtype.
+
+    ``predictions`` and ``targets`` hold a number inside the domain wherever ``mask`` is False:
+    what stood there reaches neither value nor gradient. ``axes`` are the reduced ones of ``shape``.
+    """
+
+    __slots__ = ("axes", "mask", "metric", "predictions", "shape", "targets", "weights", "xp")
+
+    def __init__(
+        self,
+        metric: Any,
+        xp: Namespace,
+        predictions: Array,
+        targets: Array,
+        weights: Array | None,
+        mask: Array | None,
+        shape: Shape,
+        axes: Shape,
+    ) -> None:
+        self.metric, self.xp = metric, xp
+        self.predictions, self.targets = predictions, targets
+        self.weights, self.mask = weights, mask
+        self.shape, self.axes = shape, axes
 
 
 def _result_dtype(library: Library, votes: list[str], names: dict[str, str], wide: bool) -> str:
@@ -218,6 +263,15 @@ def _result_dtype(library: Library, votes: list[str], names: dict[str, str], wid
         floats = [names[k] for k in ("predictions", "targets") if names[k] in FLOATS]
     result = max(floats, key=_WIDTH.__getitem__) if floats else library.default_float()
     return result if wide and _WIDTH[result] else "float32"
+
+
+def namespace_for(library: Library, like: Array, *dtypes: Any) -> Namespace | None:
+    """Return ``xp`` for arrays of one library, beside ``like``; None if a dtype is refused."""
+    names = [dtype_name(dtype) for dtype in dtypes]
+    if not all(name in FLOATS or name in INTEGERS for name in names):
+        return None
+    wide = library.has_float64(like)
+    return library.namespace(_result_dtype(library, names, {}, wide), wide)
 
 
 def _check_devices(metric: Any, library: Library, arrays: dict[str, Array]) -> None:
@@ -335,8 +389,9 @@ class Totals:
     """The sums of one batch. A definition calls it with terms; it never sees weights or axes."""
 
     __slots__ = ("_axes", "_inputs", "xp")
+    spares = True  # whether a second sum stands by in case the first one overflows
 
-    def __init__(self, inputs: Inputs) -> None:
+    def __init__(self, inputs: Batch) -> None:
         self.xp = inputs.xp
         self._inputs = inputs
         self._axes = inputs.axes
@@ -347,14 +402,14 @@ class Totals:
         weighted = self.weighted(terms)
         value = self._sum(weighted)
         spare = None
-        if not xp.wide:
+        if self.spares and not xp.wide:
             spare = self._sum(weighted * SPARE[dtype_name(value.dtype)])
         return Total(value, xp.zeros_like(value, dtype=xp.result), spare)
 
     def weighted(self, terms: Array) -> Array:
         """Multiply by the weights; what is excluded is 0."""
         inputs, xp = self._inputs, self.xp
-        if not _agree(terms.shape, inputs.shape):
+        if terms.shape != inputs.shape and not _agree(terms.shape, inputs.shape):
             found, wanted = tuple(terms.shape), tuple(inputs.shape)
             message = f"pointwise returned shape {found}; one term for each of {wanted} is needed"
             raise fail(inputs.metric, message)
@@ -401,6 +456,10 @@ class Totals:
         """Summarise terms by their mean."""
         total = self(terms)
         return Mean(total, self._weight(total.value))
+
+    def mean_square(self, residual: Array) -> Mean:
+        """Summarise residuals by the mean of their squares."""
+        return self.mean(residual * residual)
 
     def ratio(self, numerator: Array, denominator: Array) -> Ratio:
         """Summarise two terms by the ratio of their sums."""

@@ -109,3 +109,6 @@ class Domain(NamedTuple):
         if not self.predictions.bounded:
             return self.targets.contains(target)
         return self.predictions.contains(prediction) & self.targets.contains(target)
+
+
+EVERYWHERE = Domain()

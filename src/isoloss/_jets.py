@@ -10,7 +10,7 @@ import math
 from types import ModuleType
 from typing import Any
 
-from ._namespaces import Array, Library, Namespace, _curvature, _sech2, _slope, library_of
+from ._namespaces import Array, Library, Namespace, _clip, _curvature, _sech2, _slope, library_of
 
 _LOG2, _LOG10 = 1 / math.log(2), 1 / math.log(10)
 # name -> (xp, x, f(x)) -> f'(x), f''(x); a plain 0.0 is a derivative that vanishes everywhere.
@@ -64,7 +64,21 @@ def _plus(x: Any, y: Any) -> Any:
 
 
 def _times(x: Any, y: Any) -> Any:
-    return None if x is None or y is None else x * y
+    """Multiply derivatives, of which None is nothing and the number 1 a slope of 1 everywhere."""
+    if x is None or y is None:
+        return None
+    if isinstance(x, float) and x == 1:
+        return y
+    return x if isinstance(y, float) and y == 1 else x * y
+
+
+def _minus(x: Any, y: Any) -> Any:
+    return x if y is None else -y if x is None else x - y
+
+
+def _unclipped(x: Array, clipped: Array) -> Array:
+    """Tell where the derivative of a clip is 1: inside, a bound included."""
+    return x == clipped
 
 
 class Carrier:
@@ -117,10 +131,10 @@ class Carrier:
         return self.xp.add(self, other)
 
     def __sub__(self, other: Any) -> Any:
-        return self.xp.add(self, -other)
+        return self.xp.subtract(self, other)
 
     def __rsub__(self, other: Any) -> Any:
-        return self.xp.add(-self, other)
+        return self.xp.subtract(other, self)
 
     def __mul__(self, other: Any) -> Any:
         return self.xp.multiply(self, other)
@@ -203,13 +217,17 @@ class CarrierLibrary(Library):
         self.raw.__dict__.update(functions | self.rules(xp))
         namespace = super()._build(result, wide)
         namespace.stop_gradient = lambda x: self.constant(plain(x))
-        for name in ("total", "maximum", "minimum", "where", "sqrt1pm1", "log_cosh"):
-            setattr(namespace, name, getattr(self.raw, name))
+        for name in ("total", "maximum", "minimum", "where", "sqrt1pm1", "log_cosh", "clip"):
+            if hasattr(self.raw, name):
+                setattr(namespace, name, getattr(self.raw, name))
         return namespace
 
 
 class Jet(Carrier):
-    """A value with its first and second derivative; None is a derivative of 0."""
+    """A value with its first and second derivative.
+
+    A derivative may be None, which is 0 everywhere, or a number, which costs no array.
+    """
 
     def __init__(self, value: Array, first: Any, second: Any, library: Library) -> None:
         self.value, self.first, self.second, self.isoloss_library = value, first, second, library
@@ -220,18 +238,24 @@ class Jet(Carrier):
 
 def _linear(function: Any, jet: Jet) -> Jet:
     """Apply a linear function of one array to value and derivatives alike."""
-    first, second = (None if p is None else function(p) for p in (jet.first, jet.second))
+    first, second = (
+        p if p is None or isinstance(p, float) else function(p) for p in (jet.first, jet.second)
+    )
     return Jet(function(jet.value), first, second, jet.isoloss_library)
 
 
 class JetLibrary(CarrierLibrary):
-    """Rules for second-order numbers."""
+    """Rules for second-order numbers; those of first order leave the second derivative out."""
+
+    def __init__(self, under: Library, second: bool = True) -> None:
+        super().__init__(under)
+        self.second = second
 
     def constant(self, value: Array) -> Jet:
         return Jet(value, None, None, self)
 
     def rules(self, xp: Namespace) -> dict[str, Any]:
-        library = self
+        library, curved = self, self.second
 
         def parts(x: Any) -> tuple[Any, Any, Any]:
             return (x.value, x.first, x.second) if isinstance(x, Jet) else (x, None, None)
@@ -239,7 +263,9 @@ class JetLibrary(CarrierLibrary):
         def chain(x: Jet, value: Array, first: Any, second: Any) -> Jet:
             _, x1, x2 = parts(x)
             slope, straight = _times(first, x1), _times(first, x2)
-            if second is None:
+            if not curved:
+                bent = None
+            elif second is None:
                 bent = _times(_times(slope, slope), -1.0)  # squared last: in range where x is not
             else:
                 flat = isinstance(second, float) and second == 0
@@ -258,10 +284,14 @@ class JetLibrary(CarrierLibrary):
             (a, a1, a2), (b, b1, b2) = parts(x), parts(y)
             return Jet(a + b, _plus(a1, b1), _plus(a2, b2), library)
 
+        def subtract(x: Any, y: Any, /) -> Jet:
+            (a, a1, a2), (b, b1, b2) = parts(x), parts(y)
+            return Jet(a - b, _minus(a1, b1), _minus(a2, b2), library)
+
         def multiply(x: Any, y: Any, /) -> Jet:
             (a, a1, a2), (b, b1, b2) = parts(x), parts(y)
-            first = _plus(_times(a1, b), _times(a, b1))
-            cross = _times(_times(a1, b1), 2.0)
+            first = _times(a1, 2 * a) if x is y else _plus(_times(a1, b), _times(a, b1))
+            cross = _times(_times(a1, b1), 2.0) if curved else None
             return Jet(a * b, first, _plus(_plus(_times(a2, b), _times(a, b2)), cross), library)
 
         def divide(x: Any, y: Any, /) -> Jet:
@@ -270,7 +300,8 @@ class JetLibrary(CarrierLibrary):
             first = _plus(a1, _times(_times(quotient, b1), -1.0))
             first = None if first is None else first / b
             second = _plus(a2, _times(_times(quotient, b2), -1.0))
-            second = _plus(second, _times(_times(first, b1), -2.0))
+            if curved:
+                second = _plus(second, _times(_times(first, b1), -2.0))
             return Jet(quotient, first, None if second is None else second / b, library)
 
         def power(x: Any, n: Any, /) -> Jet:
@@ -284,12 +315,27 @@ class JetLibrary(CarrierLibrary):
             if isinstance(condition, bool):
                 return x if condition else y
             condition = plain(condition)
-            chosen = [
-                None if u is None and v is None
-                else xp.where(condition, 0.0 if u is None else u, 0.0 if v is None else v)
-                for u, v in zip(parts(x), parts(y), strict=True)
-            ]  # fmt: skip
-            return Jet(chosen[0], chosen[1], chosen[2], library)
+            (a, *u), (b, *v) = parts(x), parts(y)
+            first, second = (choose(condition, *pair) for pair in zip(u, v, strict=True))
+            return Jet(xp.where(condition, a, b), first, second, library)
+
+        def choose(condition: Array, u: Any, v: Any) -> Any:
+            """Choose between derivatives; a slope of 1 on one side is the condition itself."""
+            if u is None and v is None:
+                return None
+            if v is None and isinstance(u, float):
+                return _times(u, xp.astype(condition, xp.computing))
+            if u is None and isinstance(v, float):
+                return _times(v, xp.astype(xp.logical_not(condition), xp.computing))
+            return xp.where(condition, 0.0 if u is None else u, 0.0 if v is None else v)
+
+        def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:  # noqa: A002
+            if not isinstance(x, Jet) or isinstance(min, Carrier) or isinstance(max, Carrier):
+                return _clip(library.raw, x, min, max)
+            value = xp.clip(x.value, min, max)
+            inside = _unclipped(x.value, value)
+            first, second = (choose(inside, part, None) for part in (x.first, x.second))
+            return Jet(value, first, second, library)
 
         def either(name: str) -> Any:
             def function(x: Any, y: Any, /) -> Any:
@@ -306,15 +352,25 @@ class JetLibrary(CarrierLibrary):
         def linear(name: str) -> Any:
             def function(x: Any, /, *rest: Any, **named: Any) -> Any:
                 x = x if isinstance(x, Jet) else library.constant(x)
+                if name in ("sum", "total"):  # a slope of 1 adds up
+                    x = filled(x)
                 return _linear(lambda part: getattr(xp, name)(part, *rest, **named), x)
 
             return function
 
+        def filled(x: Jet) -> Jet:
+            zero = xp.zeros_like(x.value)
+            first, second = (zero + p if isinstance(p, float) else p for p in (x.first, x.second))
+            return Jet(x.value, first, second, library)
+
         def stack(jets: Any, /, *, axis: int = 0) -> Jet:
             zero = xp.zeros_like(plain(jets[0]))
             columns = zip(*map(parts, jets), strict=True)
-            filled = ([zero if part is None else part for part in column] for column in columns)
-            value, first, second = (xp.stack(column, axis=axis) for column in filled)
+            whole = (
+                [zero if p is None else zero + p if isinstance(p, float) else p for p in column]
+                for column in columns
+            )
+            value, first, second = (xp.stack(column, axis=axis) for column in whole)
             return Jet(value, first, second, library)
 
         names = ("sum", "mean", "reshape", "permute_dims", "squeeze", "expand_dims",
@@ -323,6 +379,6 @@ class JetLibrary(CarrierLibrary):
             **{name: unary(name) for name in DERIVATIVES},
             **{name: linear(name) for name in names},
             "add": add, "multiply": multiply, "divide": divide, "pow": power, "where": where,
-            "subtract": lambda x, y, /: add(x, -y),
+            "subtract": subtract, "clip": clip,
             "maximum": either("maximum"), "minimum": either("minimum"), "stack": stack,
         }  # fmt: skip

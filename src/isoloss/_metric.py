@@ -17,8 +17,8 @@ from typing import Any, ClassVar, Literal, Never, final
 import numpy as np
 
 from ._arrays import Inputs, Totals, abbreviated, fail
-from ._domains import REAL, Domain, Interval
-from ._namespaces import Array, Namespace
+from ._domains import EVERYWHERE, REAL, Domain, Interval
+from ._namespaces import _OF_TYPE, Array, Namespace
 from ._states import Mean, RootMeanSquare, State, Total
 
 Core = tuple[tuple[str, ...], tuple[str, ...]]
@@ -68,7 +68,7 @@ class Metric(ABC):
     @property
     def domain(self) -> Domain:
         """The intervals in which the metric is defined."""
-        return Domain()
+        return EVERYWHERE
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -116,6 +116,10 @@ class Metric(ABC):
         """What the statistics depend on: metrics of equal source share a state in `evaluate`."""
         return self
 
+    def source_in(self, xp: Namespace) -> Any:
+        """What else the statistics may be taken from, computed in this namespace."""
+        return self.source
+
     def terms(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         """Return one term per sample, where the metric is made of them."""
         raise fail(self, "it has no term per sample")
@@ -126,9 +130,10 @@ class Metric(ABC):
 
     def _inside(self, xp: Namespace, prediction: Array, target: Array, values: Array) -> Array:
         """Make values outside the domain nan: never a plausible number."""
-        if not self.domain.bounded:
+        domain = self.domain
+        if domain is EVERYWHERE or not domain.bounded:
             return values
-        inside = self.domain.contains(prediction, target)
+        inside = domain.contains(prediction, target)
         return xp.where(inside, values, xp.full_like(values, math.nan))
 
     @final
@@ -172,6 +177,34 @@ class Metric(ABC):
         """
         if unknown:
             raise _unknown_option(self, unknown, Metric.__call__)
+        library = _OF_TYPE.get(type(predictions))
+        if library is not None and library.direct is not None:
+            value = library.direct(
+                self, predictions, targets, weights, where, axis, keepdims, reduction,
+                denominator, empty, event_axis,
+            )  # fmt: skip
+            if value is not None:
+                return value
+        return self.evaluated(
+            predictions, targets, weights, where, axis, keepdims, reduction, denominator, empty,
+            event_axis,
+        )  # fmt: skip
+
+    @final
+    def evaluated(
+        self,
+        predictions: Any,
+        targets: Any,
+        weights: Any,
+        where: Any,
+        axis: Axis,
+        keepdims: bool,
+        reduction: Reduction,
+        denominator: Any,
+        empty: float,
+        event_axis: int | None,
+    ) -> Any:
+        """Return what a call returns, by the general way: every option checked, nothing cached."""
         if reduction not in ("mean", "sum", "none"):
             message = f"reduction={reduction!r} is unknown; use 'mean', 'sum' or 'none'"
             raise fail(self, message)
@@ -196,7 +229,7 @@ class Metric(ABC):
                 if reduction == "sum":
                     value = self.sum(state)
                 else:
-                    value = self._value(xp, state, denominator, empty)
+                    value = self.value(xp, state, denominator, empty)
                 for kept in inputs.axes if keepdims else ():
                     value = xp.expand_dims(value, axis=kept)
             return answer(xp.astype(value, xp.result))
@@ -214,11 +247,29 @@ class Metric(ABC):
         **unknown: Never,
     ) -> Any:
         """Return the state of one batch; states of several batches ``merge``."""
-        if unknown:
-            raise _unknown_option(self, unknown, Metric.summary)
-        inputs = Inputs(self, predictions, targets, weights, where, axis, event_axis)
+        inputs = self.inputs(
+            predictions, targets, weights=weights, where=where, axis=axis, event_axis=event_axis,
+            **unknown,
+        )  # fmt: skip
         with inputs.xp.quiet():
             return inputs.xp.strategy.statistics(self, inputs)
+
+    @final
+    def inputs(
+        self,
+        predictions: Any,
+        targets: Any,
+        *,
+        weights: Any = None,
+        where: Any = None,
+        axis: Axis = None,
+        event_axis: int | None = None,
+        **unknown: Never,
+    ) -> Inputs:
+        """Check the arguments of `summary`."""
+        if unknown:
+            raise _unknown_option(self, unknown, Metric.summary)
+        return Inputs(self, predictions, targets, weights, where, axis, event_axis)
 
     @final
     def compute(self, state: Any, *, denominator: Any = None, empty: float = math.nan) -> Any:
@@ -228,9 +279,11 @@ class Metric(ABC):
             raise fail(self, message, TypeError)
         xp = state.weight.xp
         with xp.quiet():
-            return answer(xp.astype(self._value(xp, state, denominator, empty), xp.result))
+            return answer(xp.astype(self.value(xp, state, denominator, empty), xp.result))
 
-    def _value(self, xp: Namespace, state: Any, denominator: Any, empty: float) -> Array:
+    @final
+    def value(self, xp: Namespace, state: Any, denominator: Any, empty: float) -> Array:
+        """Return the value of a state; ``empty`` where nothing is left."""
         weight: Total = state.weight
         if not isinstance(empty, (int, float)):
             raise fail(self, f"empty={empty!r} must be a number", TypeError)
@@ -311,7 +364,6 @@ class Loss(Metric):
         """Return the terms, nan outside the domain."""
         return self._inside(xp, prediction, target, self.pointwise(xp, prediction, target))
 
-    @final
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Mean:
         """Sum the terms."""
         return total.mean(self.terms(xp, prediction, target))
@@ -339,6 +391,12 @@ class SquaredLoss(Loss):
         """Return the squared residual."""
         residual = self.residual(xp, prediction, target)
         return residual * residual
+
+    @final
+    def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Mean:
+        """Sum the squares."""
+        residual = self.residual(xp, prediction, target)
+        return total.mean_square(self._inside(xp, prediction, target, residual))
 
 
 class Wrapper(Metric):
@@ -384,6 +442,9 @@ class Wrapper(Metric):
     def source(self) -> Any:
         return self.metric.source
 
+    def source_in(self, xp: Namespace) -> Any:
+        return self.metric.source_in(xp)
+
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> State:
         return self.metric.statistics(xp, prediction, target, total)
 
@@ -411,6 +472,10 @@ class Root(Wrapper):
     @property
     def source(self) -> Any:
         return self if isinstance(self.metric, SquaredLoss) else self.metric.source
+
+    def source_in(self, xp: Namespace) -> Any:
+        # squares of float32 cannot leave the range of float64: their plain mean will do
+        return self.metric.source_in(xp) if xp.wide else self.source
 
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> State:
         if not isinstance(self.metric, SquaredLoss):

@@ -38,9 +38,17 @@ _EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
 RANGE = {"float32": (2.0**40, 2.0**-80), **dict.fromkeys(WIDE, (2.0**400, 2.0**-700))}
 
 
+_NAMES: dict[tuple[type, Any], str] = {}
+
+
 def dtype_name(dtype: Any) -> str:
     """Return the name of a dtype of any library: ``float32``, ``bfloat16``, ``int64``, ..."""
-    return str(getattr(dtype, "name", None) or str(dtype).rpartition(".")[2].rstrip("'>"))
+    key = (type(dtype), dtype)  # dtypes of two libraries may hash alike, and must not be compared
+    name = _NAMES.get(key)
+    if name is None:
+        name = str(getattr(dtype, "name", None) or str(dtype).rpartition(".")[2].rstrip("'>"))
+        _NAMES[key] = name
+    return name
 
 
 # --- functions that the standard lacks, or whose derivatives the libraries disagree on ------------
@@ -67,6 +75,23 @@ def _clip(xp: Namespace, x: Array, /, min: Any = None, max: Any = None) -> Array
     if min is not None:
         x = xp.where(x < min, min, x)
     return x if max is None else xp.where(x > max, max, x)
+
+
+def _clamp(x: Array, /, min: Any = None, max: Any = None) -> Array:  # noqa: A002
+    """Clip on NumPy, whose own ``clip`` costs five times as much on small arrays."""
+    x = x if min is None else np.maximum(x, min)
+    return x if max is None else np.minimum(x, max)
+
+
+def _zeros_like(x: Array, /, *, dtype: Any = None) -> Array:
+    """Return zeros on NumPy, whose own ``zeros_like`` costs five times as much on small arrays."""
+    return np.zeros(x.shape, x.dtype if dtype is None else dtype)
+
+
+def _ones_like(x: Array, /, *, dtype: Any = None) -> Array:
+    ones = np.empty(x.shape, x.dtype if dtype is None else dtype)
+    ones.fill(1)
+    return ones
 
 
 def _sqrt(xp: Namespace, x: Array, /) -> Array:
@@ -310,7 +335,11 @@ class Library:
 
     def __init__(self, raw: Namespace) -> None:
         self.raw = raw
+        self.of_dtypes: dict[tuple[Any, ...], Namespace | None] = {}  # filled by strategies
+        self.kept: dict[str, Any] = {}  # what a strategy makes once
         self._namespaces: dict[tuple[str, bool], Namespace] = {}
+        # the strategy's short way for common calls, if it has one; it may answer None
+        self.direct = getattr(import_module(self.strategy), "direct", None)
 
     def has_float64(self, array: Array) -> bool:
         """Whether the array's device computes in float64."""
@@ -327,6 +356,10 @@ class Library:
     def convert(self, array: np.ndarray, dtype: str, like: Array) -> Array:
         """Bring a NumPy array into this library, beside the array ``like``."""
         return self.raw.asarray(array.astype(dtype), device=array_api_compat.device(like))
+
+    def cast(self, xp: Namespace, array: Array) -> Array:
+        """Bring an array of this library to the dtype of the computation."""
+        return xp.astype(array, xp.computing)
 
     def absorbs(self, other: Library) -> bool:
         """Whether arrays of another library may stand beside this one's, and are converted."""
@@ -383,6 +416,10 @@ class Library:
 
 class NumPyLibrary(Library):
     name = "NumPy"
+    strategy = "isoloss.strategies.numpy"
+
+    def cast(self, xp: Namespace, array: Array) -> Array:
+        return array.astype(xp.computing, copy=False)
 
     def convert(self, array: np.ndarray, dtype: str, like: Array) -> Array:
         return array.astype(dtype)
@@ -394,9 +431,14 @@ class NumPyLibrary(Library):
             return "np.matrix is not taken (its * is a matrix product): pass np.asarray(matrix)"
         return None
 
+    def overrides(self, result: str) -> dict[str, Any]:
+        # NumPy does not differentiate: what the other forms do for a derivative is not needed
+        return {"clip": _clamp, "sqrt": np.sqrt, "zeros_like": _zeros_like, "ones_like": _ones_like}
+
 
 class TorchLibrary(Library):
     name = "PyTorch"
+    strategy = "isoloss.strategies.torch"
     quiet = staticmethod(nullcontext)
 
     def has_float64(self, array: Array) -> bool:
@@ -425,7 +467,13 @@ class TorchLibrary(Library):
                 return _sum_directly(raw, x, axes)
             return _sum_of_blocks(raw, x, axes)
 
+        def clip(x: Array, /, min: Any = None, max: Any = None) -> Array:  # noqa: A002
+            # its derivative at a bound is the contract's, unless a bound is a tensor too
+            numbers = all(b is None or isinstance(b, (int, float)) for b in (min, max))
+            return torch.clamp(x, min, max) if numbers else _clip(raw, x, min, max)
+
         return {
+            "clip": clip,
             "stop_gradient": lambda x: x.detach(),
             "take_along_axis": lambda x, indices, /, *, axis: torch.gather(x, axis, indices),
             "lgamma": torch.lgamma,
@@ -438,6 +486,7 @@ class TorchLibrary(Library):
 
 class JaxLibrary(Library):
     name = "JAX"
+    strategy = "isoloss.strategies.jax"
     quiet = staticmethod(nullcontext)
 
     def absorbs(self, other: Library) -> bool:
@@ -493,7 +542,24 @@ def _jax_rules(jax: Any) -> dict[str, Any]:
         lost = xp.where((u == 1) | xp.isinf(u), 1.0, u - 1)
         return xp.where(u == 1, x, xp.where(xp.isinf(u), u, xp.log(u) * (x / lost)))
 
+    def bounded(x: Array, bound: float) -> Array:
+        return xp.sign(x) * xp.minimum(xp.abs(x), bound)
+
+    def bounded_jvp(bound: float, primals: Any, tangents: Any) -> Any:
+        (x,), (dx,) = primals, tangents
+        return symmetric(x, bound), xp.where(xp.abs(x) <= bound, dx, xp.zeros_like(dx))
+
+    symmetric = jax.custom_jvp(bounded, nondiff_argnums=(1,))
+    symmetric.defjvp(bounded_jvp)
+
+    def clip(x: Array, /, min: Any = None, max: Any = None) -> Array:  # noqa: A002
+        """Clip; on a CPU, XLA sums selections an order of magnitude slower than products."""
+        if isinstance(max, (int, float)) and isinstance(min, (int, float)) and min == -max:
+            return symmetric(x, max)
+        return _clip(jax.numpy, x, min, max)
+
     rules = {
+        "clip": clip,
         "quotient": quotient,
         "log1p": with_slope(log1p, lambda x: quotient(xp.ones_like(x), 1 + x)),
     }
@@ -588,7 +654,9 @@ def _library(raw: Namespace) -> Library:
 def _prepare_torch() -> None:
     """Build everything for PyTorch at once: a compiler may trace the first call already."""
     if not _TORCH:
-        _TORCH["library"] = _library(import_module("array_api_compat.torch"))
+        torch = sys.modules["torch"]
+        library = _TORCH["library"] = _library(import_module("array_api_compat.torch"))
+        _OF_TYPE[torch.Tensor] = _OF_TYPE[torch.nn.Parameter] = library
         for result in ("float32", "float64"):
             for wide in (True, False):
                 _TORCH["library"].namespace(result, wide)

@@ -257,3 +257,7 @@ class Moments(NamedTuple):
             ab=times(self.ab, factor * factor),
             bb=times(self.bb, factor * factor),
         )
+
+
+# States whose merge acts on each number of the result alone, so that many merge at once, stacked.
+ELEMENTWISE = (Mean, RootMeanSquare, Ratio, Extremum, Moments)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from functools import partial
 from typing import Any
 
-from ._arrays import fail, floating_like
+from ._arrays import Inputs, fail, floating_like
 from ._jets import Jet, JetLibrary, plain
-from ._metric import Metric, answer
+from ._metric import Metric, Wrapper, answer
 from ._namespaces import Array, Library
 from ._tape import Node, TapeLibrary
 from ._tape import gradient as walk_back
+from .strategies.jax import differentiated
+from .strategies.numpy import value_and_slopes
 
 _CARRIERS: dict[tuple[type, int, bool], Any] = {}
 
@@ -57,17 +60,14 @@ def value_and_gradient(
     library, predictions = floating_like(metric, "predictions", predictions, targets)
 
     def function(p: Any) -> Any:
-        value = metric(p, targets, **options)
-        if getattr(value, "shape", ()) != ():
-            shape = tuple(value.shape)
-            message = f"a gradient needs a single value, and this one has shape {shape}; "
-            raise fail(metric, message + "reduce it, or differentiate its sum")
-        return value
+        return _single(metric, p, targets, **options)
 
     if library.name == "JAX":
-        value, slope = sys.modules["jax"].value_and_grad(function)(predictions)
+        value, slope = differentiated(_single, metric, predictions, targets, options)
     elif library.name == "PyTorch":
         slope, value = sys.modules["torch"].func.grad_and_value(function)(predictions)
+    elif _in_blocks(metric, library, predictions, targets, options):
+        value, slope = _blockwise(metric, predictions, targets, **options)
     else:
         wide = library.has_float64(predictions)
         tape = _carrier(TapeLibrary, library, wide)
@@ -78,6 +78,51 @@ def value_and_gradient(
             slope = walk_back(output, node, xp)
         value = answer(plain(output))
     return value, slope
+
+
+def _single(metric: Any, predictions: Any, targets: Any, **options: Any) -> Any:
+    """Call a metric, and make sure that its value is one number."""
+    value = metric(predictions, targets, **options)
+    if getattr(value, "shape", ()) != ():
+        shape = tuple(value.shape)
+        message = f"a gradient needs a single value, and this one has shape {shape}; "
+        raise fail(metric, message + "reduce it, or differentiate its sum")
+    return value
+
+
+def _in_blocks(
+    metric: Any, library: Library, predictions: Array, targets: Any, options: dict[str, Any]
+) -> bool:
+    """Whether the gradient is that of a weighted sum of terms of one number each, on NumPy."""
+    if library.name != "NumPy" or not (isinstance(metric, Metric) and metric.summable):
+        return False
+    denominator = options.get("denominator", 1)
+    return (
+        metric.core == ((), ())
+        and options.keys() <= {"weights", "where", "denominator", "empty"}
+        and type(denominator) in (int, float)
+        and denominator > 0
+        and getattr(targets, "shape", None) == predictions.shape
+        and 0 not in predictions.shape
+    )
+
+
+def _blockwise(
+    metric: Metric,
+    predictions: Array,
+    targets: Any,
+    *,
+    weights: Any = None,
+    where: Any = None,
+    denominator: Any = None,
+    empty: float = math.nan,
+) -> tuple[Any, Array]:
+    inputs = Inputs(metric, predictions, targets, weights, where)
+    with inputs.xp.quiet():
+        state, slope = value_and_slopes(metric, inputs, denominator, predictions.dtype)
+    while isinstance(metric, Wrapper):  # a factor is in the terms already
+        metric = metric.metric
+    return metric.compute(state, denominator=denominator, empty=empty), slope
 
 
 def gradient(metric: Any, predictions: Any, targets: Any, **options: Any) -> Any:

@@ -63,8 +63,28 @@ def evaluate(
         if name in named:
             raise ValueError(f"two metrics are called {name!r}; pass a dict with a name for each")
         named[name] = metric
-    states: dict[Any, Any] = {}
-    for metric in named.values():
-        if metric.source not in states:
-            states[metric.source] = metric.summary(predictions, targets, **options)
-    return {name: metric.compute(states[metric.source]) for name, metric in named.items()}
+    states = _states(list(named.values()), predictions, targets, **options)
+    return {name: metric.compute(states[metric]) for name, metric in named.items()}
+
+
+def _states(
+    metrics: list[Metric], predictions: Any, targets: Any, **options: Any
+) -> dict[Metric, Any]:
+    """Return the state of each metric: one pass over the data for all that take it alike."""
+    groups: dict[Any, list[Metric]] = {}
+    for metric in metrics:
+        alike = (metric.core, tuple(metric.sizes.items()), metric.domain)
+        groups.setdefault(alike, []).append(metric)
+    states: dict[Metric, Any] = {}
+    for group in groups.values():
+        inputs = group[0].inputs(predictions, targets, **options)
+        sources = {metric: metric.source_in(inputs.xp) for metric in group}
+        owners: dict[Any, Metric] = {}
+        for metric, source in sources.items():
+            if source not in owners or metric.source == source:
+                owners[source] = metric
+        with inputs.xp.quiet():
+            found = inputs.xp.strategy.statistics_of_all(tuple(owners.values()), inputs)
+        shared = dict(zip(owners, found, strict=True))
+        states |= {metric: shared[source] for metric, source in sources.items()}
+    return states

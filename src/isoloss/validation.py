@@ -32,7 +32,7 @@ def validate(
         ...
     ValueError: PoissonDeviance(): targets[1] is -1.0; targets must be >= 0
     """
-    inputs = Inputs(metric, predictions, targets, weights, where)
+    inputs = Inputs(metric, predictions, targets, weights, where).batch()
     xp = inputs.xp
     if weights is not None:
         _check(metric, xp, "weights", inputs.weights, NON_NEGATIVE)

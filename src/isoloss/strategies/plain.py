@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._arrays import Inputs, Totals
@@ -13,9 +14,17 @@ if TYPE_CHECKING:
 
 def statistics(metric: Metric, inputs: Inputs) -> Any:
     """Return the state of all samples at once."""
-    return metric.statistics(inputs.xp, inputs.predictions, inputs.targets, Totals(inputs))
+    return statistics_of_all((metric,), inputs)[0]
+
+
+def statistics_of_all(metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]:
+    """Return the states of several metrics that take the same inputs."""
+    batch = inputs.batch()
+    xp, p, t, totals = batch.xp, batch.predictions, batch.targets, Totals(batch)
+    return tuple(metric.statistics(xp, p, t, totals) for metric in metrics)
 
 
 def terms(metric: Metric, inputs: Inputs) -> Array:
     """Return the weighted term of every sample, 0 where it is excluded."""
-    return Totals(inputs).weighted(metric.terms(inputs.xp, inputs.predictions, inputs.targets))
+    batch = inputs.batch()
+    return Totals(batch).weighted(metric.terms(batch.xp, batch.predictions, batch.targets))

@@ -1,0 +1,175 @@
+"""JAX: one compiled program for each metric and its options; tracers evaluate as written.
+
+Programs are found by value, so equal metrics share one, and only the latest are kept: a search
+over thousands of hyper-parameters does not fill the memory. A hyper-parameter that is an array or
+a tracer has no value to be found by, and is evaluated as written.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from .._arrays import Inputs, Totals
+from .._namespaces import Array
+from ..strategies.plain import statistics_of_all as plain_statistics
+from ..strategies.plain import terms
+
+if TYPE_CHECKING:
+    from .._metric import Metric
+
+__all__ = ["differentiated", "direct", "statistics", "statistics_of_all", "terms"]
+
+PROGRAMS = 256  # how many compiled programs of a kind are kept
+SMALL = 4096  # so few samples are summed twice sooner than a second program is compiled
+
+
+def _concrete(*values: Any) -> bool:
+    """Whether all are arrays with numbers in them, or nothing."""
+    jax = sys.modules["jax"]
+    return all(
+        x is None or (isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer))
+        for x in values
+    )
+
+
+def _compiles(metric: Metric) -> bool:
+    """Whether fusing operations keeps the promised accuracy.
+
+    A score subtracts numbers that must cancel exactly. Rounded to float64 in a fused loop or out of
+    it, they do to the last digit of float32; in float32 throughout they would not.
+    """
+    return metric.averages or bool(sys.modules["jax"].config.jax_enable_x64)
+
+
+# --- calls ----------------------------------------------------------------------------------------
+
+
+def direct(
+    metric: Metric,
+    predictions: Array,
+    targets: Array,
+    weights: Any,
+    where: Any,
+    axis: Any,
+    keepdims: Any,
+    reduction: Any,
+    denominator: Any,
+    empty: Any,
+    event_axis: Any,
+) -> Any | None:
+    """Return what the compiled program answers; None asks for the general way."""
+    if not (_concrete(predictions, targets, weights, where) and _compiles(metric)):
+        return None
+    number = type(denominator) in (int, float) and denominator >= 0
+    if not (number or _concrete(denominator)):
+        return None
+    if empty != empty:
+        empty = None  # every nan is the same
+    try:
+        program = _program(metric, axis, keepdims, reduction, empty, event_axis)
+    except TypeError:  # a hyper-parameter or an option without a hash
+        return None
+    return program(predictions, targets, weights, where, denominator)
+
+
+class _PlainSums(Totals):
+    """Sums without a spare: XLA computes two sums of the same terms in ten times the time of one.
+
+    Where one overflows, the program starts again with spares.
+    """
+
+    __slots__ = ()
+    spares = False
+
+
+@lru_cache(maxsize=PROGRAMS)
+def _program(
+    metric: Metric, axis: Any, keepdims: Any, reduction: Any, empty: Any, event_axis: Any
+) -> Callable[..., Array]:
+    empty = float("nan") if empty is None else empty
+
+    def whole(p: Array, t: Array, weights: Any, where: Any, denominator: Any) -> Array:
+        return metric.evaluated(
+            p, t, weights, where, axis, keepdims, reduction, denominator, empty, event_axis
+        )
+
+    def call(p: Array, t: Array, weights: Any, where: Any, denominator: Any) -> Array:
+        if reduction != "mean" or keepdims or p.size < SMALL:
+            return whole(p, t, weights, where, denominator)
+        inputs = Inputs(metric, p, t, weights, where, axis, event_axis)
+        xp, batch = inputs.xp, inputs.batch()
+        state = metric.statistics(xp, batch.predictions, batch.targets, _PlainSums(batch))
+        value = xp.astype(metric.value(xp, state, denominator, empty), xp.result)
+        if xp.wide:
+            return value
+        arguments = (p, t, weights, where, denominator)
+        finite = xp.all(xp.isfinite(value))
+        return sys.modules["jax"].lax.cond(finite, lambda *_: value, whole, *arguments)
+
+    return sys.modules["jax"].jit(call)  # type: ignore[no-any-return]
+
+
+# --- states ---------------------------------------------------------------------------------------
+
+
+def statistics(metric: Metric, inputs: Inputs) -> Any:
+    """Return the state of all samples."""
+    return statistics_of_all((metric,), inputs)[0]
+
+
+def statistics_of_all(metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]:
+    """Return the states of several metrics that take the same inputs, from one program."""
+    if not (_concrete(*inputs.arrays.values()) and all(map(_compiles, metrics))):
+        return plain_statistics(metrics, inputs)
+    try:
+        program = _statistics(tuple(metrics), inputs.xp.result_name, inputs.xp.wide, inputs.axes)
+    except TypeError:
+        return plain_statistics(metrics, inputs)
+    return program(inputs.arrays)  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=PROGRAMS)
+def _statistics(
+    metrics: tuple[Metric, ...], result: str, wide: bool, axes: tuple[int, ...]
+) -> Callable[..., Any]:
+    def call(arrays: dict[str, Array]) -> tuple[Any, ...]:
+        return plain_statistics(metrics, Inputs.checked(metrics[0], arrays, result, wide, axes))
+
+    return sys.modules["jax"].jit(call)  # type: ignore[no-any-return]
+
+
+# --- gradients ------------------------------------------------------------------------------------
+
+
+def differentiated(
+    function: Callable[..., Array],
+    metric: Any,
+    predictions: Array,
+    targets: Any,
+    options: dict[str, Any],
+) -> tuple[Array, Array]:
+    """Return value and gradient of ``function(metric, predictions, targets, **options)``."""
+    jax = sys.modules["jax"]
+    arrays = {k: v for k, v in options.items() if isinstance(v, jax.Array)}
+    others = {k: v for k, v in options.items() if k not in arrays}
+    if _concrete(predictions, targets, *arrays.values()):
+        try:
+            program = _gradient(function, metric, tuple(sorted(others.items())))
+        except TypeError:
+            pass
+        else:
+            return program(predictions, targets, arrays)  # type: ignore[no-any-return]
+    return jax.value_and_grad(  # type: ignore[no-any-return]
+        lambda p: function(metric, p, targets, **options)
+    )(predictions)
+
+
+@lru_cache(maxsize=PROGRAMS)
+def _gradient(function: Any, metric: Any, others: tuple[tuple[str, Any], ...]) -> Any:
+    def call(p: Array, t: Array, arrays: dict[str, Array]) -> Array:
+        return function(metric, p, t, **arrays, **dict(others))
+
+    return sys.modules["jax"].jit(sys.modules["jax"].value_and_grad(call))
