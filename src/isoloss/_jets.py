@@ -68,8 +68,10 @@ def _times(x: Any, y: Any) -> Any:
     if x is None or y is None:
         return None
     if isinstance(x, float) and x == 1:
-        return y
-    return x if isinstance(y, float) and y == 1 else x * y
+        product = y
+    else:
+        product = x if isinstance(y, float) and y == 1 else x * y
+    return float(product) if isinstance(product, int) else product  # a definition may write 2 * x
 
 
 def _minus(x: Any, y: Any) -> Any:

@@ -1,0 +1,232 @@
+"""The numbers that carry derivatives: every function they know, against finite differences.
+
+A `Node` of the tape carries how it came about, a `Jet` its first and second derivative. A user's
+own loss may use any of these functions, along any axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from isoloss._jets import DERIVATIVES, Jet, JetLibrary, plain
+from isoloss._namespaces import library_of
+from isoloss._tape import Node, TapeLibrary
+from isoloss._tape import gradient as walk_back
+
+Function = Callable[[Any, Any], Any]  # of xp and an array of shape (2, 3, 4)
+
+# 0.51, 0.53, ..., 0.97 in some order: no two are equal, and no kink below is near any
+X = np.random.default_rng(0).permutation(np.arange(51, 98, 2)).reshape(2, 3, 4) / 100
+Y = np.random.default_rng(1).uniform(1.0, 2.0, (2, 3, 4))
+ORDER = np.argsort(X, axis=1)
+EITHER: dict[str, Function] = {  # both carriers know these
+    "x + y": lambda xp, x: x + Y,
+    "y - x": lambda xp, x: Y - x,
+    "x - y": lambda xp, x: x - Y,
+    "-x": lambda xp, x: -x,
+    "abs(x - y)": lambda xp, x: abs(x - Y),
+    "x - x * y": lambda xp, x: x - x * Y,
+    "y / x": lambda xp, x: Y / x,
+    "x / y": lambda xp, x: x / Y,
+    "x / (x + y)": lambda xp, x: x / (x + Y),
+    "x ** 3": lambda xp, x: x**3,
+    "x ** 1": lambda xp, x: x**1,
+    "x ** 0": lambda xp, x: x**0 * x,
+    "x ** y": lambda xp, x: x**Y,
+    "2 x": lambda xp, x: xp.sum(2 * x, axis=1) + xp.mean(x * 3, axis=1),
+    "2 ** x": lambda xp, x: 2**x,
+    "x x": lambda xp, x: x * x,
+    "(x y) (x x)": lambda xp, x: (x * Y) * (x * x),
+    "x y of fewer axes": lambda xp, x: x * Y[0, 0] + x / Y[:, :1],
+    "subtract": lambda xp, x: xp.subtract(x * x, xp.add(x, Y)),
+    "multiply, divide": lambda xp, x: xp.divide(xp.multiply(x, x), x + 1),
+    "pow": lambda xp, x: xp.pow(x, 2.5),
+    "maximum": lambda xp, x: xp.maximum(x * x, 0.72 * x),
+    "minimum": lambda xp, x: xp.minimum(x * x, 0.72**2 + 0 * Y),
+    "where": lambda xp, x: xp.where(x > 0.7, x * x, x),
+    "where, y": lambda xp, x: xp.where(x > 0.7, Y, x * x),
+    "where, x": lambda xp, x: xp.where(x > 0.7, x, 1.0),
+    "where, 1": lambda xp, x: xp.where(x > 0.7, 1.0, x),
+    "where of constants": lambda xp, x: xp.where(x > 0.7, Y, 2 * Y) * x,
+    "where of a bool": lambda xp, x: xp.where(True, x, x * x) + xp.where(False, x, x * x),
+    "clip": lambda xp, x: xp.clip(x, 0.6, 0.8),
+    "clip of x x": lambda xp, x: xp.clip(x * x, max=0.72**2),
+    "sum": lambda xp, x: xp.sum(x * x),
+    "sum, axis": lambda xp, x: xp.sum(x * x, axis=1),
+    "sum, axes": lambda xp, x: xp.sum(x, axis=(0, -1)),
+    "sum, keepdims": lambda xp, x: x * xp.sum(x, axis=-1, keepdims=True),
+    "mean": lambda xp, x: xp.mean(x * x),
+    "mean, axis": lambda xp, x: xp.mean(x, axis=1),
+    "mean, axes": lambda xp, x: xp.mean(x * x, axis=(0, 2)),
+    "mean, keepdims": lambda xp, x: x * xp.mean(x, axis=0, keepdims=True),
+    "total": lambda xp, x: x * xp.total(x, (1,)),
+    "reshape": lambda xp, x: xp.reshape(x, (6, 4)) * np.reshape(Y, (6, 4)),
+    "permute_dims": lambda xp, x: xp.permute_dims(x, (1, 2, 0)) * np.transpose(Y, (1, 2, 0)),
+    "moveaxis": lambda xp, x: xp.moveaxis(x, 0, 2) * np.moveaxis(Y, 0, 2),
+    "expand_dims": lambda xp, x: xp.expand_dims(x, axis=1) * np.expand_dims(Y, 1),
+    "squeeze": lambda xp, x: xp.squeeze(xp.expand_dims(x, axis=2), axis=2) * Y,
+    "broadcast_to": lambda xp, x: xp.broadcast_to(x, (5, 2, 3, 4)) * Y,
+    "stack": lambda xp, x: xp.stack([x, x * x, Y + 0 * x]) * np.stack([Y, Y, Y]),
+    "stack, axis": lambda xp, x: xp.stack([x, x * x], axis=-1) * np.stack([Y, 2 * Y], axis=-1),
+    "astype": lambda xp, x: xp.astype(x, xp.float64) * Y,
+    "x[..., k]": lambda xp, x: x[..., 1] * x[..., -1] * Y[..., 0],
+    "rel": lambda xp, x: xp.relative_expm1(x),
+    "xlogy": lambda xp, x: xp.xlogy(Y, x),
+    "log_ratio": lambda xp, x: xp.log_ratio(x, Y / 2),
+    "lgamma": lambda xp, x: xp.lgamma(x + 1.0),
+    "sqrt": lambda xp, x: xp.sqrt(x),
+}  # fmt: skip
+UNARY: dict[str, Function] = {
+    name: lambda xp, x, name=name: getattr(xp, name)(x * x + 0.01) for name in DERIVATIVES
+}
+TAPE: dict[str, Function] = {  # metrics of the whole sample need these, and only for the gradient
+    "max": lambda xp, x: xp.max(x * Y),
+    "max, axis": lambda xp, x: xp.max(x * Y, axis=1) * Y[:, 0],
+    "max, keepdims": lambda xp, x: x * xp.max(x, axis=-1, keepdims=True),
+    "take_along_axis": lambda xp, x: xp.take_along_axis(x, ORDER, axis=1) * Y,
+}
+
+
+def on_numpy(function: Function, x: np.ndarray) -> np.ndarray:
+    """Evaluate without carriers, on the namespace that NumPy arrays get."""
+    return function(library_of(x).namespace("float64", True), x)
+
+
+def differences(function: Function, x: np.ndarray, along: np.ndarray) -> tuple[Any, Any]:
+    """Return first and second derivative along a direction, by differences of the fourth order."""
+    h = 2.0**-9
+    low2, low1, mid, up1, up2 = (on_numpy(function, x + k * h * along) for k in (-2, -1, 0, 1, 2))
+    first = (low2 - 8 * low1 + 8 * up1 - up2) / (12 * h)
+    return first, (-low2 + 16 * low1 - 30 * mid + 16 * up1 - up2) / (12 * h * h)
+
+
+def close(got: Any, want: Any, digits: int) -> None:
+    """Assert equality to as many digits as finite differences have."""
+    got, want = np.broadcast_arrays(np.asarray(got, dtype=float), np.asarray(want, dtype=float))
+    assert np.max(np.abs(got - want)) <= 10.0**-digits * max(np.max(np.abs(want)), 1)
+
+
+@pytest.mark.parametrize("name", [*EITHER, *UNARY, *TAPE])
+def test_tape(name: str) -> None:
+    """The gradient of a weighted sum of results is that of finite differences, in every entry."""
+    function = (EITHER | UNARY | TAPE)[name]
+    library = TapeLibrary(library_of(X))
+    node = Node(X, library, varies=True)
+    xp = library.namespace("float64", True)
+    output = function(xp, node)
+    np.testing.assert_array_max_ulp(output.value, on_numpy(function, X), 1)
+    shape = output.shape
+    weights = np.random.default_rng(2).uniform(1.0, 2.0, shape)
+    slope = walk_back(xp.sum(output * weights), node, library.under.namespace("float64", True))
+    weighted = lambda xp, x: np.sum(function(xp, x) * weights)  # noqa: E731
+    assert slope.shape == X.shape
+    for place in np.ndindex(X.shape):
+        along = np.zeros_like(X)
+        along[place] = 1.0
+        close(slope[place], differences(weighted, X, along)[0], 8)
+
+
+@pytest.mark.parametrize("second", [True, False])
+@pytest.mark.parametrize("direction", ["one", "any"])
+@pytest.mark.parametrize("name", [*EITHER, *UNARY])
+def test_jets(name: str, direction: str, second: bool) -> None:
+    """First and second derivatives are those of finite differences; 1.0 is the slope of all entries."""
+    function = (EITHER | UNARY)[name]
+    library = JetLibrary(library_of(X), second)
+    along = np.ones_like(X) if direction == "one" else Y - 1.5
+    first = 1.0 if direction == "one" else along
+    xp = library.namespace("float64", True)
+    jet = function(xp, Jet(X, first, None, library))
+    np.testing.assert_array_max_ulp(jet.value, on_numpy(function, X), 1)
+    for part, want, digits in zip(
+        (jet.first, jet.second), differences(function, X, along), (8, 5), strict=True
+    ):
+        if digits == 8 or second:
+            close(0.0 if part is None else part, want, digits)
+
+
+def test_ties_share() -> None:
+    """Where a maximum or a minimum is reached twice, each side gets half of the derivative."""
+    for carrier in (TapeLibrary, JetLibrary):
+        library = carrier(library_of(X))
+        xp = library.namespace("float64", True)
+        for name, sides in (("maximum", (1.0, 0.0)), ("minimum", (0.0, 1.0))):
+            x, other = np.array([3.0, 1.0, 2.0]), np.array([1.0, 3.0, 2.0])
+            want = [sides[0], sides[1], 0.5]
+            if carrier is TapeLibrary:
+                for one, two, share in ((x, other, want), (other, x, [*want[1::-1], 0.5])):
+                    node = Node(one, library, varies=True)
+                    output = getattr(xp, name)(node, two)
+                    assert (
+                        walk_back(output, node, library.under.namespace("float64", True)).tolist()
+                        == share
+                    )
+                    output = getattr(xp, name)(xp.stop_gradient(two), node)
+                    assert (
+                        walk_back(output, node, library.under.namespace("float64", True)).tolist()
+                        == share
+                    )
+            else:
+                found = getattr(xp, name)(Jet(x, np.ones(3), None, library), other)
+                assert found.first.tolist() == want
+
+
+def test_ties_of_a_maximum_share() -> None:
+    """The gradient of the largest of several equal numbers is shared among them."""
+    library = TapeLibrary(library_of(X))
+    xp = library.namespace("float64", True)
+    node = Node(np.array([[1.0, 4.0, 4.0], [2.0, 0.0, 1.0]]), library, varies=True)
+    raw = library.under.namespace("float64", True)
+    assert walk_back(xp.max(node), node, raw).tolist() == [[0, 0.5, 0.5], [0, 0, 0]]
+    assert walk_back(xp.sum(xp.max(node, axis=1)), node, raw).tolist() == [[0, 0.5, 0.5], [1, 0, 0]]
+
+
+def test_constants_and_questions() -> None:
+    """Questions are answered of the values; constants and stopped gradients carry nothing."""
+    for library, carrier in (
+        (tape := TapeLibrary(library_of(X)), Node(X, tape, varies=True)),
+        (jets := JetLibrary(library_of(X)), Jet(X, 1.0, None, jets)),
+    ):
+        xp = library.namespace("float64", True)
+        for name, want in (("isfinite", True), ("isnan", False), ("isinf", False)):
+            assert np.all(getattr(xp, name)(carrier) == want)
+        assert xp.any(carrier > 0.7)
+        assert not xp.all(carrier > 0.7)
+        for answer, want in (
+            (carrier < 0.5, X < 0.5), (carrier <= X, X <= X), (carrier >= 0.5, X >= 0.5),
+            (carrier > Y, X > Y), (carrier == X, X == X), (carrier != Y, X != Y),
+            (xp.argsort(carrier, axis=1), ORDER), (xp.argmax(carrier), np.argmax(X)),
+        ):  # fmt: skip
+            np.testing.assert_array_equal(answer, want)
+        assert (carrier.shape, carrier.ndim, carrier.dtype) == (X.shape, 3, X.dtype)
+        made = (
+            xp.zeros_like(carrier), xp.ones_like(carrier), xp.full_like(carrier, 2.0),
+            xp.stop_gradient(carrier),
+        )  # fmt: skip
+        for one, want in zip(made, (0 * X, 0 * X + 1, 0 * X + 2, X), strict=True):
+            np.testing.assert_array_equal(plain(one), want)
+            if isinstance(one, Node):
+                assert not one.varies
+                assert not (one * one).parents
+                raw = library.under.namespace("float64", True)
+                assert not np.any(walk_back(xp.sum(one), carrier, raw))
+            else:
+                assert one.first is None
+                assert one.second is None
+
+
+def test_unknown_indexing() -> None:
+    """Indexing that the tape has no gradient for says what it has one for."""
+    library = TapeLibrary(library_of(X))
+    node = Node(X, library, varies=True)
+    library.namespace("float64", True)
+    for key in (0, (..., slice(1)), (0, 1, 2)):
+        with pytest.raises(IndexError) as caught:
+            node[key]
+        assert str(caught.value) == (
+            f"the gradient of indexing by {key!r} is not known; use x[..., k]"
+        )
