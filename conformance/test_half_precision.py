@@ -34,6 +34,8 @@ FORMULAS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "huber": huber,
     "log_cosh": log_cosh,
 }
+# JAX's float32 rounds the difference (1 ULP of the loss), and its log1p is 2.4 ULP off.
+EXCEPTIONS = {("log_cosh", "jax"): 5.0}
 named_loss = pytest.mark.parametrize("name", FORMULAS)
 
 
@@ -72,7 +74,7 @@ def check(backend: Backend, name: str, every: int) -> None:
     least = 2.0**-126 if backend.flushes else 0.0  # of JAX, subnormal numbers are 0
     numbers = numbers[(np.abs(numbers) >= least) | (numbers == 0)]
     predictions = backend.array(numbers.tolist(), dtype)
-    limit = value_limit(backend, dtype)
+    limit = EXCEPTIONS.get((name, backend.label), value_limit(backend, dtype))
     for target in targets_among(numbers, dtype)[::every].tolist():
         found = metric(predictions, backend.array(target, dtype), reduction="none")
         assert backend.dtype(found) == "float32"
@@ -88,8 +90,10 @@ def compare(
     wrong = (got != nearest) & ~((got == 0) & (want < least))  # the rest is off by 1/2 at most
     if not wrong.any():
         return
-    with np.errstate(invalid="ignore"):
-        errors = np.abs(got[wrong] - want[wrong]) / np.spacing(nearest[wrong])
+    found, exact = got[wrong].astype("float64"), want[wrong]
+    found = np.where(np.isinf(found), np.copysign(2.0**128, found), found)  # an overflow rounds up
+    exponents = np.maximum(np.frexp(exact)[1] - 1, -126)
+    errors = np.abs(found - np.minimum(exact, 2.0**128)) * 2.0 ** (23 - exponents)
     worst = np.argmax(np.where(np.isnan(errors), np.inf, errors))
     assert errors[worst] <= limit, (
         f"prediction {predictions[wrong][worst]}, target {target}: {errors[worst]:.3g} ULP: "
