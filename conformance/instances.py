@@ -187,8 +187,8 @@ def difference(function: Any, at: float) -> Any:
     return (function(at + step) - function(at - step)) / (2 * step)
 
 
-DIFFERENCE = 200 if DTYPE == "float32" else 2**24
-"""How many ULP a central difference may be off: it has about 30 bits, float64 or not."""
+DIFFERENCE = {"float32": 200, "float64": 2**24}
+"""How many ULP of a dtype a central difference may be off: it has about 30 bits, whatever the dtype."""
 
 
 def close(got: Any, want: Any, ulps: float = 64) -> None:

@@ -307,8 +307,8 @@ def test_parameter_as_tracer(metric, field):
     )(points, p)  # fmt: skip
     close(values, [f(float(x), *wide(p, t)) for x in points])
     want = difference(lambda x: f(x, *wide(p, t)), float(points[0]))
-    close(slope, want, DIFFERENCE)
-    close(forward, want, DIFFERENCE)
+    close(slope, want, DIFFERENCE[DTYPE])
+    close(forward, want, DIFFERENCE[DTYPE])
     close(slope, forward)
     close(slopes_p, gradient(lambda p, t: f(float(points[0]), p, t), p, t))
     close(jax.grad(f)(jnp.asarray(points[0]), jnp.asarray(p), jnp.asarray(t)), forward)

@@ -272,13 +272,13 @@ def test_parameter_as_tensor(metric, field):
     at = float(np.float32(getattr(metric, field)))  # a number that both dtypes hold
     f = lambda x, a=a, b=b: dataclasses.replace(metric, **{field: x})(a, b)  # noqa: E731
     want = difference(lambda x: f(x, *wide(p, t)), at)
-    for dtype in (torch.float32, torch.float64):
-        x = torch.tensor(at, dtype=dtype, requires_grad=True)
+    for dtype in ("float32", "float64"):
+        x = torch.tensor(at, dtype=getattr(torch, dtype), requires_grad=True)
         found = f(x)
         assert found.dtype == a.dtype
         found.backward()
         close(found, f(at, *wide(p, t)))
-        close(x.grad, want, DIFFERENCE)
+        close(x.grad, want, DIFFERENCE[dtype])
     close(
         torch.func.grad(f, argnums=1)(torch.tensor(at), a, b),
         gradient(lambda p, t: f(at, p, t), p, t),
