@@ -50,6 +50,7 @@ WRAPPED: list[il.Metric] = [
     il.Root(il.mean_absolute_error),
     il.Root(il.Huber(2.0)),
     il.Root(il.half_squared_error),
+    il.Root(il.Exp(il.mean_bias_error)),
     il.Scaled(il.mean_absolute_percentage_error, 100),
     il.Scaled(il.r2_score, -1.0),
     il.Scaled(il.root_mean_squared_error, 3.0),

@@ -26,7 +26,7 @@ from libraries import BACKENDS, installed
 
 LIBRARIES = installed()
 drawn = settings(
-    max_examples=6, derandomize=True, deadline=None, database=None, phases=[Phase.generate],
+    max_examples=8, derandomize=True, deadline=None, database=None, phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 every_metric = pytest.mark.parametrize("metric", ALL.values(), ids=ALL)
@@ -73,15 +73,23 @@ def both(metric, p, t, **options):
 
 @every_metric
 @drawn
-@given(seed=seeds, n=sizes, bad=spoilers, by=st.sampled_from(["where", "weights", "both"]))
+@given(
+    seed=seeds,
+    n=sizes,
+    bad=spoilers,
+    by=st.sampled_from(["where", "weights", "both", "where alone"]),
+)
 def test_excluded_is_removed(metric, seed, n, bad, by):
     """A masked sample, or one of weight 0, counts as if it were not there, whatever it holds."""
     p, t = draw(metric, (n,), seed)
     w, m = excluded(metric, (n,), seed)
+    w = np.ones_like(w) if by == "where alone" else w
     one, slope = both(metric, p[m], t[m], weights=w[m])
     p[~m], t[~m] = bad, -bad
     options = {"weights": w, "where": m}
-    if by == "weights":
+    if by == "where alone":
+        options = {"where": m}
+    elif by == "weights":
         options = {"weights": np.where(m, w, 0)}
     elif by == "both":
         options = {"weights": np.where(m, w, np.nan), "where": m}
@@ -181,6 +189,22 @@ def test_order_of_samples(metric, seed, n):
     value, gradient = both(metric, p[order], t[order], weights=w[order], where=m[order])
     close(value, one, 2, condition(metric, p[m], t[m], w[m]))
     close(gradient, slope[order], 2, np.max(np.abs(slope)))
+
+
+@every_metric
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_nan_is_not_lost(metric, dtype):
+    """A nan among the predictions or the targets makes the metric nan, however it is computed."""
+    for place in (0, 1):
+        arrays = draw(metric, (7, 2), dtype=dtype)
+        arrays[place][3, 1] = np.nan
+        assert np.isnan(metric(*arrays))
+        assert np.isnan(metric(*arrays, weights=np.ones((7, 2))))
+        columns = metric(*arrays, axis=0)
+        assert np.isfinite(columns[0])
+        assert np.isnan(columns[1])
+        halves = [metric.summary(*(a[half] for a in arrays)) for half in (slice(4), slice(4, 7))]
+        assert np.isnan(metric.compute(halves[0].merge(halves[1])))
 
 
 @every_metric
@@ -505,6 +529,7 @@ def test_input_that_is_no_array():
 def test_hyper_parameters_of_numpy():
     """NumPy's scalars and arrays of quantiles become Python numbers, which compare and hash."""
     assert il.Huber(np.float32(0.5)) == il.Huber(np.array(0.5)) == il.Huber(0.5)
+    assert type(il.Huber(np.float32(0.5)).delta) is type(il.Huber(np.array(0.5)).delta) is float
     assert il.MultiQuantile(np.array([0.25, 0.75])) == il.MultiQuantile([0.25, 0.75])
     assert hash(il.MultiQuantile(np.array([0.25, 0.75]))) == hash(il.MultiQuantile((0.25, 0.75)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -448,7 +449,9 @@ def test_validate_integers() -> None:
 def test_definitions() -> None:
     """A wrong definition is refused when it is made or first called, with the reason."""
     with pytest.raises(
-        TypeError, match=r"^Mine subclasses Huber, which is final: wrap an instance of it"
+        TypeError,
+        match=r"^Mine subclasses Huber, which is final: wrap an instance of it, as Root and Scaled do, "
+        r"or subclass Loss$",
     ):
         type("Mine", (il.Huber,), {})
 
@@ -457,8 +460,10 @@ def test_definitions() -> None:
         def pointwise(self, xp: Any, prediction: Any, target: Any) -> Any:
             return prediction
 
-    assert message(Thawed, TypeError).endswith(
-        "declare it with @dataclass(frozen=True): metrics are compared and hashed"
+    assert re.fullmatch(
+        r"test_definitions.<locals>.Thawed\(\): "
+        r"declare it with @dataclass\(frozen=True\): metrics are compared and hashed",
+        message(Thawed, TypeError),
     )
 
     @dataclass(frozen=True)

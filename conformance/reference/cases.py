@@ -452,6 +452,10 @@ def large_residuals(dtype: str, squares: tuple[str, ...]) -> Iterator[Case]:
     )
     if dtype == "float64":
         yield case("root_mean_squared_error", "large", dtype, [1e200 * s for s in shape], [0.0] * 8)
+    # some squares far out are summed with others: on either side of where the library may change
+    for middle in (40, -40) if dtype != "float64" else (400, -400):
+        near = [2.0**middle * s for s in (0.5, 1.75, -0.75, 1.25)]
+        yield case("root_mean_squared_error", "large", dtype, near, [0.0] * 4)
     top = [HIGHEST[dtype] * abs(s) for s in shape]
     halves = [t / 2 for t in top]
     linear = ("mean_absolute_error", "mean_bias_error", "huber", "smooth_l1", "pinball", "log_cosh")

@@ -80,7 +80,7 @@ class Metric(ABC):
         if isinstance(cls.__dict__.get("signature"), str):
             cls.core = _parse(cls.signature)
         for base in cls.__bases__:
-            if issubclass(base, Metric) and not getattr(base, "__abstractmethods__", True):
+            if issubclass(base, Metric) and not inspect.isabstract(base):
                 raise TypeError(
                     f"{cls.__name__} subclasses {base.__name__}, which is final: "
                     "wrap an instance of it, as Root and Scaled do, or subclass Loss"

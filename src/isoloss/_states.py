@@ -190,7 +190,7 @@ class Samples(NamedTuple):
         """Return the weighted median; between two samples, their average; nan if any is nan."""
         xp = namespace_of(self.values, self.weight.error.dtype)
         if self.values.shape[-1] == 0:
-            return xp.full_like(self.weight.value, float("nan"))
+            return self.weight.value  # nothing to sort; `empty` takes its place
         order = xp.argsort(self.values, axis=-1)
         values = xp.take_along_axis(self.values, order, axis=-1)
         weights = xp.take_along_axis(self.weights, order, axis=-1)

@@ -470,10 +470,10 @@ class MeanSquaredLogError(SquaredLoss):
         return Domain(ABOVE_MINUS_ONE, ABOVE_MINUS_ONE)
 
     def residual(self, xp: Namespace, prediction: Array, target: Array) -> Array:
-        # log1p(p) - log1p(y), without the cancellation where p is near y
+        # |log1p(p) - log1p(y)|, without the cancellation where p is near y
         error, low = prediction - target, prediction < target
         ratio = xp.quotient(xp.where(low, -error, error), 1 + xp.where(low, prediction, target))
-        return xp.where(low, -xp.log1p(ratio), xp.log1p(ratio))
+        return xp.log1p(ratio)
 
 
 # --- counts and positive quantities ---------------------------------------------------------------
