@@ -585,6 +585,10 @@ def library_of(array: Array) -> Library | None:
         return own
     if "torch" in sys.modules and isinstance(array, sys.modules["torch"].Tensor):
         _prepare_torch()
+        torch = sys.modules["torch"]
+        # a compiler guards on the dictionaries it reads: while it looks, none may change
+        if not torch.compiler.is_compiling() and type(array) in (torch.Tensor, torch.nn.Parameter):
+            _OF_TYPE[type(array)] = _TORCH["library"]
         return _TORCH["library"]
     if isinstance(array, np.ndarray):
         raw: Namespace = np  # array_api_compat.numpy costs 77 ms to import and adds nothing
@@ -606,9 +610,7 @@ def _library(raw: Namespace) -> Library:
 def _prepare_torch() -> None:
     """Build everything for PyTorch at once: a compiler may trace the first call already."""
     if not _TORCH:
-        torch = sys.modules["torch"]
-        library = _TORCH["library"] = _library(import_module("array_api_compat.torch"))
-        _OF_TYPE[torch.Tensor] = _OF_TYPE[torch.nn.Parameter] = library
+        _TORCH["library"] = _library(import_module("array_api_compat.torch"))
         for result in ("float32", "float64"):
             for wide in (True, False):
                 _TORCH["library"].namespace(result, wide)
