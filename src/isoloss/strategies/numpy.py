@@ -148,6 +148,11 @@ class _NumPyTotals(Totals):
         scale, weight = self.xp.computing(1), self._weight(mean_a)
         return Moments(parts[0], parts[1], parts[2], parts[3], parts[4], scale, weight)
 
+    def _sum(self, terms: Array) -> Array:
+        if self.xp.wide or (len(self._axes) == terms.ndim and terms.flags.c_contiguous):
+            return np.add.reduce(terms, axis=self._axes)
+        return super()._sum(terms)
+
 
 def _centred(x: Array) -> tuple[Array, Array]:
     """Return the mean, exactly that of a constant, and the deviations from it."""
