@@ -155,7 +155,8 @@ def differentiated(
     jax = sys.modules["jax"]
     arrays = {k: v for k, v in options.items() if isinstance(v, jax.Array)}
     others = {k: v for k, v in options.items() if k not in arrays}
-    if _concrete(predictions, targets, *arrays.values()):
+    # a function of the user's may look at values, and is new at every call if it is a lambda
+    if hasattr(metric, "evaluated") and _concrete(predictions, targets, *arrays.values()):
         try:
             program = _gradient(function, metric, tuple(sorted(others.items())))
         except TypeError:
