@@ -383,6 +383,16 @@ def test_static_argument(metric):
     assert len(traces) == 2
 
 
+def test_gradient_of_a_function_that_looks():
+    """il.gradient of a function of one's own is not compiled: it may choose by the data's values."""
+    p, t = draw(il.mse, (4,))
+
+    def function(p, t):
+        return il.mse(p, t) if (p * p).sum() > 0 else il.mae(p, t)
+
+    close(il.gradient(function, jnp.asarray(p), jnp.asarray(t)), gradient(il.mse, p, t))
+
+
 @named_metric
 def test_numpy_beside_jax(metric):
     """NumPy arrays beside JAX arrays are taken in, and the result is JAX's."""

@@ -10,15 +10,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._arrays import Inputs, Totals
+from .._metric import Metric
 from .._namespaces import Array
 from ..strategies.plain import statistics_of_all as plain_statistics
 from ..strategies.plain import terms
-
-if TYPE_CHECKING:
-    from .._metric import Metric
 
 __all__ = ["differentiated", "direct", "statistics", "statistics_of_all", "terms"]
 
@@ -156,7 +154,7 @@ def differentiated(
     arrays = {k: v for k, v in options.items() if isinstance(v, jax.Array)}
     others = {k: v for k, v in options.items() if k not in arrays}
     # a function of the user's may look at values, and is new at every call if it is a lambda
-    if hasattr(metric, "evaluated") and _concrete(predictions, targets, *arrays.values()):
+    if isinstance(metric, Metric) and _concrete(predictions, targets, *arrays.values()):
         try:
             program = _gradient(function, metric, tuple(sorted(others.items())))
         except TypeError:

@@ -1,0 +1,19 @@
+"""Forget, before every test, what isoloss remembers of array libraries: for mutation testing only.
+
+What is built once would be built by the first test that needs it, and the tests after it would run
+what was built, not the code as it was changed.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from isoloss import _namespaces, derivatives
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> None:
+    """Empty every cache."""
+    derivatives._CARRIERS.clear()
+    _namespaces._LIBRARIES.clear()
+    _namespaces._OF_TYPE.clear()
