@@ -80,7 +80,7 @@ class Metric(ABC):
         if isinstance(cls.__dict__.get("signature"), str):
             cls.core = _parse(cls.signature)
         for base in cls.__bases__:
-            if issubclass(base, Metric) and not inspect.isabstract(base):
+            if issubclass(base, Metric) and not base.__abstractmethods__:
                 raise TypeError(
                     f"{cls.__name__} subclasses {base.__name__}, which is final: "
                     "wrap an instance of it, as Root and Scaled do, or subclass Loss"
@@ -108,7 +108,8 @@ class Metric(ABC):
                 message = f"{item.name} must be a tuple of numbers, not {value!r}"
                 raise fail(self, message, TypeError)
             if "interval" in item.metadata and (value is not None or item.default is not None):
-                for one in value if isinstance(item.default, tuple) else (value,):
+                several: Any = value if isinstance(item.default, tuple) else (value,)
+                for one in several:
                     _check_parameter(self, item.name, one, item.metadata["interval"])
 
     @property
