@@ -135,7 +135,7 @@ def exhaustive(session: nox.Session, backend: str) -> None:
 @nox.session(default=False)
 def mutation(session: nox.Session) -> None:
     """Change the source in small ways, and list the changes that no test notices."""
-    install_isoloss(session, "test")
+    install_isoloss(session, "test", "array-api-strict")
     install(session, "mutmut")
     session.run("mutmut", "run", *session.posargs)
     session.run("mutmut", "results")

@@ -226,6 +226,18 @@ def test_gradient_of_several_values(array: Callable[[Any], Any]) -> None:
     )
 
 
+def test_gradient_of_what_is_no_array() -> None:
+    """A gradient names the metric and the argument, as a call does."""
+    for call in (il.gradient, il.value_and_gradient, il.gradient_hessian):
+        for arguments, name in (((None, [1.0]), "predictions"), (([1.0], None), "targets")):
+            assert message(lambda: call(il.huber, *arguments), TypeError) == (  # noqa: B023
+                f"Huber(delta=1.0): {name} must be an array, not None"
+            )
+        assert message(lambda: call(il.huber, ["a"], [1.0]), TypeError) == (  # noqa: B023
+            "Huber(delta=1.0): predictions has dtype str32: it holds text; convert it with astype(float)"
+        )
+
+
 def test_states(array: Callable[[Any], Any]) -> None:
     """States of different metrics or shapes do not merge, and compute takes a state."""
     p, q = array(np.ones((3, 2))), array(np.ones((3, 4)))
