@@ -199,6 +199,23 @@ def test_inductor():
     close(slope, sum(gradient(metric, p, t) for metric in metrics))
 
 
+def test_compile_what_is_made_inside():
+    """A compiled function may make its metrics itself, their parameters checked as everywhere."""
+    torch._dynamo.reset()
+    p, t = draw(il.mse, (6,))
+
+    def function(a, b):
+        metrics = (
+            il.Huber(delta=2.0),
+            il.Root(il.SmoothL1(beta=0.5)),
+            il.Scaled(il.Pinball(0.9), 2.0),
+        )
+        return sum(metric(a, b) for metric in metrics)
+
+    compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
+    close(compiled(*tensors(p, t)), function(*wide(p, t)))
+
+
 COLD = """
     import warnings
     warnings.simplefilter("error")
@@ -404,6 +421,7 @@ def _distributed(rank, port, failures):
                     close(metric.compute(states[0].merge(states[1])), value(metric, p, t))
                 except AssertionError as error:
                     failures.put(f"{name} {size} gathered states: {error}")
+        dist.barrier()  # a process that leaves early takes the connections of the other with it
     finally:
         dist.destroy_process_group()
 

@@ -133,7 +133,10 @@ def test_unknown_option_of_a_method() -> None:
 
 def test_intervals() -> None:
     """An interval that holds no number is refused."""
-    assert message(lambda: il.Interval(1.0, 1.0), ValueError).endswith("low must be less than high")
+    assert message(lambda: il.parameter(1.0, il.Interval(1.0, 1.0)), ValueError) == (
+        "Interval(low=1.0, high=1.0, low_open=False, high_open=False, gap=None) holds no number: "
+        "low must be less than high"
+    )
 
 
 SHAPES: list[tuple[tuple[int, ...], tuple[int, ...], str]] = [

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ._namespaces import Array
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """The numbers between two ends; an infinite end is always part of it.
 
     Parameters
@@ -21,11 +19,6 @@ class Interval:
         Whether an end is left out.
     gap : pair of float, optional
         The ends of an open interval in it that is left out.
-
-    Raises
-    ------
-    ValueError
-        Where no number lies between the ends.
 
     Examples
     --------
@@ -39,11 +32,6 @@ class Interval:
     low_open: bool = False
     high_open: bool = False
     gap: tuple[float, float] | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse an interval that is empty."""
-        if not self.low < self.high:
-            raise ValueError(f"{self!r}: low must be less than high")
 
     @property
     def inside(self) -> float:
@@ -66,7 +54,7 @@ class Interval:
 
     def without(self, low: float, high: float) -> Interval:
         """Leave out the numbers between two."""
-        return replace(self, gap=(low, high))
+        return self._replace(gap=(low, high))
 
     def __str__(self) -> str:
         if self.gap is not None:

@@ -45,6 +45,8 @@ def parameter(default: Any, interval: Interval) -> Any:
         ...
     ValueError: Cauchy(scale=-1.0): scale must be finite and > 0, not -1.0
     """
+    if not interval.low < interval.high:
+        raise ValueError(f"{interval!r} holds no number: low must be less than high")
     return field(default=default, metadata={"interval": interval})
 
 
@@ -100,7 +102,10 @@ class Metric(ABC):
             message = "declare it with @dataclass(frozen=True): metrics are compared and hashed"
             raise fail(self, message, TypeError)
         for item in fields(self):  # type: ignore[arg-type]
-            value = _as_parameter(item, getattr(self, item.name))
+            value = getattr(self, item.name)
+            if isinstance(value, Metric):  # what a wrapper wraps, and checks itself
+                continue
+            value = _as_parameter(item, value)
             object.__setattr__(self, item.name, value)
             if isinstance(item.default, bool) and not isinstance(value, bool):
                 raise fail(self, f"{item.name} must be True or False, not {value!r}", TypeError)

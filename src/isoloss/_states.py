@@ -123,9 +123,9 @@ class RootMeanSquare(NamedTuple):
     def root(self) -> Array:
         xp = self.medium.xp
         weight, medium = self.weight.sum, self.medium.sum
-        # an array that depends on the data: XLA would fold the square of a constant to 0
+        # chosen by the data, which XLA cannot know: it would fold the square of a constant to 0
         one = xp.ones_like(weight)
-        scale = xp.where(weight > 0, RANGE[dtype_name(weight.dtype)][1] * one, one)
+        scale = xp.where(medium >= 0, RANGE[dtype_name(weight.dtype)][1] * one, one)
         large = self.large.sum + medium * scale * scale
         medium = medium + self.small.sum * scale * scale
         root = xp.where(
