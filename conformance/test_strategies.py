@@ -15,6 +15,7 @@ from isoloss._arrays import Inputs
 from isoloss.strategies import numpy as blocks
 from isoloss.strategies import plain
 
+pytestmark = pytest.mark.once  # strategies against each other, in the dtypes that the tests name
 every_metric = pytest.mark.parametrize("metric", ALL.values(), ids=ALL)
 named_metric = pytest.mark.parametrize("metric", NAMED.values(), ids=NAMED)
 BLOCK = 16
