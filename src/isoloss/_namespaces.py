@@ -138,7 +138,8 @@ def _relative_expm1(xp: Namespace, x: Array, /) -> Array:
 _EULER = 0.57721566490153286061
 _ZETA_LESS_ONE = tuple(
     math.fsum([n**-k for n in range(2, 60)] + [60.0 ** (1 - k) / (k - 1) + 60.0**-k / 2
-               + k * 60.0 ** (-k - 1) / 12 - k * (k + 1) * (k + 2) * 60.0 ** (-k - 3) / 720])
+               + k * 60.0 ** (-k - 1) / 12 - math.prod(range(k, k + 3)) * 60.0 ** (-k - 3) / 720
+               + math.prod(range(k, k + 5)) * 60.0 ** (-k - 5) / 30240])
     for k in range(2, 36)
 )  # fmt: skip
 _LGAMMA_AT_2 = (
@@ -162,16 +163,17 @@ _STIRLING = (
 def _lgamma(xp: Namespace, x: Array, /) -> Array:
     """``log(gamma(x))`` for x > 0: a series about 2 below 8, Stirling's series above."""
     large = x > 8
-    z = xp.where(large, xp.full_like(x, 2.0), x)
-    below = z < 1.5
-    logarithm = -xp.log(xp.where(below, z, xp.ones_like(z)))  # gamma(z) = gamma(z + 1) / z
-    z = xp.where(below, z + 1, z)
-    product = xp.ones_like(z)
+    one = xp.ones_like(x)
+    z = xp.where(large, 2 * one, x)
+    low, lowest = z < 1.5, z < 0.5  # gamma(z) = gamma(z + 1) / z
+    divisor = xp.where(low, z, one) * xp.where(lowest, z + 1, one)
+    product, offset = one, xp.where(lowest, z, z - 1)  # not z + 1 - 2, which would round
     for _ in range(6):  # gamma(z) = (z - 1) gamma(z - 1), down to 1.5 < z <= 2.5
         above = z > 2.5
-        product = product * xp.where(above, z - 1, xp.ones_like(z))
+        product = product * xp.where(above, z - 1, one)
         z = xp.where(above, z - 1, z)
-    near = _polynomial(_LGAMMA_AT_2, z - 2) + (logarithm + xp.log(product))
+    series = _polynomial(_LGAMMA_AT_2, xp.where(low, offset, z - 2))
+    near = series + (xp.log(product) - xp.log(divisor))
     y = xp.where(large, x, xp.full_like(x, 9.0))
     tail = _polynomial(_STIRLING, 1 / (y * y)) / y
     far = (y - 0.5) * (xp.log(y) - 1) + (0.5 * math.log(2 * math.pi) - 0.5 + tail)
