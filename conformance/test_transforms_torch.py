@@ -387,6 +387,27 @@ def test_masked_is_removed(metric):
             close(found[~mask], np.zeros_like(p[~m]), ulps=0)
 
 
+def _across(metric, rank, size):
+    """Merge states of uneven, empty and wholly masked shares; each process gets its own gradient."""
+    p, t = draw(metric, (size, 2))
+    w, m = excluded(metric, (size, 2))
+    for cut in (4, 0):
+        mine = slice(0, cut) if rank == 0 else slice(cut, None)
+        for mask in (
+            m,
+            m & (np.arange(size) >= cut)[:, None],
+        ):  # the second: nothing is left of rank 0
+            options = {"weights": w, "where": mask}
+            leaf, rest = tensors(p[mine], t[mine])
+            shares = dict(zip(options, tensors(w[mine], mask[mine]), strict=True))
+            state = il.across(metric.summary(leaf.requires_grad_(), rest, **shares))
+            found = metric.compute(state)
+            close(found, value(metric, p, t, **options))
+            close(torch.autograd.grad(found, leaf)[0], gradient(metric, p, t, **options)[mine])
+    whole = metric.summary(*tensors(p[mine], t[mine]), axis=0)
+    close(metric.compute(il.across(whole)), value(metric, p, t, axis=0))
+
+
 def _distributed(rank, port, failures):
     """Compare every metric on distributed tensors with the whole's, on one of two processes."""
     import torch.distributed as dist
@@ -413,14 +434,10 @@ def _distributed(rank, port, failures):
                         failures.put(
                             f"{name} {size} {placement}: {type(error).__name__}: {str(error)[:300]}"
                         )
-                # states of processes merge to the whole's
-                half = slice(0, 4) if rank == 0 else slice(4, None)
-                states = [None, None]
-                dist.all_gather_object(states, metric.summary(*tensors(p[half], t[half])))
                 try:
-                    close(metric.compute(states[0].merge(states[1])), value(metric, p, t))
-                except AssertionError as error:
-                    failures.put(f"{name} {size} gathered states: {error}")
+                    _across(metric, rank, size)
+                except Exception as error:
+                    failures.put(f"{name} {size} across: {type(error).__name__}: {error}")
         dist.barrier()  # a process that leaves early takes the connections of the other with it
     finally:
         dist.destroy_process_group()

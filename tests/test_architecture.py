@@ -24,7 +24,8 @@ LAYERS = (
     {"_metric", "_jets"},
     {"_tape", "regression", "strategies.plain"},
     {"strategies.numpy", "strategies.jax", "strategies.torch"},
-    {"derivatives", "evaluation", "validation"},
+    {"derivatives", "distributed", "evaluation", "validation"},
+    {"streaming"},
     {"__init__"},
 )
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
@@ -83,7 +84,17 @@ def test_every_public_name_is_documented_with_an_example() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["_domains", "regression", "_metric", "derivatives", "evaluation", "validation"]
+    "module",
+    [
+        "_domains",
+        "regression",
+        "_metric",
+        "derivatives",
+        "distributed",
+        "evaluation",
+        "streaming",
+        "validation",
+    ],
 )
 def test_examples_in_docstrings_run(module: str) -> None:
     """The examples print what they say."""

@@ -12,6 +12,7 @@ The same value, gradient and dtype on NumPy, JAX and PyTorch arrays::
 from ._domains import Domain, Interval
 from ._metric import Exp, Loss, Metric, Root, Scaled, SquaredLoss, parameter
 from .derivatives import gradient, gradient_hessian, value_and_gradient
+from .distributed import across
 from .evaluation import evaluate
 from .regression import (
     ConcordanceCorrelation,
@@ -81,6 +82,7 @@ from .regression import (
     wape,
     weighted_absolute_percentage_error,
 )
+from .streaming import over_batches
 from .validation import validate
 
 __version__ = "0.1.0"
@@ -120,6 +122,7 @@ __all__ = [
     "SymmetricMeanAbsolutePercentageError",
     "TweedieDeviance",
     "WeightedAbsolutePercentageError",
+    "across",
     "concordance_correlation",
     "cosine_distance",
     "cosine_similarity",
@@ -145,6 +148,7 @@ __all__ = [
     "mse",
     "msle",
     "multi_quantile",
+    "over_batches",
     "parameter",
     "pearson_correlation",
     "pinball",

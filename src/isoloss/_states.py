@@ -7,6 +7,8 @@ the result, so that a state remembers which dtype to answer in.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any, NamedTuple, Protocol
 
 from ._namespaces import RANGE, WIDE, Array, Namespace, dtype_name, namespace_of
@@ -261,3 +263,36 @@ class Moments(NamedTuple):
 
 # States whose merge acts on each number of the result alone, so that many merge at once, stacked.
 ELEMENTWISE = (Mean, RootMeanSquare, Ratio, Extremum, Moments)
+
+
+# --- many states at once --------------------------------------------------------------------------
+
+
+def leafwise(function: Callable[..., Any], *states: Any) -> Any:
+    """Apply a function to the arrays of states, one from each."""
+    first = states[0]
+    if isinstance(first, tuple):
+        return type(first)(*(leafwise(function, *parts) for parts in zip(*states, strict=True)))
+    return None if any(leaf is None for leaf in states) else function(*states)
+
+
+def fold(states: Sequence[Any], stack: Callable[[Sequence[Array]], Array]) -> Any:
+    """Merge states of one metric: half of them with the other half, stacked where they can be."""
+    for state in states[1:]:
+        _same_kind(states[0], state)
+    alike = len({state.weight.error.dtype for state in states}) == 1
+    if not (alike and isinstance(states[0], ELEMENTWISE)):
+        return reduce(lambda one, two: one.merge(two), states)
+    stacked = leafwise(lambda *leaves: stack(leaves), *states)
+    count, rest = len(states), []
+    while count > 1:
+        half, odd = divmod(count, 2)
+        if odd:
+            rest.append(leafwise(lambda x, last=count - 1: x[last], stacked))
+        low = leafwise(lambda x, h=half: x[:h], stacked)
+        stacked = low.merge(leafwise(lambda x, h=half: x[h : 2 * h], stacked))
+        count = half
+    state = leafwise(lambda x: x[0], stacked)
+    for other in rest:
+        state = state.merge(other)
+    return state

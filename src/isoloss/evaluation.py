@@ -7,6 +7,7 @@ from typing import Any
 
 from . import regression
 from ._metric import Metric
+from ._namespaces import Namespace
 
 _CATALOGUES = (regression,)
 
@@ -50,41 +51,62 @@ def evaluate(
     >>> il.evaluate([il.mean_squared_error, il.Huber(delta=2.0)], [1.0, 3.0], [1.0, 1.0])
     {'mean_squared_error': np.float64(2.0), 'Huber(delta=2.0)': np.float64(1.0)}
     """
+    shared = Shared(named("evaluate", metrics))
+    return shared.values(shared.states(predictions, targets, **options))
+
+
+def named(caller: str, metrics: Iterable[Metric] | Mapping[str, Metric]) -> dict[str, Metric]:
+    """Return the metrics that were passed to a function, by name."""
     if isinstance(metrics, Metric):
-        raise TypeError(f"evaluate takes several metrics: pass [{metrics!r}]")
-    named: dict[str, Metric] = {}
+        raise TypeError(f"{caller} takes several metrics: pass [{metrics!r}]")
+    found: dict[str, Metric] = {}
     pairs: Any = ((None, metric) for metric in metrics)
     if isinstance(metrics, Mapping):
         pairs = metrics.items()
     for given, metric in pairs:
         if not isinstance(metric, Metric):
-            raise TypeError(f"evaluate takes metrics such as isoloss.huber, not {metric!r}")
+            raise TypeError(f"{caller} takes metrics such as isoloss.huber, not {metric!r}")
         name = name_of(metric) if given is None else given
-        if name in named:
+        if name in found:
             raise ValueError(f"two metrics are called {name!r}; pass a dict with a name for each")
-        named[name] = metric
-    states = _states(list(named.values()), predictions, targets, **options)
-    return {name: metric.compute(states[metric]) for name, metric in named.items()}
+        found[name] = metric
+    return found
 
 
-def _states(
-    metrics: list[Metric], predictions: Any, targets: Any, **options: Any
-) -> dict[Metric, Any]:
-    """Return the state of each metric: one pass over the data for all that take it alike."""
-    groups: dict[Any, list[Metric]] = {}
-    for metric in metrics:
-        alike = (metric.core, tuple(metric.sizes.items()), metric.domain)
-        groups.setdefault(alike, []).append(metric)
-    states: dict[Metric, Any] = {}
-    for group in groups.values():
-        inputs = group[0].inputs(predictions, targets, **options)
-        sources = {metric: metric.source_in(inputs.xp) for metric in group}
+class Shared:
+    """Several metrics of the same batches, which share what they can: a pass, and states."""
+
+    def __init__(self, metrics: dict[str, Metric]) -> None:
+        self.metrics = metrics
+        self._owners: dict[Metric, Metric] = {}  # whose state each metric is computed from
+        self._groups: dict[Any, list[Metric]] = {}  # those that take a batch alike
+        for metric in metrics.values():
+            alike = (metric.core, tuple(metric.sizes.items()), metric.domain)
+            self._groups.setdefault(alike, []).append(metric)
+
+    def states(self, predictions: Any, targets: Any, **options: Any) -> dict[Metric, Any]:
+        """Return the states of a batch, each by the metric that owns it: one pass for a group."""
+        states: dict[Metric, Any] = {}
+        for group in self._groups.values():
+            inputs = group[0].inputs(predictions, targets, **options)
+            owners = self._owners_of(group, inputs.xp)
+            with inputs.xp.quiet():
+                found = inputs.xp.strategy.statistics_of_all(owners, inputs)
+            states.update(zip(owners, found, strict=True))
+        return states
+
+    def _owners_of(self, group: list[Metric], xp: Namespace) -> tuple[Metric, ...]:
+        sources = {metric: metric.source_in(xp) for metric in group}
         owners: dict[Any, Metric] = {}
         for metric, source in sources.items():
             if source not in owners or metric.source == source:
                 owners[source] = metric
-        with inputs.xp.quiet():
-            found = inputs.xp.strategy.statistics_of_all(tuple(owners.values()), inputs)
-        shared = dict(zip(owners, found, strict=True))
-        states |= {metric: shared[source] for metric, source in sources.items()}
-    return states
+        self._owners |= {metric: owners[source] for metric, source in sources.items()}
+        return tuple(owners.values())
+
+    def values(self, states: dict[Metric, Any]) -> dict[str, Any]:
+        """Return the value of every metric, by name."""
+        return {
+            name: metric.compute(states[self._owners[metric]])
+            for name, metric in self.metrics.items()
+        }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any
 
 from .._arrays import Inputs, Totals
@@ -18,7 +18,7 @@ from .._namespaces import Array
 from ..strategies.plain import statistics_of_all as plain_statistics
 from ..strategies.plain import terms
 
-__all__ = ["differentiated", "direct", "statistics", "statistics_of_all", "terms"]
+__all__ = ["differentiated", "direct", "fold", "statistics", "statistics_of_all", "terms"]
 
 PROGRAMS = 256  # how many compiled programs of a kind are kept
 SMALL = 4096  # so few samples are summed twice sooner than a second program is compiled
@@ -137,6 +137,16 @@ def _statistics(
         return plain_statistics(metrics, Inputs.checked(metrics[0], arrays, result, wide, axes))
 
     return sys.modules["jax"].jit(call)  # type: ignore[no-any-return]
+
+
+def fold(states: Sequence[Any]) -> Any:
+    """Merge the states of one metric, one after the other: one program, whatever their number."""
+    return reduce(_merge_program(), states)
+
+
+@lru_cache(maxsize=1)
+def _merge_program() -> Callable[[Any, Any], Any]:
+    return sys.modules["jax"].jit(lambda one, two: one.merge(two))  # type: ignore[no-any-return]
 
 
 # --- gradients ------------------------------------------------------------------------------------

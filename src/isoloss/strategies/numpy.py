@@ -15,7 +15,8 @@ import numpy as np
 from .._arrays import Batch, Inputs, Totals, namespace_for
 from .._jets import Jet, JetLibrary, plain
 from .._namespaces import RANGE, Array, Library, Namespace, library_of
-from .._states import ELEMENTWISE, SPARE, Mean, Moments, Total
+from .._states import ELEMENTWISE, SPARE, Mean, Moments, Total, leafwise
+from .._states import fold as fold_stacked
 from ..strategies.plain import terms as plain_terms
 
 if TYPE_CHECKING:
@@ -294,37 +295,17 @@ def _merged(several: Iterable[States]) -> States:
 
 
 def _folded(pending: list[States]) -> States:
-    return tuple(_fold(column) for column in zip(*pending, strict=True))
+    return tuple(map(fold, zip(*pending, strict=True)))
 
 
-def _fold(states: Sequence[Any]) -> Any:
-    """Merge states that merge number by number: stacked, and half of them with the other half."""
-    stacked = _leafwise(lambda *leaves: np.array(leaves), *states)
-    count, rest = len(states), []
-    while count > 1:
-        half, odd = divmod(count, 2)
-        if odd:
-            rest.append(_leafwise(lambda x, last=count - 1: x[last], stacked))
-        low = _leafwise(lambda x, h=half: x[:h], stacked)
-        stacked = low.merge(_leafwise(lambda x, h=half: x[h : 2 * h], stacked))
-        count = half
-    state = _leafwise(lambda x: x[0], stacked)
-    for other in rest:
-        state = state.merge(other)
-    return state
+def fold(states: Sequence[Any]) -> Any:
+    """Merge the states of one metric."""
+    return fold_stacked(states, np.array)
 
 
 def _joined(states: Sequence[Any], axis: int) -> Any:
     """Return the state of neighbours along an axis that is kept."""
-    return _leafwise(lambda *leaves: np.concatenate(leaves, axis=axis), *states)
-
-
-def _leafwise(function: Any, *states: Any) -> Any:
-    """Apply a function to the arrays of states, one from each."""
-    first = states[0]
-    if isinstance(first, tuple):
-        return type(first)(*(_leafwise(function, *parts) for parts in zip(*states, strict=True)))
-    return None if any(leaf is None for leaf in states) else function(*states)
+    return leafwise(lambda *leaves: np.concatenate(leaves, axis=axis), *states)
 
 
 # --- one number per sample ------------------------------------------------------------------------

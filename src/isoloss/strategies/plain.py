@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._arrays import Inputs, Totals
 from .._namespaces import Array
+from .._states import fold as fold_stacked
 
 if TYPE_CHECKING:
     from .._metric import Metric
@@ -28,3 +29,9 @@ def terms(metric: Metric, inputs: Inputs) -> Array:
     """Return the weighted term of every sample, 0 where it is excluded."""
     batch = inputs.batch()
     return Totals(batch).weighted(metric.terms(batch.xp, batch.predictions, batch.targets))
+
+
+def fold(states: Sequence[Any]) -> Any:
+    """Merge the states of one metric."""
+    xp = states[0].weight.xp
+    return fold_stacked(states, lambda leaves: xp.stack(leaves, axis=0))

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from .._arrays import Batch, Totals, namespace_for
 from .._jets import Jet, JetLibrary, plain
 from .._namespaces import Array, Library, Namespace, library_of
-from ..strategies.plain import statistics, statistics_of_all, terms
+from ..strategies.plain import fold, statistics, statistics_of_all, terms
 
 if TYPE_CHECKING:
     from .._metric import Metric
 
-__all__ = ["direct", "statistics", "statistics_of_all", "terms"]
+__all__ = ["direct", "fold", "statistics", "statistics_of_all", "terms"]
 
 BLOCK = 1 << 16  # float64 blocks of this length, and their temporaries, stay in the cache
 _NUMBERS = (int, float, bool, type(None))

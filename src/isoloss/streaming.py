@@ -1,0 +1,124 @@
+"""Metrics over batches that come one after the other: more data than memory holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ._metric import Axis, Metric
+from ._states import State
+from .evaluation import Shared, named
+
+ROOM = 64  # so many states wait to be merged at once
+
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
+_PARTS = ("predictions", "targets", "weights", "where")
+
+
+def over_batches(
+    metrics: Iterable[Metric] | Mapping[str, Metric],
+    batches: Iterable[Any],
+    *,
+    axis: Axis = None,
+    event_axis: int | None = None,
+    progress: bool | Progress = False,
+) -> dict[str, Any]:
+    """Return the values of several metrics over all samples of many batches, by name.
+
+    Each batch is summarised in states of a few numbers, and these merge: the value is that of
+    all samples at once, however many batches there are and however their sizes differ. (Metrics
+    whose state is the data, such as `median_absolute_error`, keep the data.)
+
+    Parameters
+    ----------
+    metrics : iterable of metrics, or mapping from names to metrics
+        As in `evaluate`.
+    batches : iterable
+        Of tuples ``(predictions, targets)`` or ``(predictions, targets, weights)``, or of mappings
+        with the keys ``predictions``, ``targets`` and, if there are any, ``weights`` and ``where``.
+    axis, event_axis
+        As in a call of a metric, the same for every batch.
+    progress : bool or function
+        True shows a bar (tqdm); a function wraps the iterable of batches to show another.
+
+    Raises
+    ------
+    TypeError
+        For a batch of another form.
+    ValueError
+        Where there is no batch, and for what a call of a metric refuses: the batch is named.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> batches = [([1.0, 2.0], [1.0, 1.0]), ([5.0], [1.0])]
+    >>> il.over_batches([il.mean_absolute_error, il.max_error], batches)
+    {'mean_absolute_error': np.float64(1.6666666666666667), 'max_error': np.float64(4.0)}
+    """
+    shared = Shared(named("over_batches", metrics))
+    shown = _bar if progress is True else progress or iter
+    levels: list[list[dict[Metric, State]]] = []
+    for number, batch in enumerate(shown(batches)):
+        predictions, targets, options = _parts(number, batch)
+        try:
+            states = shared.states(
+                predictions, targets, axis=axis, event_axis=event_axis, **options
+            )
+        except (TypeError, ValueError) as error:
+            error.add_note(f"in batch {number} of over_batches")
+            raise
+        _push(levels, states)
+    if not levels:
+        raise ValueError("over_batches needs at least one batch, and there was none")
+    return shared.values(_folded([states for level in reversed(levels) for states in level]))
+
+
+def _parts(number: int, batch: Any) -> tuple[Any, Any, dict[str, Any]]:
+    """Return the predictions, the targets and the options of a batch."""
+    if isinstance(batch, Mapping) and {*_PARTS[:2]} <= batch.keys() <= {*_PARTS}:
+        parts = dict(batch)
+    elif isinstance(batch, (tuple, list)) and len(batch) in (2, 3):
+        parts = dict(zip(_PARTS, batch, strict=False))
+    else:
+        what = type(batch).__name__
+        if isinstance(batch, Mapping):
+            what += f" with {list(batch)}"
+        elif isinstance(batch, (tuple, list)):
+            what += f" of length {len(batch)}"
+        raise TypeError(
+            f"batch {number} is a {what}; over_batches takes (predictions, targets), "
+            "(predictions, targets, weights), or a mapping of predictions, targets, weights, where"
+        )
+    return parts.pop("predictions"), parts.pop("targets"), parts
+
+
+def _push(levels: list[list[dict[Metric, State]]], states: dict[Metric, State]) -> None:
+    """Add the states of a batch; as in a counter, full levels are merged into one of the next.
+
+    So few states are held, each number goes into few merges, and states that concatenate are not
+    copied for every batch.
+    """
+    for level in levels:
+        level.append(states)
+        if len(level) < ROOM:
+            return
+        states = _folded(level)
+        level.clear()
+    levels.append([states])
+
+
+def _folded(many: list[dict[Metric, State]]) -> dict[Metric, State]:
+    first = many[0]
+    return {
+        owner: state.weight.xp.strategy.fold([states[owner] for states in many])
+        for owner, state in first.items()
+    }
+
+
+def _bar(batches: Iterable[Any]) -> Iterable[Any]:
+    try:
+        from tqdm.auto import tqdm
+    except ImportError as error:
+        message = "progress=True shows its bar with tqdm: pip install 'isoloss[progress]'"
+        raise ImportError(message) from error
+    return tqdm(batches, unit="batch")  # type: ignore[no-any-return]

@@ -1,0 +1,216 @@
+"""Many batches, summarised and merged: the value is that of all samples at once, in little memory."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import isoloss as il
+from isoloss import streaming
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
+
+from instances import ALL, NAMED, draw, excluded
+from libraries import BACKENDS, installed
+
+every_library = pytest.mark.parametrize("library", installed())
+
+
+def cut(sizes, *arrays):
+    """Cut arrays into batches of these sizes, and one of the rest."""
+    ends = [0, *np.cumsum(sizes), len(arrays[0])]
+    for first, last in itertools.pairwise(ends):
+        yield tuple(array[first:last] for array in arrays)
+
+
+def same(library, found, want, ulps):
+    """Compare values by name, in ULP of float32: of the value, and of 1 for a score."""
+    assert found.keys() == want.keys()
+    for name, value in found.items():
+        got, expected = (float(BACKENDS[library]().numbers(x)) for x in (value, want[name]))
+        size = max(abs(expected), 1.0 if "score" in name or "correlation" in name else 0.0)
+        assert abs(got - expected) <= ulps * 2.0**-23 * size, name
+
+
+@every_library
+def test_batches_are_the_whole(library, monkeypatch):
+    """Uneven batches, an empty one among them, weighed and masked, give what one call gives."""
+    backend = BACKENDS[library]()
+    monkeypatch.setattr(streaming, "ROOM", 3)  # 13 batches fill three levels
+    for group in ({}, {"weights", "where"}):
+        for core in {metric.core for metric in NAMED.values()}:
+            named = {name: m for name, m in NAMED.items() if m.core == core and not m.sizes}
+            if not named:
+                continue
+            some = next(iter(named.values()))
+            arrays = dict(zip(["predictions", "targets"], np.abs(draw(some, (60,))), strict=True))
+            weights, where = excluded(some, (60,))
+            arrays |= {k: v for k, v in (("weights", weights), ("where", where)) if k in group}
+            make = lambda x: backend.xp.asarray(x.copy())  # noqa: E731
+            batches = [
+                dict(zip(arrays, map(make, parts), strict=True))
+                for parts in cut([0, 7, 1, 2, 20, *[1] * 7], *arrays.values())
+            ]
+            whole = {k: make(array) for k, array in arrays.items()}
+            want = il.evaluate(named, **whole)
+            same(
+                library, il.over_batches(named, iter(batches)), want, 16 if library == "jax" else 2
+            )
+
+
+@every_library
+def test_long_streams_are_exact(library):
+    """Five thousand batches of one constant: the mean is the constant, to the bit."""
+    backend = BACKENDS[library]()
+    one = (backend.array([0.1] * 3, "float32"), backend.array([0.0] * 3, "float32"))
+    found = il.over_batches([il.mean_absolute_error], (one for _ in range(5_000)))
+    assert backend.numbers(found["mean_absolute_error"]) == float(np.float32(0.1))
+
+
+def test_axis():
+    """Axes that are kept are kept over all batches."""
+    p, t = draw(il.huber, (9, 4))
+    found = il.over_batches([il.huber, il.r2_score], cut([5, 3], p, t), axis=0)
+    for name, want in il.evaluate([il.huber, il.r2_score], p, t, axis=0).items():
+        np.testing.assert_allclose(found[name], want, rtol=3e-7)
+
+
+def test_batches_of_two_dtypes():
+    """The result has the wider dtype, as if the batches had been one array."""
+    p, t = draw(il.huber, (8,))
+    batches = [(p[:4], t[:4]), (p[4:].astype("float64"), t[4:])]
+    found = il.over_batches([il.huber], batches)["huber"]
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(
+        found, il.huber(p.astype("float64"), t.astype("float64")), rtol=1e-15
+    )
+
+
+def test_progress(capsys):
+    """A bar on the error stream, or whatever the caller shows."""
+    batches = [([1.0], [3.0]), ([2.0], [2.0])]
+    assert il.over_batches([il.mse], batches, progress=True) == {"mean_squared_error": 2.0}
+    assert "2/2" in capsys.readouterr().err
+    seen = []
+
+    def counted(several):
+        for one in several:
+            seen.append(one)
+            yield one
+
+    assert il.over_batches([il.mse], batches, progress=counted) == {"mean_squared_error": 2.0}
+    assert seen == batches
+
+
+def message(kind, metrics, batches, **options):
+    with pytest.raises(kind) as caught:
+        il.over_batches(metrics, batches, **options)
+    return "\n".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
+
+
+def test_messages(monkeypatch):
+    """Wrong batches are named by their number."""
+    forms = (
+        "over_batches takes (predictions, targets), (predictions, targets, weights), "
+        "or a mapping of predictions, targets, weights, where"
+    )
+    good = ([1.0], [1.0])
+    assert message(ValueError, [il.mse], []) == (
+        "over_batches needs at least one batch, and there was none"
+    )
+    assert message(TypeError, il.mse, [good]) == (
+        "over_batches takes several metrics: pass [MeanSquaredError()]"
+    )
+    assert message(TypeError, [il.mse], [good, np.ones(2)]) == f"batch 1 is a ndarray; {forms}"
+    assert message(TypeError, [il.mse], [([1.0],)]) == f"batch 0 is a tuple of length 1; {forms}"
+    assert message(TypeError, [il.mse], [{"x": 1}]) == f"batch 0 is a dict with ['x']; {forms}"
+    assert message(ValueError, [il.mse], [good, good, ([1.0, 2.0], [1.0])]) == (
+        "MeanSquaredError(): predictions have shape (2,) and targets (1,); they must be the same\n"
+        "in batch 2 of over_batches"
+    )
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    assert message(ImportError, [il.mse], [good], progress=True) == (
+        "progress=True shows its bar with tqdm: pip install 'isoloss[progress]'"
+    )
+
+
+def test_across_messages():
+    """`across` says which states it merges."""
+    with pytest.raises(
+        TypeError, match=r"of JAX and PyTorch, not of NumPy: .*state.merge\(other\)"
+    ):
+        il.across(il.mse.summary([1.0], [2.0]))
+    if "jax" in installed():
+        import jax.numpy as jnp
+
+        with pytest.raises(TypeError, match="the name of the axis"):
+            il.across(il.mse.summary(jnp.ones(1), jnp.ones(1)))
+    if "torch" in installed():
+        import torch
+
+        with pytest.raises(TypeError, match=r"with PyTorch, it takes group="):
+            il.across(il.mse.summary(torch.ones(1), torch.ones(1)), "data")
+
+
+def test_states_in_files_and_trees():
+    """`torch.save` carries states; to `jax.tree` they are trees of arrays."""
+    if "torch" in installed():
+        import torch
+
+        p, t = (torch.tensor(x.tolist()) for x in draw(il.huber, (5,)))
+        for metric in ALL.values():
+            if metric.core == ((), ()) and "Poisson" not in repr(metric):
+                file = io.BytesIO()
+                state = metric.summary(p.abs(), t.abs())
+                torch.save(state, file)
+                file.seek(0)
+                twin = torch.load(file, weights_only=False)
+                assert metric.compute(twin) == metric.compute(state), metric
+    if "jax" in installed():
+        import jax
+
+        state = il.huber.summary(*map(jax.numpy.asarray, draw(il.huber, (5,))))
+        doubled = jax.tree.map(lambda leaf: 2 * leaf, state)
+        assert il.huber.compute(doubled) == il.huber.compute(state)
+
+
+LIMITED = """
+import resource, sys
+import numpy as np
+import isoloss as il
+
+names, mebibytes = sys.argv[1:3], 1 << 20
+p, t = (np.memmap(name, "float32", "r") for name in names)
+il.evaluate([il.mse, il.r2], p[:10], t[:10]), il.gradient(il.huber, p[:10], t[:10])  # all loaded
+used = int(next(x for x in open("/proc/self/status") if x.startswith("VmData")).split()[1]) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (used + 24 * mebibytes,) * 2)
+try:
+    ((p - t) ** 2).mean()
+except MemoryError:
+    print("the expression runs out of memory")
+print(il.mse(p, t), il.huber(p, t), il.evaluate([il.mse, il.r2, il.rmse], p, t)["r2_score"])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+def test_files_larger_than_the_memory(tmp_path):
+    """Files of 64 MiB each are evaluated where 24 MiB may be taken, which one difference exceeds."""
+    size, names = 1 << 24, [tmp_path / "predictions", tmp_path / "targets"]
+    rng = np.random.default_rng(0)
+    p, t = rng.normal(size=(2, size)).astype("float32")
+    for name, array in zip(names, (p, t), strict=True):
+        array.tofile(name)
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, *map(str, names)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first == "the expression runs out of memory"
+    assert second == " ".join(str(metric(p, t)) for metric in (il.mse, il.huber, il.r2))
