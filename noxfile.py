@@ -133,6 +133,13 @@ def exhaustive(session: nox.Session, backend: str) -> None:
 
 
 @nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Time isoloss against its peers; the table and the pictures go to build/benchmarks."""
+    install_isoloss(session, "benchmark", "jax", "torch")
+    session.run("python", "benchmarks/run.py", *session.posargs)
+
+
+@nox.session(default=False)
 def mutation(session: nox.Session) -> None:
     """Change the source in small ways, and list the changes that no test notices."""
     install_isoloss(session, "test", "array-api-strict")

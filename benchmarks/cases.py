@@ -1,0 +1,264 @@
+"""What is compared with what. Each group runs in a process of its own, on the same two cores."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import tracemalloc
+import warnings
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+from ratios import Case, Result
+
+import isoloss as il
+
+SIZES = (10, 1_000, 100_000, 10_000_000)
+
+
+def _data(size: int, dtype: str = "float32") -> tuple[Any, Any]:
+    rng = np.random.default_rng(0)
+    t = rng.normal(size=size).astype(dtype)
+    return t + rng.normal(scale=2.0, size=size).astype(dtype), t
+
+
+# --- NumPy ----------------------------------------------------------------------------------------
+
+
+def _huber(p: Any, t: Any) -> Any:
+    e = p - t
+    a = np.abs(e)
+    return np.where(a <= 1, 0.5 * e * e, a - 0.5).mean()
+
+
+def _huber_gradient(p: Any, t: Any) -> Any:
+    return np.clip(p - t, -1, 1) / p.size
+
+
+EXPRESSIONS = {
+    "mean_squared_error": lambda p, t: ((p - t) ** 2).mean(),
+    "mean_absolute_error": lambda p, t: np.abs(p - t).mean(),
+    "huber": _huber,
+    "log_cosh": lambda p, t: np.log(np.cosh(p - t)).mean(),
+    "pseudo_huber": lambda p, t: (np.sqrt(1 + (p - t) ** 2) - 1).mean(),
+    "pinball": lambda p, t: np.where(t >= p, 0.5 * (t - p), -0.5 * (t - p)).mean(),
+    "mean_bias_error": lambda p, t: (p - t).mean(),
+}
+POSITIVE = {
+    "mean_squared_log_error": lambda p, t: ((np.log1p(p) - np.log1p(t)) ** 2).mean(),
+    "mean_absolute_percentage_error": lambda p, t: (np.abs(p - t) / np.abs(t)).mean(),
+    "poisson_deviance": lambda p, t: (2 * (t * np.log(t / p) - t + p)).mean(),
+    "gamma_deviance": lambda p, t: (2 * (np.log(p / t) + t / p - 1)).mean(),
+}
+
+
+def numpy() -> Iterator[Case | Result]:
+    from sklearn import metrics as sklearn
+
+    group = "NumPy"
+    small, large = _data(10, "float64"), _data(10_000_000)
+    positive = tuple(1 + np.abs(x) for x in small)
+    for data, expressions in ((small, EXPRESSIONS), (positive, POSITIVE)):
+        for name, expression in expressions.items():
+            ours, theirs = _calls(getattr(il, name), expression, *data)
+            yield Case(group, name, 10, "the expression", 3, ours, theirs)
+    peers = {
+        "mean_squared_error": (sklearn.mean_squared_error, 0.33),
+        "mean_absolute_error": (sklearn.mean_absolute_error, 0.33),
+        "r2_score": (sklearn.r2_score, 0.5),
+    }
+    for name, (peer, target) in peers.items():
+        for data, wanted in ((small, 1 / 15), (large, target)):
+            ours, theirs = _calls(getattr(il, name), lambda p, t, f=peer: f(t, p), *data)
+            yield Case(group, name, data[0].size, "scikit-learn", wanted, ours, theirs)
+    targets = {
+        "mean_squared_error": 0.65,
+        "mean_absolute_error": 0.65,
+        "huber": 0.4,
+        "log_cosh": 0.5,
+    }
+    for dtype in ("float32", "float64"):
+        data = large if dtype == "float32" else _data(10_000_000, dtype)
+        for name, target in targets.items():
+            ours, theirs = _calls(getattr(il, name), EXPRESSIONS[name], *data)
+            yield Case(
+                group, f"{name}, {dtype}", 10_000_000, "the expression", target, ours, theirs
+            )
+    ours, theirs = _calls(il.mean_squared_error, np.vdot, *large)
+    yield Case(
+        group, "mean_squared_error", 10_000_000, "reading both arrays (vdot)", 3, ours, theirs
+    )
+    four = [il.mse, il.mae, il.rmse, il.r2]
+    each = [sklearn.mean_squared_error, sklearn.mean_absolute_error,
+            sklearn.root_mean_squared_error, sklearn.r2_score]  # fmt: skip
+    p, t = large
+    yield Case(
+        group, "evaluate of mse, mae, rmse, r2", p.size, "scikit-learn one by one", 0.25,
+        lambda: il.evaluate(four, p, t), lambda: [f(t, p) for f in each],
+    )  # fmt: skip
+    yield Case(
+        group, "gradient of huber", p.size, "the hand-written gradient", 1.5,
+        lambda: il.gradient(il.huber, p, t), lambda: _huber_gradient(p, t),
+    )  # fmt: skip
+
+
+def memory() -> Iterator[Case | Result]:
+    """The most that a call takes beyond its inputs, over 16 MiB."""
+    for size in (10_000_000, 100_000_000):
+        p, t = np.ones(size, np.float32), np.zeros(size, np.float32)
+        for name in ("mean_squared_error", "huber", "r2_score"):
+            tracemalloc.start()
+            getattr(il, name)(p, t)
+            peak = tracemalloc.get_traced_memory()[1] / 2**20
+            tracemalloc.stop()
+            row = ("Memory", f"MiB of {name}", size, "16 MiB", 1.0)
+            yield Result(*row, peak / 16, peak / 16, peak / 16, peak, 16.0)
+
+
+def scale() -> Iterator[Case | Result]:
+    """Ten times the samples, against ten times the time."""
+    p, t = _data(100_000_000)
+    few = p[:10_000_000], t[:10_000_000]
+    for name in ("mean_squared_error", "huber"):
+        metric = getattr(il, name)
+        yield Case(
+            "NumPy", name, p.size, "a tenth of the samples", 11,
+            partial(metric, p, t), partial(metric, *few),
+        )  # fmt: skip
+
+
+def imports() -> Iterator[Case | Result]:
+    """Importing isoloss in a new process, less importing NumPy, over a tenth of a second."""
+    pairs = []
+    for _ in range(11):
+        times = []
+        for module in ("isoloss", "numpy"):
+            start = time.perf_counter()
+            subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
+            times.append(time.perf_counter() - start)
+        pairs.append(times)
+    ours, theirs = sorted(pairs, key=lambda pair: pair[0] - pair[1])[len(pairs) // 2]
+    beyond = (ours - theirs) / 0.1
+    yield Result("Import", "import isoloss", 1, "import numpy + 100 ms", 1.0, beyond, beyond, beyond,
+                 ours, theirs + 0.1)  # fmt: skip
+
+
+def _calls(ours: Any, theirs: Any, *arrays: Any) -> tuple[Any, Any]:
+    return partial(ours, *arrays), partial(theirs, *arrays)
+
+
+# --- PyTorch --------------------------------------------------------------------------------------
+
+
+def torch() -> Iterator[Case | Result]:
+    import torch
+    from torch.nn import functional
+
+    torch.set_num_threads(2)
+    peers = {
+        "mean_squared_error": functional.mse_loss,
+        "mean_absolute_error": functional.l1_loss,
+        "huber": functional.huber_loss,
+        "smooth_l1": functional.smooth_l1_loss,
+    }
+
+    def step(loss: Any, p: Any, t: Any) -> Any:
+        p.grad = None
+        loss(p, t).backward()
+
+    for size in SIZES:
+        p, t = map(torch.from_numpy, _data(size))
+        leaf = p.clone().requires_grad_()
+        target = 1.6 if size == 10 else 1.05
+        for name, peer in peers.items():
+            ours, theirs = _calls(getattr(il, name), peer, p, t)
+            yield Case("PyTorch", f"{name}, forward", size, "F", target, ours, theirs)
+            yield Case(
+                "PyTorch", f"{name}, step", size, "F", target,
+                partial(step, getattr(il, name), leaf, t), partial(step, peer, leaf, t),
+            )  # fmt: skip
+
+
+def torch_compiled() -> Iterator[Case | Result]:
+    import torch
+    from torch.nn import functional
+
+    torch.set_num_threads(2)
+    peers = {"mean_squared_error": functional.mse_loss, "huber": functional.huber_loss}
+
+    def step(loss: Any, p: Any, t: Any) -> Any:
+        p.grad = None
+        loss(p, t).backward()
+
+    for size in (1_000, 10_000_000):
+        p, t = map(torch.from_numpy, _data(size))
+        leaf = p.clone().requires_grad_()
+        for name, peer in peers.items():
+            mine, other = (torch.compile(f, fullgraph=True) for f in (getattr(il, name), peer))
+            ours, theirs = _calls(mine, other, p, t)
+            yield Case(
+                "PyTorch compiled", f"{name}, forward", size, "compiled F", 1.05, ours, theirs
+            )
+            yield Case(
+                "PyTorch compiled", f"{name}, step", size, "compiled F", 1.05,
+                partial(step, mine, leaf, t), partial(step, other, leaf, t),
+            )  # fmt: skip
+
+
+def streaming() -> Iterator[Case | Result]:
+    import torch
+    import torchmetrics
+
+    p, t = map(torch.from_numpy, _data(1_000))
+    batches = [(p, t)] * 10_000
+
+    def theirs() -> Any:
+        metric = torchmetrics.MeanSquaredError()
+        for one, other in batches:
+            metric.update(one, other)
+        return metric.compute()
+
+    yield Case(
+        "Streaming", "mse of 10,000 batches of 1,000 (PyTorch)", 10_000_000, "torchmetrics", 0.5,
+        lambda: il.over_batches([il.mse], batches), theirs,
+    )  # fmt: skip
+
+
+# --- JAX ------------------------------------------------------------------------------------------
+
+
+def jax() -> Iterator[Case | Result]:
+    import jax
+    import optax
+
+    peers = {
+        "mean_squared_error": lambda p, t: optax.squared_error(p, t).mean(),
+        "huber": lambda p, t: optax.huber_loss(p, t).mean(),
+        "log_cosh": lambda p, t: optax.log_cosh(p, t).mean(),
+    }
+
+    def waits(function: Any, *arrays: Any) -> Any:
+        return lambda: jax.block_until_ready(function(*arrays))
+
+    for size, target in ((10, 0.33), (10_000_000, 0.15)):
+        p, t = map(jax.numpy.asarray, _data(size))
+        for name, peer in peers.items():
+            metric = getattr(il, name)
+            row = ("JAX", name, size, "optax")
+            yield Case(*row, target, waits(metric, p, t), waits(peer, p, t))
+            mine, other = jax.jit(lambda p, t, m=metric: m(p, t)), jax.jit(peer)
+            row = ("JAX jitted", name, size, "optax jitted")
+            yield Case(*row, 1.05, waits(mine, p, t), waits(other, p, t))
+            mine, other = (jax.jit(jax.value_and_grad(f)) for f in (metric, peer))
+            row = ("JAX jitted", f"{name}, value and gradient", size, "optax jitted")
+            yield Case(*row, 1.05, waits(mine, p, t), waits(other, p, t))
+
+
+GROUPS = {
+    "numpy": numpy, "scale": scale, "memory": memory, "import": imports, "torch": torch,
+    "torch-compiled": torch_compiled, "streaming": streaming, "jax": jax,
+}  # fmt: skip
+warnings.simplefilter("ignore", FutureWarning)
