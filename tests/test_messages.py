@@ -195,6 +195,9 @@ def test_row_wise_shapes(array: Callable[[Any], Any]) -> None:
     assert message(lambda: il.cosine_similarity(array(np.float32(1)), t), ValueError) == (
         "CosineSimilarity(): predictions have shape (): a last axis of features is needed"
     )
+    assert message(lambda: il.cosine_similarity(p[:, :0], p[:, :0]), ValueError) == (
+        "CosineSimilarity(): predictions have shape (3, 0): the axis of features is empty"
+    )
     assert message(lambda: il.cosine_similarity(p, p, event_axis=5), ValueError) == (
         "CosineSimilarity(): event_axis=5 is out of range for shape (3, 2)"
     )

@@ -304,6 +304,9 @@ def _matching(
         if array.ndim < len(names):
             message = f"{name} have shape {tuple(array.shape)}: a last axis of {names[0]} is needed"
             raise fail(metric, message)
+        if names and array.shape[-1] == 0:
+            message = f"{name} have shape {tuple(array.shape)}: the axis of {names[0]} is empty"
+            raise fail(metric, message)
     loop_p, loop_t = p.shape[: p.ndim - len(core_p)], t.shape[: t.ndim - len(core_t)]
     if not core_p + core_t:  # only numbers and 0-d arrays broadcast
         if p.ndim == 0 < t.ndim:
