@@ -56,6 +56,7 @@ WRAPPED: list[il.Metric] = [
     il.Scaled(il.root_mean_squared_error, 3.0),
     il.Exp(il.mean_bias_error),
     il.Exp(il.poisson_deviance),
+    il.Exp(il.Root(il.mean_absolute_error)),
     Quartic(),
     Quartic(scale=2.0),
 ]

@@ -5,6 +5,8 @@ The thresholds are made small, so that small data fill several blocks and end in
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from instances import ALL, NAMED, draw, excluded
@@ -96,11 +98,38 @@ def test_gradients(metric, small):
     for n in SIZES[1:]:
         p, t = draw(metric, (n,), dtype="float64")
         w, m = excluded(metric, (n,), dtype="float64")
-        for options, total in (({}, n), ({"weights": w, "where": m}, np.sum(w[m]))):
-            slope, _ = il.gradient_hessian(metric, p, t, **options)
+        excluding = {"weights": w, "where": m}
+        for options, total in (
+            ({}, n),
+            (excluding, np.sum(w[m])),
+            ({**excluding, "denominator": 7.0}, 7.0),
+        ):
+            chosen = {k: v for k, v in options.items() if k in excluding}
+            slope, _ = il.gradient_hessian(metric, p, t, **chosen)
             value, found = il.value_and_gradient(metric, p, t, **options)
             close(found, slope / total, 4, np.max(np.abs(slope)) / total)
             close(value, plainly(metric, p, t, **options), 8, 1)
+
+
+@dataclass(frozen=True)
+class Constant(il.Loss):
+    """A loss that does not depend on its predictions."""
+
+    mixed: bool = False
+
+    def pointwise(self, xp, prediction, target):
+        return xp.ones_like(target) + (0 * prediction if self.mixed else 0)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_gradient_of_a_constant(mixed, small):
+    """A constant has the gradient 0, whatever its terms are made of."""
+    for n in (5, 200):
+        p, t = draw(il.mse, (n,))
+        value, slope = il.value_and_gradient(Constant(mixed), p, t)
+        assert value == 1
+        assert slope.shape == p.shape
+        assert not np.any(slope)
 
 
 @named_metric
