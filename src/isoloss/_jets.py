@@ -262,7 +262,7 @@ class JetLibrary(CarrierLibrary):
         def parts(x: Any) -> tuple[Any, Any, Any]:
             return (x.value, x.first, x.second) if isinstance(x, Jet) else (x, None, None)
 
-        def chain(x: Jet, value: Array, first: Any, second: Any) -> Jet:
+        def chain(x: Any, value: Array, first: Any, second: Any) -> Jet:
             _, x1, x2 = parts(x)
             slope, straight = _times(first, x1), _times(first, x2)
             if not curved:
@@ -308,7 +308,6 @@ class JetLibrary(CarrierLibrary):
 
         def power(x: Any, n: Any, /) -> Jet:
             value, n = plain(x), plain(n)
-            x = x if isinstance(x, Jet) else library.constant(x)
             straight = isinstance(n, (int, float)) and n in (0, 1)  # 0 * inf at x = 0 is no answer
             first = float(n) if straight else n * value ** (n - 1)
             return chain(x, value**n, first, 0.0 if straight else n * (n - 1) * value ** (n - 2))
@@ -354,7 +353,7 @@ class JetLibrary(CarrierLibrary):
         def linear(name: str) -> Any:
             def function(x: Any, /, *rest: Any, **named: Any) -> Any:
                 x = x if isinstance(x, Jet) else library.constant(x)
-                if name in ("sum", "total"):  # a slope of 1 adds up
+                if name == "sum":  # a slope of 1 adds up
                     x = filled(x)
                 return _linear(lambda part: getattr(xp, name)(part, *rest, **named), x)
 
@@ -376,7 +375,7 @@ class JetLibrary(CarrierLibrary):
             return Jet(value, first, second, library)
 
         names = ("sum", "mean", "reshape", "permute_dims", "squeeze", "expand_dims",
-                 "broadcast_to", "astype", "moveaxis", "total")  # fmt: skip
+                 "broadcast_to", "astype", "moveaxis")  # fmt: skip
         return {
             **{name: unary(name) for name in DERIVATIVES},
             **{name: linear(name) for name in names},
