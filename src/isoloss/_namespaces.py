@@ -342,6 +342,8 @@ class Library:
         self._namespaces: dict[tuple[str, bool], Namespace] = {}
         # the strategy's short way for common calls, if it has one; it may answer None
         self.direct = getattr(import_module(self.strategy), "direct", None)
+        # whether small batches may be copied into one array, if arrays can be written to
+        self.gathers = getattr(import_module(self.strategy), "gathers", None)
 
     def has_float64(self, array: Array) -> bool:
         """Whether the array's device computes in float64."""

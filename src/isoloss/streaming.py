@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ._metric import Axis, Metric
+from ._namespaces import _OF_TYPE, Array
 from ._states import State
 from .evaluation import Shared, named
 
 ROOM = 64  # so many states wait to be merged at once
+GATHERED = 1 << 15  # so many samples of small batches are summarised at once: no work for threads
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 _PARTS = ("predictions", "targets", "weights", "where")
@@ -58,19 +61,34 @@ def over_batches(
     shared = Shared(named("over_batches", metrics))
     shown = _bar if progress is True else progress or iter
     levels: list[list[dict[Metric, State]]] = []
-    for number, batch in enumerate(shown(batches)):
-        predictions, targets, options = _parts(number, batch)
-        try:
-            states = shared.states(
-                predictions, targets, axis=axis, event_axis=event_axis, **options
-            )
-        except (TypeError, ValueError) as error:
-            error.add_note(f"in batch {number} of over_batches")
-            raise
+    for states in _summaries(shared, shown(batches), axis, event_axis):
         _push(levels, states)
     if not levels:
         raise ValueError("over_batches needs at least one batch, and there was none")
     return shared.values(_folded([states for level in reversed(levels) for states in level]))
+
+
+def _summaries(
+    shared: Shared, batches: Iterable[Any], axis: Axis, event_axis: int | None
+) -> Iterator[dict[Metric, State]]:
+    """Yield the states of batches, and of many small ones at once."""
+    alike = all(metric.core == ((), ()) for metric in shared.metrics.values())
+    small, gathers = _Small(), alike and axis is event_axis is None
+    for number, batch in enumerate(batches):
+        predictions, targets, options = _parts(number, batch)
+        fits = gathers and not options and small.fits(predictions, targets)
+        if small.size and not (fits and small.has_room_for(predictions, targets)):
+            yield shared.states(*small.emptied())
+        if fits:
+            small.copy(predictions, targets)
+            continue
+        try:
+            yield shared.states(predictions, targets, axis=axis, event_axis=event_axis, **options)
+        except (TypeError, ValueError) as error:
+            error.add_note(f"in batch {number} of over_batches")
+            raise
+    if small.size:
+        yield shared.states(*small.emptied())
 
 
 def _parts(number: int, batch: Any) -> tuple[Any, Any, dict[str, Any]]:
@@ -90,6 +108,49 @@ def _parts(number: int, batch: Any) -> tuple[Any, Any, dict[str, Any]]:
             "(predictions, targets, weights), or a mapping of predictions, targets, weights, where"
         )
     return parts.pop("predictions"), parts.pop("targets"), parts
+
+
+class _Small:
+    """Small batches, copied one behind the other until they are worth a pass of their own.
+
+    They are copied, not kept, because a loader may fill the same array again.
+    """
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._kind: Any = None
+        self._rows: list[Array] = []
+
+    def fits(self, predictions: Any, targets: Any) -> bool:
+        """Whether a batch is small, and just numbers."""
+        library = _OF_TYPE.get(type(predictions))
+        if library is None or library.gathers is None:
+            return False
+        short = 2 * math.prod(predictions.shape) <= GATHERED
+        return bool(short and library.gathers(predictions, targets))
+
+    def has_room_for(self, predictions: Array, targets: Array) -> bool:
+        """Whether a batch that fits is of the same dtypes as those before, and not too long."""
+        size = self.size + math.prod(predictions.shape)
+        return size <= GATHERED and self._kind == (predictions.dtype, targets.dtype)
+
+    def copy(self, predictions: Array, targets: Array) -> None:
+        """Add a batch to the others."""
+        if not self.size:
+            self._kind = (predictions.dtype, targets.dtype)
+            empty = _OF_TYPE[type(predictions)].raw.empty
+            self._rows = [
+                empty(GATHERED, dtype=x.dtype, device=x.device) for x in (predictions, targets)
+            ]
+        end = self.size + math.prod(predictions.shape)
+        for row, array in zip(self._rows, (predictions, targets), strict=True):
+            row[self.size : end] = array.reshape(-1)
+        self.size = end
+
+    def emptied(self) -> list[Array]:
+        """Return the samples gathered so far, and forget them: a state may hold on to them."""
+        size, self.size = self.size, 0
+        return [row[:size] for row in self._rows]
 
 
 def _push(levels: list[list[dict[Metric, State]]], states: dict[Metric, State]) -> None:
@@ -117,7 +178,7 @@ def _folded(many: list[dict[Metric, State]]) -> dict[Metric, State]:
 
 def _bar(batches: Iterable[Any]) -> Iterable[Any]:
     try:
-        from tqdm.auto import tqdm
+        from tqdm.auto import tqdm  # type: ignore[import-untyped]
     except ImportError as error:
         message = "progress=True shows its bar with tqdm: pip install 'isoloss[progress]'"
         raise ImportError(message) from error

@@ -81,6 +81,16 @@ def _namespace(library: Any, predictions: Array, dtype: Any) -> Namespace | None
     return library.of_dtypes[key]
 
 
+def gathers(predictions: Array, targets: Array) -> bool:
+    """Whether two arrays are just numbers, of one shape."""
+    return (
+        type(predictions) is type(targets) is np.ndarray
+        and predictions.shape == targets.shape
+        and predictions.size > 0
+        and _namespace(library_of(predictions), predictions, targets.dtype) is not None
+    )
+
+
 class _OutOfRangeError(ArithmeticError):
     """A sum that is not a plain number: the general way knows what to do."""
 

@@ -20,7 +20,7 @@ from ..strategies.plain import fold, statistics, statistics_of_all, terms
 if TYPE_CHECKING:
     from .._metric import Metric
 
-__all__ = ["direct", "fold", "statistics", "statistics_of_all", "terms"]
+__all__ = ["direct", "fold", "gathers", "statistics", "statistics_of_all", "terms"]
 
 BLOCK = 1 << 16  # float64 blocks of this length, and their temporaries, stay in the cache
 _NUMBERS = (int, float, bool, type(None))
@@ -54,6 +54,17 @@ def direct(
     if torch.is_grad_enabled() and predictions.requires_grad:
         return _node(library)(predictions, targets, metric, xp)
     return _mean(metric, xp, predictions, targets)
+
+
+def gathers(predictions: Array, targets: Array) -> bool:
+    """Whether two tensors are just numbers, of one shape, that nobody differentiates."""
+    torch = sys.modules["torch"]
+    return (
+        not torch.compiler.is_compiling()
+        and not predictions.requires_grad
+        and _plain_tensors(torch, predictions, targets)
+        and _namespace(library_of(predictions), predictions, targets.dtype) is not None
+    )
 
 
 def _plain_tensors(torch: Any, p: Array, t: Array) -> bool:
