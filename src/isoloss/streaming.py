@@ -132,7 +132,7 @@ class _Small:
     def has_room_for(self, predictions: Array, targets: Array) -> bool:
         """Whether a batch that fits is of the same dtypes as those before, and not too long."""
         size = self.size + math.prod(predictions.shape)
-        return size <= GATHERED and self._kind == (predictions.dtype, targets.dtype)
+        return bool(size <= GATHERED and self._kind == (predictions.dtype, targets.dtype))
 
     def copy(self, predictions: Array, targets: Array) -> None:
         """Add a batch to the others."""
