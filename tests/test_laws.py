@@ -277,6 +277,22 @@ def test_shift(name):
     close(metric(p + np.float32(4096), t + np.float32(4096)), metric(p, t), 2, 1)
 
 
+@pytest.mark.parametrize("name", ["pearson_correlation", "explained_variance_score", "r2_score",
+                                  "concordance_correlation"])  # fmt: skip
+@pytest.mark.parametrize("sizes", [(1e200, 1.0), (1e-200, 1.0), (1e-200, 1e200), (1e200, 1e190)])
+def test_batches_of_different_sizes(name, sizes):
+    """Batches whose squares are out of each other's range merge to the whole."""
+    metric = getattr(il, name)
+    parts = [
+        [size * x for x in draw(metric, (7,), seed=seed, dtype="float64")]
+        for seed, size in enumerate(sizes)
+    ]
+    whole = metric(*(np.concatenate(both) for both in zip(*parts, strict=True)))
+    states = [metric.summary(*part) for part in parts]
+    for one, two in (states, states[::-1]):
+        close(metric.compute(one.merge(two)), whole, 8, 1)
+
+
 def test_tweedie_is_its_members():
     """The Tweedie deviance of power 0, 1, 2 is the squared error, the Poisson and the gamma deviance."""
     for power, other in ((0, il.mse), (1, il.poisson_deviance), (2, il.gamma_deviance)):
