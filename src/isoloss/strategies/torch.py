@@ -12,9 +12,10 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from .._arrays import Batch, Totals, namespace_for
+from .._arrays import Batch, Inputs, Totals, namespace_for
 from .._jets import Jet, JetLibrary, plain
 from .._namespaces import Array, Library, Namespace, library_of
+from . import numpy as blocks
 from ..strategies.plain import fold, statistics, statistics_of_all, terms
 
 if TYPE_CHECKING:
@@ -112,6 +113,11 @@ def _blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
 
 def _mean(metric: Metric, xp: Namespace, predictions: Array, targets: Array) -> Array:
     """Return the mean of the terms, summed in float64."""
+    arrays = _shared_with_numpy(predictions, targets)
+    if arrays:
+        torch = sys.modules["torch"]
+        with blocks.threads(torch.get_num_threads()):
+            return torch.tensor(metric(*arrays), dtype=xp.result)
     computing, sums = xp.computing, []
     for p, t in _blocks(predictions, targets):
         p, t = p.to(computing), t.to(computing)
@@ -120,6 +126,12 @@ def _mean(metric: Metric, xp: Namespace, predictions: Array, targets: Array) -> 
             return found.mean().to(xp.result)
         sums.append(found.sum())
     return _total(sums, predictions, xp)
+
+
+def _shared_with_numpy(*tensors: Array) -> list[Any]:
+    """Return the tensors as NumPy arrays of the same memory, if NumPy has their dtypes."""
+    bfloat16 = sys.modules["torch"].bfloat16
+    return [] if any(x.dtype is bfloat16 for x in tensors) else [x.numpy() for x in tensors]
 
 
 def _checked(metric: Metric, xp: Namespace, p: Array, found: Array) -> Array:
@@ -175,6 +187,12 @@ def _mean_and_slope(
 ) -> tuple[Array, Array]:
     """Return the mean of the terms and its gradient, in one pass."""
     torch, computing, n = sys.modules["torch"], xp.computing, predictions.numel()
+    arrays = _shared_with_numpy(predictions, targets) if n > BLOCK else []
+    if arrays:
+        kept = "float32" if predictions.dtype.itemsize == 2 else arrays[0].dtype
+        with blocks.threads(torch.get_num_threads()), xp.quiet():
+            state, slope = blocks.value_and_slopes(metric, Inputs(metric, *arrays), None, kept)
+        return torch.tensor(state.mean(), dtype=xp.result), torch.from_numpy(slope)
     jxp, sums = jets.namespace(xp.result_name, xp.wide), []
     # half precision would lose a slope over n that a scaled loss multiplies up again
     kind = xp.result if predictions.dtype.itemsize == 2 else predictions.dtype
