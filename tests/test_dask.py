@@ -169,3 +169,47 @@ def test_long_columns(chunks):
     many = np.tile(p, (1000, 1))
     found = il.mean_bias_error(da.from_array(many, chunks=chunks), 0.0, axis=0)
     close([(found, il.mean_bias_error(p, 0.0, axis=0))], 4)
+
+
+CHUNK, CHUNKS = 1 << 21, 24  # 8 MiB of float32, 192 MiB in all
+
+
+def numbers(block_info=None, seed=0):
+    """Make one chunk, where it is evaluated."""
+    start = block_info[None]["array-location"][0][0]
+    rng = np.random.default_rng((start, seed))
+    return rng.normal(size=CHUNK).astype("float32")
+
+
+def peak():
+    """Return the most memory that this process ever held, in bytes."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss is Linux's")
+def test_cluster():
+    """On a cluster, chunks are summarised where they lie: a worker holds few of them at once."""
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        p, t = (
+            da.map_blocks(numbers, chunks=((CHUNK,) * CHUNKS,), dtype="float32", seed=seed)
+            for seed in (0, 1)
+        )
+        metrics = [il.mse, il.huber, il.r2_score, il.pearson_correlation]
+        few = il.evaluate(metrics, p[:CHUNK], t[:CHUNK])
+        client.gather(client.compute(list(few.values())))  # all is imported and warm
+        before = client.run(peak)
+        found = client.gather(client.compute(list(il.evaluate(metrics, p, t).values())))
+        grown = [after - before[worker] for worker, after in client.run(peak).items()]
+    assert max(grown) < 12 * 4 * CHUNK, grown
+    whole = [np.concatenate([numbers({None: {"array-location": [(CHUNK * k, 0)]}}, seed)
+                             for k in range(CHUNKS)]) for seed in (0, 1)]  # fmt: skip
+    for one, metric in zip(found, metrics, strict=True):
+        assert abs(float(one) - float(metric(*whole))) <= 2 * np.finfo("float32").eps

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from .._arrays import Batch, Inputs, Totals, namespace_for
 from .._jets import Jet, JetLibrary, plain
 from .._namespaces import Array, Library, Namespace, library_of
-from . import numpy as blocks
 from ..strategies.plain import fold, statistics, statistics_of_all, terms
+from . import numpy as blocks
 
 if TYPE_CHECKING:
     from .._metric import Metric
