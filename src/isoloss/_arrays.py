@@ -440,14 +440,9 @@ class Totals:
         size = 1
         for axis in self._axes:  # not math.prod: sizes may be symbolic
             size = size * inputs.shape[axis]
-        if inputs.mask is not None or size != size:  # a size unknown to Dask is nan
-            ones = inputs.mask
-            if ones is None:
-                like = inputs.targets
-                for _ in inputs.metric.core[1]:
-                    like = like[..., 0]
-                ones = xp.ones_like(like, dtype=xp.bool)
-            ones = xp.sum(xp.astype(ones, xp.counting), axis=self._axes, keepdims=True)
+        if inputs.mask is not None:
+            ones = xp.astype(inputs.mask, xp.counting)
+            ones = xp.sum(ones, axis=self._axes, keepdims=True)
             count = self._squeeze(ones)
         else:
             count = xp.zeros_like(like, dtype=xp.counting) + size

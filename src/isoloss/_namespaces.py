@@ -594,6 +594,7 @@ class StrictLibrary(Library):
 
 class DaskLibrary(Library):
     name = "Dask"
+    strategy = "isoloss.strategies.dask"
     sorts = False  # neither along an axis of several chunks, nor has it take_along_axis
 
     def overrides(self, result: str) -> dict[str, Any]:

@@ -69,6 +69,9 @@ def value_and_gradient(
     elif _in_blocks(metric, library, predictions, targets, options):
         value, slope = _blockwise(metric, predictions, targets, **options)
     else:
+        if any(n != n for n in predictions.shape):
+            message = f"predictions have shape {predictions.shape}, which Dask does not know yet"
+            raise fail(metric, f"{message}: call predictions.compute_chunk_sizes() first")
         wide = library.has_float64(predictions)
         tape = _carrier(TapeLibrary, library, wide)
         node = Node(predictions, tape, varies=True)

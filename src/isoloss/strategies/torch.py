@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from .._arrays import Batch, Inputs, Totals, namespace_for
 from .._jets import Jet, JetLibrary, plain
 from .._namespaces import Array, Library, Namespace, library_of
+from ..strategies.numpy import threads, value_and_slopes
 from ..strategies.plain import fold, statistics, statistics_of_all, terms
-from . import numpy as blocks
 
 if TYPE_CHECKING:
     from .._metric import Metric
@@ -116,7 +116,7 @@ def _mean(metric: Metric, xp: Namespace, predictions: Array, targets: Array) -> 
     arrays = _shared_with_numpy(predictions, targets)
     if arrays:
         torch = sys.modules["torch"]
-        with blocks.threads(torch.get_num_threads()):
+        with threads(torch.get_num_threads()):
             return torch.tensor(metric(*arrays), dtype=xp.result)
     computing, sums = xp.computing, []
     for p, t in _blocks(predictions, targets):
@@ -190,8 +190,8 @@ def _mean_and_slope(
     arrays = _shared_with_numpy(predictions, targets) if n > BLOCK else []
     if arrays:
         kept = "float32" if predictions.dtype.itemsize == 2 else arrays[0].dtype
-        with blocks.threads(torch.get_num_threads()), xp.quiet():
-            state, slope = blocks.value_and_slopes(metric, Inputs(metric, *arrays), None, kept)
+        with threads(torch.get_num_threads()), xp.quiet():
+            state, slope = value_and_slopes(metric, Inputs(metric, *arrays), None, kept)
         return torch.tensor(state.mean(), dtype=xp.result), torch.from_numpy(slope)
     jxp, sums = jets.namespace(xp.result_name, xp.wide), []
     # half precision would lose a slope over n that a scaled loss multiplies up again

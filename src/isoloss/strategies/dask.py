@@ -1,0 +1,130 @@
+"""Dask: every chunk is summarised where it lies, and the states merge in a tree; nothing computes.
+
+One look at a chunk is enough for any metric whose states merge, so no chunk is kept for a second.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from .._arrays import Inputs
+from .._metric import Metric
+from .._namespaces import Array
+from .._states import leafwise
+from ..strategies.numpy import fold as fold_numbers
+from ..strategies.numpy import statistics_of_all as summarise_block
+from ..strategies.plain import fold, terms
+from ..strategies.plain import statistics_of_all as plain_statistics
+
+__all__ = ["fold", "statistics", "statistics_of_all", "terms"]
+
+FEW = 16  # so many states are merged by one task
+
+
+def statistics(metric: Metric, inputs: Inputs) -> Any:
+    """Return the state of all samples, to be computed."""
+    return statistics_of_all((metric,), inputs)[0]
+
+
+def statistics_of_all(metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]:
+    """Return the states of several metrics that take the same inputs: one look at every chunk."""
+    if any(type(array._meta) is not np.ndarray for array in inputs.arrays.values()):
+        return plain_statistics(metrics, inputs)
+    dask, like = sys.modules["dask"], _of_one_sample(metrics, inputs)
+    arrays = _aligned(inputs)
+    chunks = arrays["predictions"].chunks[: len(inputs.shape)]
+    parts = {name: array.to_delayed() for name, array in arrays.items()}
+    summarise, merge, leaf = map(dask.delayed, (_summarise, _merge, _leaf))
+    what = (tuple(metrics), inputs.xp.result_name, inputs.xp.wide, inputs.axes)
+    kept = [axis for axis in range(len(chunks)) if axis not in inputs.axes]
+
+    def merged(place: tuple[int, ...]) -> Any:
+        """Return the states at a place along the axes that are kept."""
+        fixed = dict(zip(kept, place, strict=True))
+        sides = ([fixed[k]] if k in fixed else range(len(c)) for k, c in enumerate(chunks))
+        states = []
+        for at in product(*sides):
+            these = {name: part[at].reshape(-1)[0] if part.ndim > len(at) else part[at]
+                     for name, part in parts.items()}  # fmt: skip
+            states.append(summarise(*what, these))
+        while len(states) > 1:
+            states = [merge(states[k : k + FEW]) for k in range(0, len(states), FEW)]
+        return states[0]
+
+    places = list(product(*(range(len(chunks[axis])) for axis in kept)))
+    found = {place: merged(place) for place in places}
+    numbers = iter(range(1 << 20))
+
+    def assembled(one: Array) -> Array:
+        number = next(numbers)
+
+        def along(place: tuple[int, ...]) -> Array:
+            if len(place) == len(kept):
+                shape = tuple(chunks[axis][i] for axis, i in zip(kept, place, strict=True))
+                value = leaf(found[place], number)
+                return dask.array.from_delayed(value, shape, one.dtype)
+            count = len(chunks[kept[len(place)]])
+            rows = [along((*place, i)) for i in range(count)]
+            return dask.array.concatenate(rows, axis=len(place), allow_unknown_chunksizes=True)
+
+        return along(())
+
+    return tuple(leafwise(assembled, state) for state in like)
+
+
+def _of_one_sample(metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]:
+    """Return states of the form and dtypes that the chunks' will have."""
+    ndim = len(inputs.shape)
+    ones = {
+        name: np.ones((1,) * ndim + tuple(array.shape[ndim:]), array.dtype)
+        for name, array in inputs.arrays.items()
+    }
+    return _summarise(tuple(metrics), inputs.xp.result_name, inputs.xp.wide, inputs.axes, ones)
+
+
+def _aligned(inputs: Inputs) -> dict[str, Array]:
+    """Return the inputs in the chunks of the predictions, each with whole rows of features."""
+    ndim = len(inputs.shape)
+    loop = inputs.arrays["predictions"].chunks[:ndim]
+
+    def chunked(array: Array) -> Array:
+        wanted = (*loop, *((n,) for n in array.shape[ndim:]))
+        # the sizes of unknown chunks, nan, are not compared: they come of one and the same mask
+        alike = all(
+            len(a) == len(b) and all(x == y or x != x or y != y for x, y in zip(a, b, strict=True))
+            for a, b in zip(array.chunks, wanted, strict=True)
+        )
+        return array if alike else array.rechunk(wanted)
+
+    return {name: chunked(array) for name, array in inputs.arrays.items()}
+
+
+# --- the tasks ------------------------------------------------------------------------------------
+
+
+def _summarise(
+    metrics: tuple[Metric, ...],
+    result: str,
+    wide: bool,
+    axes: tuple[int, ...],
+    arrays: dict[str, Array],
+) -> tuple[Any, ...]:
+    inputs = Inputs.checked(metrics[0], arrays, result, wide, axes)
+    with inputs.xp.quiet():
+        return summarise_block(metrics, inputs)
+
+
+def _merge(several: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+    return tuple(map(fold_numbers, zip(*several, strict=True)))
+
+
+def _leaf(states: tuple[Any, ...], number: int) -> Array:
+    leaves: list[Array] = []
+    for state in states:
+        leafwise(leaves.append, state)
+    return np.asarray(leaves[number])
