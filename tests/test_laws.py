@@ -293,6 +293,30 @@ def test_batches_of_different_sizes(name, sizes):
         close(metric.compute(one.merge(two)), whole, 8, 1)
 
 
+def test_rounding_errors_merge():
+    """What two merges lost adds up: 2 to the 53, and 1, twice."""
+    large, one = ([2.0**53], [0.0]), ([1.0], [0.0])
+    states = [il.mae.summary(*large).merge(il.mae.summary(*one)) for _ in range(2)]
+    assert il.mae.compute(states[0].merge(states[1])) == 2.0**52 + 0.5
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_sums_that_overflow_have_a_mean(library, dtype):
+    """Sums of batches may be finite and that of all not: the mean is, and a single batch's too."""
+    backend = BACKENDS[library]()
+    if dtype not in backend.dtypes:
+        pytest.skip(f"{library} has no {dtype}")
+    huge = float(np.finfo(dtype).max) * 0.75
+    p, t = (backend.array(x, dtype) for x in ([huge, huge / 2], [0.0, 0.0]))
+    one, two = il.mae.summary(p, t), il.mae.summary(t, p)
+    for found in (il.mae(p, t), il.mae.compute(one), il.mae.compute(one.merge(two).merge(one))):
+        close(np.asarray(backend.numbers(found), dtype), np.asarray(0.75 * huge, dtype), 4)
+    small = il.mae.summary(p[1:], t[1:])
+    found = il.mae.compute(small.merge(small).merge(small))
+    close(np.asarray(backend.numbers(found), dtype), np.asarray(huge / 2, dtype), 4)
+
+
 def test_tweedie_is_its_members():
     """The Tweedie deviance of power 0, 1, 2 is the squared error, the Poisson and the gamma deviance."""
     for power, other in ((0, il.mse), (1, il.poisson_deviance), (2, il.gamma_deviance)):
@@ -561,6 +585,22 @@ def test_long_double(metric):
     for found in (value, again):
         close(np.float64(found), one, 4, condition(metric, *near))
     close(np.float64(gradient), slope, 64, np.max(np.abs(slope)))
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_masks_along_an_axis(library):
+    """Every library counts what a mask leaves along each axis, and along none."""
+    backend = BACKENDS[library]()
+    for metric in (il.huber, il.r2_score, il.cosine_similarity, il.max_error):
+        p, t = draw(metric, (5, 4))
+        _, m = excluded(metric, (5, 4))
+        a, b, mask = (backend.xp.asarray(x.copy()) for x in (p, t, m))
+        for axis in (0, 1, -1, (0, 1)):
+            for keepdims in (False, True):
+                found = metric(a, b, where=mask, axis=axis, keepdims=keepdims)
+                want = metric(*(x.astype("float64") for x in (p, t)), where=m, axis=axis)
+                want = np.expand_dims(want, axis) if keepdims else want
+                close(np.asarray(backend.numbers(found), "float32"), np.float32(want), 8, 1)
 
 
 @every_metric

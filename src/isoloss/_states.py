@@ -79,7 +79,8 @@ def ratio(
 def _merge_fields(self: Any, other: Any) -> Any:
     """Merge field by field."""
     _same_kind(self, other)
-    return type(self)(*(a.merge(b) for a, b in zip(self, other, strict=True)))
+    with self.weight.xp.quiet():
+        return type(self)(*(a.merge(b) for a, b in zip(self, other, strict=True)))
 
 
 def _same_kind(self: Any, other: Any) -> None:
@@ -227,6 +228,10 @@ class Moments(NamedTuple):
         """Merge about the common mean; exact up to rounding, in any order."""
         _same_kind(self, other)
         xp = namespace_of(self.scale, (self.weight.error + other.weight.error).dtype)
+        with xp.quiet():
+            return self._about_the_common_mean(other, xp)
+
+    def _about_the_common_mean(self, other: Moments, xp: Namespace) -> Moments:
         scale = xp.minimum(self.scale, other.scale)
         one, two = self._rescaled(scale / self.scale), other._rescaled(scale / other.scale)
         weight = self.weight.merge(other.weight)
