@@ -92,3 +92,24 @@ def test_value(backend: Backend, name: str) -> None:
     errors = [distance(*pair, dtype, flushes=True) for pair in zip(found, wanted, strict=True)]
     worst = max(zip(errors, arguments, strict=True))
     assert worst[0] <= limits[dtype == "float32"], worst
+
+
+def test_small_helpers(backend: Backend) -> None:
+    """Constants follow the array beside them, or the computation; a Python bool chooses at once."""
+    x, n = backend.array([0.5, 2.0], "float32"), backend.array([1, 2], "int32")
+    xp = namespace_for(library_of(x), x, x.dtype)
+    assert xp is not None
+    for like in (x, n):
+        for make, number in ((xp.zeros_like, 0), (xp.ones_like, 1)):
+            assert backend.dtype(make(like)) == backend.dtype(like)
+            assert backend.numbers(make(like)) == [number, number]
+            assert backend.dtype(make(like, dtype=xp.computing)) == xp.computing_name
+    assert xp.where(True, x, n) is x
+    assert xp.where(False, x, n) is n
+    chosen = xp.where(x > 1, 1.0, 0)
+    assert backend.dtype(chosen) == xp.computing_name
+    assert backend.numbers(chosen) == [0, 1]
+    for function, want in ((xp.maximum, [1, 2]), (xp.minimum, [0.5, 1])):
+        for pair in ((x, 1.0), (1, x)):
+            assert backend.numbers(function(*pair)) == want
+    assert backend.numbers(xp.clip(x, 1, 1.5)) == [1, 1.5]

@@ -556,6 +556,7 @@ def test_input_that_is_no_array():
         (Column(), [0, 0], "float32"),
         ([1, 3], [0, 0], "float64"),
         (np.float32(2), np.float32(0), "float32"),
+        ([np.float32(1), np.float32(3)], [np.float32(0)] * 2, "float32"),
         (2, 0, "float64"),
         (np.longdouble([1, 3]), [0, 0], np.longdouble),
     ):
@@ -564,6 +565,22 @@ def test_input_that_is_no_array():
         assert found == (2 if t is not p and not isinstance(t, Column) else 0)
     tenth = np.longdouble(1) / 10
     close(il.rmse([tenth, tenth], np.zeros(2, np.longdouble)), tenth, 2)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_number_beside_an_array(library):
+    """Numbers and 0-d arrays are held against every sample, on either side; other shapes are not."""
+    backend = BACKENDS[library]()
+    array = backend.array([1.0, 3.0, 5.0], "float32")
+    for number in (2.0, 2, backend.array(2.0, "float32")):
+        for pair, bias in (((array, number), 1.0), ((number, array), -1.0)):
+            assert float(il.mbe(*pair)) == bias
+            assert tuple(il.mbe(*pair, reduction="none").shape) == (3,)
+            assert tuple(il.mbe(*pair, axis=0, keepdims=True).shape) == (1,)
+    zero = backend.array(2.0, "float32")
+    assert tuple(il.mbe(zero, zero, reduction="none").shape) == ()
+    for reduction in ("none", "sum", "mean"):
+        assert type(il.mbe(2.0, np.array(1.0), reduction=reduction)) is np.float64
 
 
 def test_hyper_parameters_of_numpy():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 from collections.abc import Callable
@@ -44,6 +45,11 @@ OPTIONS: list[tuple[str, dict[str, Any], str]] = [
         "axis out of range",
         {"axis": 3},
         "Huber(delta=1.0): axis=3 is out of range for a loss with 1 axes",
+    ),
+    (
+        "axis just out of range",
+        {"axis": 1},
+        "Huber(delta=1.0): axis=1 is out of range for a loss with 1 axes",
     ),
     ("axis twice", {"axis": (0, -1)}, "Huber(delta=1.0): axis=(0, -1) names an axis twice"),
     (
@@ -195,12 +201,23 @@ def test_row_wise_shapes(array: Callable[[Any], Any]) -> None:
     assert message(lambda: il.cosine_similarity(array(np.float32(1)), t), ValueError) == (
         "CosineSimilarity(): predictions have shape (): a last axis of features is needed"
     )
+    assert message(lambda: il.cosine_similarity(p, array(np.float32(1))), ValueError) == (
+        "CosineSimilarity(): targets have shape (): a last axis of features is needed"
+    )
     assert message(lambda: il.cosine_similarity(p[:, :0], p[:, :0]), ValueError) == (
         "CosineSimilarity(): predictions have shape (3, 0): the axis of features is empty"
     )
-    assert message(lambda: il.cosine_similarity(p, p, event_axis=5), ValueError) == (
-        "CosineSimilarity(): event_axis=5 is out of range for shape (3, 2)"
+    assert message(lambda: il.cosine_similarity(t[:0], t[:0]), ValueError) == (
+        "CosineSimilarity(): predictions have shape (0,): the axis of features is empty"
     )
+    assert message(lambda: il.cosine_similarity(p, p[:, :1]), ValueError) == (
+        "CosineSimilarity(): predictions have shape (3, 2) and targets (3, 1); they must be the same"
+    )
+    for axis in (2, -3, 5):
+        assert message(
+            lambda axis=axis: il.cosine_similarity(p, p, event_axis=axis), ValueError
+        ) == (f"CosineSimilarity(): event_axis={axis} is out of range for shape (3, 2)")
+    assert il.cosine_similarity(p, p, event_axis=-2).shape == ()
 
 
 def test_metrics_that_are_no_mean_of_terms(array: Callable[[Any], Any]) -> None:
@@ -489,6 +506,8 @@ def test_definitions() -> None:
         def pointwise(self, xp: Any, prediction: Any, target: Any) -> Any:
             return xp.mean(prediction - target)
 
-    assert message(lambda: Reduced()([1.0, 2.0], [1.0, 2.0]), ValueError).endswith(
-        "pointwise returned shape (); one term for each of (2,) is needed"
-    )
+    for options in ({}, {"axis": 0}, {"reduction": "none"}):
+        call = functools.partial(Reduced(), [1.0, 2.0], [1.0, 2.0], **options)
+        assert message(call, ValueError) == (
+            f"{Reduced()!r}: pointwise returned shape (); one term for each of (2,) is needed"
+        )

@@ -390,7 +390,6 @@ class Library:
         xp.__dict__.update({k: v for k, v in vars(raw).items() if not k.startswith("__")})
         computing = "float64" if wide and result == "float32" else result
         changed: dict[str, Any] = {
-            "library": self,
             "strategy": import_module(self.strategy),
             "quiet": self.quiet,
             "wide": wide and result == "float32",
