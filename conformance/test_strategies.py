@@ -5,6 +5,7 @@ The thresholds are made small, so that small data fill several blocks and end in
 
 from __future__ import annotations
 
+import concurrent.futures
 from dataclasses import dataclass
 
 import numpy as np
@@ -149,6 +150,44 @@ def test_evaluate_is_each_call(small):
         found = il.evaluate(metrics, p, t)
         for value, metric in zip(found.values(), metrics, strict=True):
             close(value, metric(p, t), 0)
+
+
+@named_metric
+def test_threads(metric, small):
+    """Threads change no bit of a value or a gradient, and do not warn where one thread would not."""
+    p, t = draw(metric, (400,))
+    p[7], t[9] = np.inf, np.nan
+    w, m = excluded(metric, (400,))
+    for options in ({}, {"weights": w, "where": m}):
+        want = metric(p, t, **options), il.gradient(metric, p, t, **options)
+        for number in (2, 5):
+            with il.threads(number):
+                found = metric(p, t, **options), il.gradient(metric, p, t, **options)
+            for one, other in zip(found, want, strict=True):
+                np.testing.assert_array_equal(one, other)
+
+
+def test_threads_of_a_context(small, monkeypatch):
+    """The number holds inside the statement; one that is none is refused."""
+    started = []
+
+    class Pool(concurrent.futures.ThreadPoolExecutor):
+        def __init__(self, number):
+            started.append(number)
+            super().__init__(number)
+
+    monkeypatch.setattr(concurrent.futures, "ThreadPoolExecutor", Pool)
+    p, t = draw(il.mse, (400,))
+    with il.threads(3):
+        il.mse(p, t)
+        il.mse(p[:50], t[:50])  # too few blocks
+    il.mse(p, t)
+    assert started == [3]
+    for number in (0, 2.0):
+        with pytest.raises(
+            ValueError, match=f"^threads takes a number of at least 1, not {number}$"
+        ):
+            il.threads(number).__enter__()
 
 
 def test_memory():

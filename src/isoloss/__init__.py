@@ -82,6 +82,7 @@ from .regression import (
     wape,
     weighted_absolute_percentage_error,
 )
+from .strategies.numpy import threads
 from .streaming import over_batches
 from .validation import validate
 
@@ -165,6 +166,7 @@ __all__ = [
     "smape",
     "smooth_l1",
     "symmetric_mean_absolute_percentage_error",
+    "threads",
     "tweedie_deviance",
     "validate",
     "value_and_gradient",

@@ -77,6 +77,7 @@ def _plain_tensors(torch: Any, p: Array, t: Array) -> bool:
         and n > 0
         and p.device.type == t.device.type == "cpu"
         and p.layout is t.layout is torch.strided
+        and not (p.is_neg() or t.is_neg())
         and (n <= BLOCK or (p.is_contiguous() and t.is_contiguous()))
         and not torch._C._are_functorch_transforms_active()
         and torch._C._len_torch_dispatch_stack() == 0
@@ -116,6 +117,8 @@ def _mean(metric: Metric, xp: Namespace, predictions: Array, targets: Array) -> 
     arrays = _shared_with_numpy(predictions, targets)
     if arrays:
         torch = sys.modules["torch"]
+        if predictions.numel() <= BLOCK:
+            return torch.tensor(metric(*arrays), dtype=xp.result)
         with threads(torch.get_num_threads()):
             return torch.tensor(metric(*arrays), dtype=xp.result)
     computing, sums = xp.computing, []
