@@ -16,6 +16,7 @@ from isoloss import _namespaces, derivatives
 def fresh() -> None:
     """Empty every cache; then know NumPy again, for a first call to take the short way."""
     derivatives._CARRIERS.clear()
+    _namespaces._NAMES.clear()
     _namespaces._LIBRARIES.clear()
     _namespaces._OF_TYPE.clear()
     _namespaces.library_of(np.ones(1))
