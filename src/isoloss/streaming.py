@@ -94,7 +94,7 @@ def _summaries(
 def _parts(number: int, batch: Any) -> tuple[Any, Any, dict[str, Any]]:
     """Return the predictions, the targets and the options of a batch."""
     if isinstance(batch, Mapping) and {*_PARTS[:2]} <= batch.keys() <= {*_PARTS}:
-        parts = dict(batch)
+        parts: dict[str, Any] = dict(batch)
     elif isinstance(batch, (tuple, list)) and len(batch) in (2, 3):
         parts = dict(zip(_PARTS, batch, strict=False))
     else:
