@@ -227,6 +227,14 @@ def test_torch(metric, monkeypatch):
         want.backward()
         size = float(twin.grad.abs().max())
         close(leaf.grad.numpy(), twin.grad.numpy(), 2, size)
+        halves = [x.bfloat16() for x in (p, t)]  # which NumPy has not
+        leaf_16 = halves[0].clone().requires_grad_()
+        value_16, want_16 = metric(leaf_16, halves[1]), metric(*(x.float() for x in halves))
+        close(value_16.detach().numpy(), want_16.numpy(), 1)
+        close(metric(*halves).numpy(), want_16.numpy(), 1)
+        value_16.backward()
+        want_16 = il.gradient(metric, halves[0].float(), halves[1].float()).bfloat16()
+        assert torch.equal(leaf_16.grad, want_16)
         value.backward()  # again: what the first pass kept is used up
         close(leaf.grad.numpy(), 2 * twin.grad.numpy(), 2, 2 * size)
         both = []

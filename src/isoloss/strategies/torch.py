@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from .._arrays import Batch, Inputs, Totals, namespace_for
@@ -117,10 +118,9 @@ def _mean(metric: Metric, xp: Namespace, predictions: Array, targets: Array) -> 
     arrays = _shared_with_numpy(predictions, targets)
     if arrays:
         torch = sys.modules["torch"]
-        if predictions.numel() <= BLOCK:
-            return torch.tensor(metric(*arrays), dtype=xp.result)
-        with threads(torch.get_num_threads()):
-            return torch.tensor(metric(*arrays), dtype=xp.result)
+        with threads(torch.get_num_threads()) if predictions.numel() > BLOCK else nullcontext():
+            value = metric(*arrays)
+        return torch.tensor(value, dtype=xp.result, device=predictions.device)
     computing, sums = xp.computing, []
     for p, t in _blocks(predictions, targets):
         p, t = p.to(computing), t.to(computing)
@@ -195,7 +195,8 @@ def _mean_and_slope(
         kept = "float32" if predictions.dtype.itemsize == 2 else arrays[0].dtype
         with threads(torch.get_num_threads()), xp.quiet():
             state, slope = value_and_slopes(metric, Inputs(metric, *arrays), None, kept)
-        return torch.tensor(state.mean(), dtype=xp.result), torch.from_numpy(slope)
+        value = torch.tensor(state.mean(), dtype=xp.result, device=predictions.device)
+        return value, torch.from_numpy(slope)
     jxp, sums = jets.namespace(xp.result_name, xp.wide), []
     # half precision would lose a slope over n that a scaled loss multiplies up again
     kind = xp.result if predictions.dtype.itemsize == 2 else predictions.dtype
