@@ -342,7 +342,7 @@ class Library:
         self._namespaces: dict[tuple[str, bool], Namespace] = {}
         # the strategy's short way for common calls, if it has one; it may answer None
         self.direct = getattr(import_module(self.strategy), "direct", None)
-        # whether small batches may be copied into one array, if arrays can be written to
+        # the numbers of a batch as NumPy arrays, where that costs nothing: small ones are collected
         self.gathers = getattr(import_module(self.strategy), "gathers", None)
 
     def has_float64(self, array: Array) -> bool:

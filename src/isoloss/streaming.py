@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from ._metric import Axis, Metric
-from ._namespaces import _OF_TYPE, Array
+from ._namespaces import _OF_TYPE, Array, Library
 from ._states import State
 from .evaluation import Shared, named
 
@@ -76,11 +77,12 @@ def _summaries(
     small, gathers = _Small(), alike and axis is event_axis is None
     for number, batch in enumerate(batches):
         predictions, targets, options = _parts(number, batch)
-        fits = gathers and not options and small.fits(predictions, targets)
-        if small.size and not (fits and small.has_room_for(predictions, targets)):
+        numbers = small.takes(predictions, targets) if gathers and not options else []
+        if small.size and not (numbers and small.has_room_for(numbers)):
             yield shared.states(*small.emptied())
-        if fits:
-            small.copy(predictions, targets)
+            numbers = numbers and small.takes(predictions, targets)  # perhaps in other dtypes
+        if numbers:
+            small.copy(numbers)
             continue
         try:
             yield shared.states(predictions, targets, axis=axis, event_axis=event_axis, **options)
@@ -93,6 +95,8 @@ def _summaries(
 
 def _parts(number: int, batch: Any) -> tuple[Any, Any, dict[str, Any]]:
     """Return the predictions, the targets and the options of a batch."""
+    if type(batch) in (tuple, list) and len(batch) == 2:
+        return batch[0], batch[1], {}
     if isinstance(batch, Mapping) and {*_PARTS[:2]} <= batch.keys() <= {*_PARTS}:
         parts: dict[str, Any] = dict(batch)
     elif isinstance(batch, (tuple, list)) and len(batch) in (2, 3):
@@ -118,39 +122,41 @@ class _Small:
 
     def __init__(self) -> None:
         self.size = 0
-        self._kind: Any = None
-        self._rows: list[Array] = []
+        self._library: Library
+        self._rows: list[Any] = []
 
-    def fits(self, predictions: Any, targets: Any) -> bool:
-        """Whether a batch is small, and just numbers."""
+    def takes(self, predictions: Any, targets: Any) -> list[Any]:
+        """Return the numbers of a batch, if it is small and nothing but numbers."""
         library = _OF_TYPE.get(type(predictions))
         if library is None or library.gathers is None:
-            return False
-        short = 2 * math.prod(predictions.shape) <= GATHERED
-        return bool(short and library.gathers(predictions, targets))
-
-    def has_room_for(self, predictions: Array, targets: Array) -> bool:
-        """Whether a batch that fits is of the same dtypes as those before, and not too long."""
-        size = self.size + math.prod(predictions.shape)
-        return bool(size <= GATHERED and self._kind == (predictions.dtype, targets.dtype))
-
-    def copy(self, predictions: Array, targets: Array) -> None:
-        """Add a batch to the others."""
+            return []
+        numbers: list[Any] = library.gathers(predictions, targets)
+        if not numbers or 2 * numbers[0].size > GATHERED:
+            return []
         if not self.size:
-            self._kind = (predictions.dtype, targets.dtype)
-            empty = _OF_TYPE[type(predictions)].raw.empty
-            self._rows = [
-                empty(GATHERED, dtype=x.dtype, device=x.device) for x in (predictions, targets)
-            ]
-        end = self.size + math.prod(predictions.shape)
-        for row, array in zip(self._rows, (predictions, targets), strict=True):
-            row[self.size : end] = array.reshape(-1)
+            self._library = library
+            self._rows = [np.empty(GATHERED, array.dtype) for array in numbers]
+        return numbers if library is self._library else []
+
+    def has_room_for(self, numbers: list[Any]) -> bool:
+        """Whether a batch has the dtypes of those before, and fits behind them."""
+        (p, t), (predictions, targets) = self._rows, numbers
+        alike = p.dtype == predictions.dtype and t.dtype == targets.dtype
+        return bool(alike and self.size + predictions.size <= GATHERED)
+
+    def copy(self, numbers: list[Any]) -> None:
+        """Add a batch to the others."""
+        end = self.size + numbers[0].size
+        for row, array in zip(self._rows, numbers, strict=True):
+            row[self.size : end] = array.ravel()
         self.size = end
 
     def emptied(self) -> list[Array]:
         """Return the samples gathered so far, and forget them: a state may hold on to them."""
-        size, self.size = self.size, 0
-        return [row[:size] for row in self._rows]
+        back = getattr(self._library.raw, "from_numpy", np.asarray)  # torch.from_numpy
+        rows = [back(row[: self.size]) for row in self._rows]
+        self.size = 0
+        return rows
 
 
 def _push(levels: list[list[dict[Metric, State]]], states: dict[Metric, State]) -> None:

@@ -86,14 +86,15 @@ def _namespace(library: Any, predictions: Array, dtype: Any) -> Namespace | None
     return library.of_dtypes[key]
 
 
-def gathers(predictions: Array, targets: Array) -> bool:
-    """Whether two arrays are just numbers, of one shape."""
-    return (
+def gathers(predictions: Array, targets: Array) -> list[Array]:
+    """Return two arrays that are just numbers, of one shape; nothing of others."""
+    fit = (
         type(predictions) is type(targets) is np.ndarray
         and predictions.shape == targets.shape
         and predictions.size > 0
         and _namespace(library_of(predictions), predictions, targets.dtype) is not None
     )
+    return [predictions, targets] if fit else []
 
 
 class _OutOfRangeError(ArithmeticError):

@@ -58,15 +58,16 @@ def direct(
     return _mean(metric, xp, predictions, targets)
 
 
-def gathers(predictions: Array, targets: Array) -> bool:
-    """Whether two tensors are just numbers, of one shape, that nobody differentiates."""
+def gathers(predictions: Array, targets: Array) -> list[Any]:
+    """Return two tensors that are just numbers as NumPy arrays; nothing of others."""
     torch = sys.modules["torch"]
-    return (
+    fit = (
         not torch.compiler.is_compiling()
         and not predictions.requires_grad
         and _plain_tensors(torch, predictions, targets)
         and _namespace(library_of(predictions), predictions, targets.dtype) is not None
     )
+    return _shared_with_numpy(predictions, targets) if fit else []
 
 
 def _plain_tensors(torch: Any, p: Array, t: Array) -> bool:
