@@ -94,6 +94,19 @@ def test_value(backend: Backend, name: str) -> None:
     assert worst[0] <= limits[dtype == "float32"], worst
 
 
+def test_unit_vector(backend: Backend) -> None:
+    """Vectors lie along the last of any number of axes."""
+    rows = [[[3.0, 4.0], [0.0, 0.0], [5.0, 12.0]], [[0.0, -2.0], [8.0, 6.0], [1.0, 0.0]]]
+    wanted = [[[0.6, 0.8], [0.0, 0.0], [5 / 13, 12 / 13]], [[0.0, -1.0], [0.8, 0.6], [1.0, 0.0]]]
+    x = backend.array(rows, backend.dtypes[-1])
+    xp = namespace_for(library_of(x), x, x.dtype)
+    assert xp is not None
+    found = backend.numbers(xp.unit_vector(x))
+    flat = itertools.chain.from_iterable
+    for one, other in zip(flat(flat(found)), flat(flat(wanted)), strict=True):
+        assert abs(one - other) <= 2 * xp.eps * abs(other)
+
+
 def test_small_helpers(backend: Backend) -> None:
     """Constants follow the array beside them, or the computation; a Python bool chooses at once."""
     x, n = backend.array([0.5, 2.0], "float32"), backend.array([1, 2], "int32")

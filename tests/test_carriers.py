@@ -188,6 +188,16 @@ def test_ties_of_a_maximum_share() -> None:
     assert walk_back(xp.sum(xp.max(node, axis=1)), node, raw).tolist() == [[0, 0.5, 0.5], [1, 0, 0]]
 
 
+def test_powers_at_zero() -> None:
+    """The derivatives of x^0, x^1 and x^2 at 0 are 0 and 0, 1 and 0, 0 and 2."""
+    library = JetLibrary(library_of(X))
+    for n, slope, curvature in ((0, 0.0, 0.0), (1, 1.0, 0.0), (2, 0.0, 2.0)):
+        xp = library.namespace("float64", True)
+        jet = xp.pow(Jet(np.zeros(3), np.ones(3), None, library), n)
+        for part, want in ((jet.first, slope), (jet.second, curvature)):
+            np.testing.assert_array_equal(0.0 if part is None else part, want)
+
+
 def test_constants_and_questions() -> None:
     """Questions are answered of the values; constants and stopped gradients carry nothing."""
     for library, carrier in (
