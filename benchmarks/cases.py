@@ -197,6 +197,7 @@ def torch_compiled() -> Iterator[Case | Result]:
         p, t = map(torch.from_numpy, _data(size))
         leaf = p.clone().requires_grad_()
         for name, peer in peers.items():
+            torch.compiler.reset()  # metrics share a code object, and with it a limit of programs
             mine, other = (torch.compile(f, fullgraph=True) for f in (getattr(il, name), peer))
             ours, theirs = _calls(mine, other, p, t)
             yield Case(
