@@ -30,7 +30,7 @@ def ratios(report: dict[str, Any], path: Path) -> None:
     labels = [f"{row['group']}: {row['work']}, {row['size']:,} / {row['peer']}" for row in rows]
     axes.set_yticks(places, labels, fontsize=7)
     for place, row in zip(places, rows, strict=True):
-        axes.annotate(f"{row['ratio']:.2g}", (row["ratio"], place), xytext=(3, 0),
+        axes.annotate(f"{row['ratio']:.2g}", (max(row["ratio"], row["target"]), place), xytext=(3, 0),
                       textcoords="offset points", va="center", fontsize=7, color=MUTED)  # fmt: skip
     axes.set_xscale("log")
     axes.axvline(1, color=MUTED, lw=0.8, ls=":")
