@@ -93,6 +93,18 @@ def test_arrays_that_are_filled_again(library):
         assert found.dtype == np.float64
 
 
+def test_no_graph_is_kept():
+    """Predictions that require a gradient are taken as numbers, small batches and large ones."""
+    torch = pytest.importorskip("torch")
+    p, t = (torch.from_numpy(x) for x in draw(il.huber, (50_000,)))
+    leaf, weights = p.clone().requires_grad_(), torch.ones(50_000, requires_grad=True)
+    for batch in ((leaf, t), (leaf[:10], t[:10]), (leaf, t, weights)):
+        found = il.over_batches([il.huber, il.max_error], [batch, batch])
+        want = il.evaluate([il.huber, il.max_error], batch[0].detach(), batch[1])
+        assert not any(value.requires_grad for value in found.values())
+        same(found, want, 1)
+
+
 def test_axis():
     """Axes that are kept are kept over all batches."""
     p, t = draw(il.huber, (9, 4))

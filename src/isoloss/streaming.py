@@ -31,7 +31,8 @@ def over_batches(
 
     Each batch is summarised in states of a few numbers, and these merge: the value is that of
     all samples at once, however many batches there are and however their sizes differ. (Metrics
-    whose state is the data, such as `median_absolute_error`, keep the data.)
+    whose state is the data, such as `median_absolute_error`, keep the data.) The values are
+    numbers to report: with PyTorch, no gradient flows back to the batches.
 
     Parameters
     ----------
@@ -96,7 +97,7 @@ def _summaries(
 def _parts(number: int, batch: Any) -> tuple[Any, Any, dict[str, Any]]:
     """Return the predictions, the targets and the options of a batch."""
     if type(batch) in (tuple, list) and len(batch) == 2:
-        return batch[0], batch[1], {}
+        return _detached(batch[0]), _detached(batch[1]), {}
     if isinstance(batch, Mapping) and {*_PARTS[:2]} <= batch.keys() <= {*_PARTS}:
         parts: dict[str, Any] = dict(batch)
     elif isinstance(batch, (tuple, list)) and len(batch) in (2, 3):
@@ -111,7 +112,13 @@ def _parts(number: int, batch: Any) -> tuple[Any, Any, dict[str, Any]]:
             f"batch {number} is a {what}; over_batches takes (predictions, targets), "
             "(predictions, targets, weights), or a mapping of predictions, targets, weights, where"
         )
+    parts = {name: _detached(part) for name, part in parts.items()}
     return parts.pop("predictions"), parts.pop("targets"), parts
+
+
+def _detached(array: Any) -> Any:
+    """Return a tensor without its graph, which would hold on to every batch."""
+    return array.detach() if getattr(array, "requires_grad", False) else array
 
 
 class _Small:
