@@ -49,7 +49,14 @@ def run_pytest(session: nox.Session, *args: str, part: str, env: dict[str, str])
     """Run pytest; the branches covered go to .coverage.PART, for the session `coverage`."""
     env = {"COVERAGE_FILE": f".coverage.{part}", **env}
     session.run(
-        "pytest", "--numprocesses=auto", "--cov", "--cov-report=", *args, *session.posargs, env=env
+        "pytest",
+        "--numprocesses=auto",
+        "--dist=worksteal",
+        "--cov",
+        "--cov-report=",
+        *args,
+        *session.posargs,
+        env=env,
     )
 
 
