@@ -153,6 +153,11 @@ def _calls(ours: Any, theirs: Any, *arrays: Any) -> tuple[Any, Any]:
 # --- PyTorch --------------------------------------------------------------------------------------
 
 
+def _step(loss: Any, p: Any, t: Any) -> None:
+    p.grad = None
+    loss(p, t).backward()
+
+
 def torch() -> Iterator[Case | Result]:
     import torch
     from torch.nn import functional
@@ -165,10 +170,6 @@ def torch() -> Iterator[Case | Result]:
         "smooth_l1": functional.smooth_l1_loss,
     }
 
-    def step(loss: Any, p: Any, t: Any) -> Any:
-        p.grad = None
-        loss(p, t).backward()
-
     for size in SIZES:
         p, t = map(torch.from_numpy, _data(size))
         leaf = p.clone().requires_grad_()
@@ -178,7 +179,7 @@ def torch() -> Iterator[Case | Result]:
             yield Case("PyTorch", f"{name}, forward", size, "F", target, ours, theirs)
             yield Case(
                 "PyTorch", f"{name}, step", size, "F", target,
-                partial(step, getattr(il, name), leaf, t), partial(step, peer, leaf, t),
+                partial(_step, getattr(il, name), leaf, t), partial(_step, peer, leaf, t),
             )  # fmt: skip
 
 
@@ -188,10 +189,6 @@ def torch_compiled() -> Iterator[Case | Result]:
 
     torch.set_num_threads(2)
     peers = {"mean_squared_error": functional.mse_loss, "huber": functional.huber_loss}
-
-    def step(loss: Any, p: Any, t: Any) -> Any:
-        p.grad = None
-        loss(p, t).backward()
 
     for size in (1_000, 10_000_000):
         p, t = map(torch.from_numpy, _data(size))
@@ -205,7 +202,7 @@ def torch_compiled() -> Iterator[Case | Result]:
             )
             yield Case(
                 "PyTorch compiled", f"{name}, step", size, "compiled F", 1.05,
-                partial(step, mine, leaf, t), partial(step, other, leaf, t),
+                partial(_step, mine, leaf, t), partial(_step, other, leaf, t),
             )  # fmt: skip
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from itertools import product
+from itertools import count, product
 from typing import Any
 
 import numpy as np
 
-from .._arrays import Inputs
+from .._arrays import Inputs, _agree
 from .._metric import Metric
 from .._namespaces import Array
 from .._states import leafwise
@@ -58,7 +58,7 @@ def statistics_of_all(metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, .
 
     places = list(product(*(range(len(chunks[axis])) for axis in kept)))
     found = {place: merged(place) for place in places}
-    numbers = iter(range(1 << 20))
+    numbers = count()
 
     def assembled(one: Array) -> Array:
         number = next(numbers)
@@ -68,8 +68,7 @@ def statistics_of_all(metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, .
                 shape = tuple(chunks[axis][i] for axis, i in zip(kept, place, strict=True))
                 value = leaf(found[place], number)
                 return dask.array.from_delayed(value, shape, one.dtype)
-            count = len(chunks[kept[len(place)]])
-            rows = [along((*place, i)) for i in range(count)]
+            rows = [along((*place, i)) for i in range(len(chunks[kept[len(place)]]))]
             return dask.array.concatenate(rows, axis=len(place), allow_unknown_chunksizes=True)
 
         return along(())
@@ -94,11 +93,8 @@ def _aligned(inputs: Inputs) -> dict[str, Array]:
 
     def chunked(array: Array) -> Array:
         wanted = (*loop, *((n,) for n in array.shape[ndim:]))
-        # the sizes of unknown chunks, nan, are not compared: they come of one and the same mask
-        alike = all(
-            len(a) == len(b) and all(x == y or x != x or y != y for x, y in zip(a, b, strict=True))
-            for a, b in zip(array.chunks, wanted, strict=True)
-        )
+        # the sizes of unknown chunks are not compared: they come of one and the same mask
+        alike = all(_agree(a, b) for a, b in zip(array.chunks, wanted, strict=True))
         return array if alike else array.rechunk(wanted)
 
     return {name: chunked(array) for name, array in inputs.arrays.items()}
