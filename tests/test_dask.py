@@ -67,6 +67,15 @@ def test_values(metric):
 
 
 @named_metric
+def test_tree(metric, monkeypatch):
+    """States of ten chunks merge through four levels, two at a time."""
+    monkeypatch.setattr("isoloss.strategies.dask.FEW", 2)
+    p, t = draw(metric, (10,))
+    rows = [da.from_array(x, chunks=(1, *x.shape[1:])) for x in (p, t)]
+    close([(metric(*rows), metric(p, t))], 4)
+
+
+@named_metric
 def test_dtypes(metric):
     """Half precision and integers are computed as NumPy's are, in no narrower dtype than float32."""
     p, t = (np.abs(x) + 1 for x in draw(metric, (10, 3)))
