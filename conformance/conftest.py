@@ -44,8 +44,9 @@ def pytest_terminal_summary(
 ) -> None:
     if not _MEASURED:
         return
-    aspects = ("value float16", "value bfloat16", "value float32", "value float64", "gradient float32",
-               "gradient float64", "second float32", "second float64")  # fmt: skip
+    aspects = ("value float16", "value bfloat16", "value float32", "value float64",
+               "gradient float16", "gradient bfloat16", "gradient float32", "gradient float64",
+               "second float32", "second float64")  # fmt: skip
     write = terminalreporter.write_line
     write("")
     write("Largest error in ULP of the result (well-conditioned cases), and the number of cases")

@@ -25,6 +25,7 @@ for _record in json.loads((Path(__file__).parent / "expected" / "regression.json
 WIDENED = {"float16": 0.51, "bfloat16": 0.51, "float32": 1.0}
 OWN = 4.0
 GRADIENT = {"float32": 4.0, "float64": 16.0}
+HALF = 0.51  # a gradient of half precision is rounded once, from float32 at least
 
 
 # What has no float64 to compute in, by its label in the table.
@@ -123,7 +124,8 @@ class Measure:
             limit *= record["condition"] if own else 1.0
         else:
             for exception in self.exceptions:
-                if exception.case in (None, record["case"]) and error > limit:
+                # whether it is a little below the promise or above depends on the processor
+                if exception.case in (None, record["case"]) and error > limit / 2:
                     limit = exception.limit
                     self.needed.add(exception)
             label = f"{self.aspect} {record['dtype']}"
@@ -201,12 +203,10 @@ def test_gradient(backend: Backend, name: str, record_property: Callable[..., No
             found = backend.gradient(mode, metric, predictions, targets, **options)
             # forward mode has the tangent's dtype, which is the value's
             assert mode == "forward" or backend.dtype(found) == record["dtype"], record["case"]
-            got = flat(backend.numbers(found))
-            dtype = "float64" if record["dtype"] == "float64" else "float32"
-            if dtype == record["dtype"]:
-                error = gradient_errors(backend, metric, got, exact, dtype)
-                what = f"{mode}: got {got}, expected {exact}"
-                measure.add(record, error, GRADIENT[dtype], what)
+            got, dtype = flat(backend.numbers(found)), backend.dtype(found)
+            error = gradient_errors(backend, metric, got, exact, dtype)
+            what = f"{mode}: got {got}, expected {exact}"
+            measure.add(record, error, GRADIENT.get(dtype, HALF), what)
     measure.finish()
 
 

@@ -7,6 +7,8 @@ from fractions import Fraction
 
 # significand bits, smallest normal exponent, largest finite number
 _FORMATS = {
+    "float16": (11, -14, Fraction((2**11 - 1) * 2**5)),
+    "bfloat16": (8, -126, Fraction((2**8 - 1) * 2**120)),
     "float32": (24, -126, Fraction((2**24 - 1) * 2**104)),
     "float64": (53, -1022, Fraction((2**53 - 1) * 2**971)),
 }
