@@ -346,6 +346,17 @@ def test_evaluate_is_each_call(options):
         assert il.evaluate(iter(metrics[:2]), p, t).keys() == il.evaluate(metrics[:2], p, t).keys()
 
 
+def test_evaluate_takes_each_as_it_is():
+    """Metrics of numbers and of rows, of one domain and of another, each take the same arrays alike."""
+    p, t = np.random.default_rng(3).uniform(0.5, 2.0, (2, 5, 3)).astype("float32")
+    metrics = [il.mse, il.cosine_distance, il.poisson_deviance, il.Huber(delta=0.25), il.rmsle]
+    found = il.evaluate(metrics, p, t)
+    names = ["mean_squared_error", "cosine_distance", "poisson_deviance", "Huber(delta=0.25)"]
+    assert list(found) == [*names, "root_mean_squared_log_error"]
+    for metric, one in zip(metrics, found.values(), strict=True):
+        close(one, metric(p, t), 0)
+
+
 @every_metric
 def test_reductions_agree(metric):
     """mean = sum / sum of weights; sum = sum of what "none" returns; denominator replaces the weights."""

@@ -281,12 +281,15 @@ def leafwise(function: Callable[..., Any], *states: Any) -> Any:
     return None if any(leaf is None for leaf in states) else function(*states)
 
 
+SOME = 4  # so few states are merged sooner than they are stacked
+
+
 def fold(states: Sequence[Any], stack: Callable[[Sequence[Array]], Array]) -> Any:
     """Merge states of one metric: half of them with the other half, stacked where they can be."""
     for state in states[1:]:
         _same_kind(states[0], state)
     alike = len({state.weight.error.dtype for state in states}) == 1
-    if not (alike and isinstance(states[0], ELEMENTWISE)):
+    if not (alike and isinstance(states[0], ELEMENTWISE)) or len(states) <= SOME:
         return reduce(lambda one, two: one.merge(two), states)
     stacked = leafwise(lambda *leaves: stack(leaves), *states)
     count, rest = len(states), []

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from .._arrays import Batch, Inputs, Totals, namespace_for
+from .._arrays import Batch, Totals, namespace_for
 from .._jets import Jet, JetLibrary, plain
 from .._namespaces import Array, Library, Namespace, library_of
-from ..strategies.numpy import threads, value_and_slopes
 from ..strategies.plain import fold, statistics, statistics_of_all, terms
 
 if TYPE_CHECKING:
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["direct", "fold", "gathers", "statistics", "statistics_of_all", "terms"]
 
-BLOCK = 1 << 16  # float64 blocks of this length, and their temporaries, stay in the cache
+BLOCK = 1 << 17  # float64 blocks of this length stay in the cache, and occupy several threads
 _NUMBERS = (int, float, bool, type(None))
 
 
@@ -67,7 +65,10 @@ def gathers(predictions: Array, targets: Array) -> list[Any]:
         and _plain_tensors(torch, predictions, targets)
         and _namespace(library_of(predictions), predictions, targets.dtype) is not None
     )
-    return _shared_with_numpy(predictions, targets) if fit else []
+    arrays = (predictions, targets) if fit else ()
+    if any(x.dtype is torch.bfloat16 for x in arrays):  # NumPy has no such dtype
+        return []
+    return [x.numpy() for x in arrays]
 
 
 def _plain_tensors(torch: Any, p: Array, t: Array) -> bool:
@@ -116,12 +117,6 @@ def _blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
 
 def _mean(metric: Metric, xp: Namespace, predictions: Array, targets: Array) -> Array:
     """Return the mean of the terms, summed in float64."""
-    arrays = _shared_with_numpy(predictions, targets)
-    if arrays:
-        torch = sys.modules["torch"]
-        with threads(torch.get_num_threads()) if predictions.numel() > BLOCK else nullcontext():
-            value = metric(*arrays)
-        return torch.tensor(value, dtype=xp.result, device=predictions.device)
     computing, sums = xp.computing, []
     for p, t in _blocks(predictions, targets):
         p, t = p.to(computing), t.to(computing)
@@ -130,12 +125,6 @@ def _mean(metric: Metric, xp: Namespace, predictions: Array, targets: Array) -> 
             return found.mean().to(xp.result)
         sums.append(found.sum())
     return _total(sums, predictions, xp)
-
-
-def _shared_with_numpy(*tensors: Array) -> list[Any]:
-    """Return the tensors as NumPy arrays of the same memory, if NumPy has their dtypes."""
-    bfloat16 = sys.modules["torch"].bfloat16
-    return [] if any(x.dtype is bfloat16 for x in tensors) else [x.numpy() for x in tensors]
 
 
 def _checked(metric: Metric, xp: Namespace, p: Array, found: Array) -> Array:
@@ -191,13 +180,6 @@ def _mean_and_slope(
 ) -> tuple[Array, Array]:
     """Return the mean of the terms and its gradient, in one pass."""
     torch, computing, n = sys.modules["torch"], xp.computing, predictions.numel()
-    arrays = _shared_with_numpy(predictions, targets) if n > BLOCK else []
-    if arrays:
-        kept = "float32" if predictions.dtype.itemsize == 2 else arrays[0].dtype
-        with threads(torch.get_num_threads()), xp.quiet():
-            state, slope = value_and_slopes(metric, Inputs(metric, *arrays), None, kept)
-        value = torch.tensor(state.mean(), dtype=xp.result, device=predictions.device)
-        return value, torch.from_numpy(slope)
     jxp, sums = jets.namespace(xp.result_name, xp.wide), []
     # half precision would lose a slope over n that a scaled loss multiplies up again
     kind = xp.result if predictions.dtype.itemsize == 2 else predictions.dtype
