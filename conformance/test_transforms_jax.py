@@ -40,6 +40,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import isoloss as il
+from isoloss.strategies.jax import SMALL
 
 EVERY = ALL if DTYPE == "float32" else NAMED  # no parameter changes what a dtype does
 every_metric = pytest.mark.parametrize("metric", EVERY.values(), ids=EVERY)
@@ -96,6 +97,46 @@ def test_gradients(metric):
         close(found, want)
     for found in (one, two):
         close(found, value(metric, p, t, weights=w))
+
+
+@pytest.mark.parametrize(
+    "metric", [il.mse, il.mae, il.huber, il.Scaled(il.log_cosh, 0.5)], ids=repr
+)
+@pytest.mark.parametrize("overflows", [False, True], ids=["sums", "overflows"])
+def test_large(metric, overflows):
+    """The mean of many is that of few where transforms are, and where the sum of all overflows."""
+    p, t = draw(metric, (2, SMALL))
+    w, m = excluded(metric, (SMALL,))
+    if overflows:
+        largest = np.finfo(DTYPE).max / 64
+        p *= np.sqrt(largest) if metric is il.mse else largest
+    f = lambda p, t: metric(p, t, weights=w, where=m)  # noqa: E731
+    options = {"weights": w, "where": m}
+    want = [value(metric, *row, **options) for row in zip(p, t, strict=True)]
+    slopes = [gradient(metric, *row, **options) for row in zip(p, t, strict=True)]
+    many = lambda slopes: SMALL * np.asarray(slopes)  # noqa: E731 - each is as small as one share
+    assert np.isfinite(want).all()
+    with np.errstate(over="ignore"):
+        total = np.sum(w[m] * np.asarray(metric(p[0, m], t[0, m], reduction="none")))
+    assert np.isinf(total) == overflows
+    close(f(*map(jnp.asarray, (p[0], t[0]))), want[0])  # not traced
+    one, slope = jax.jit(jax.value_and_grad(f))(p[0], t[0])
+    close(one, want[0])
+    close(many(slope), many(slopes[0]))
+    along = np.sign(p[0])
+    one, slope = jax.jit(lambda p, t: jax.jvp(lambda p: f(p, t), (p,), (along,)))(p[0], t[0])
+    close(one, want[0])
+    close(slope, np.sum(np.asarray(slopes[0], dtype="float64") * along))
+    close(jax.jit(jax.vmap(f))(p, t), want)
+    close(many(jax.jit(jax.vmap(jax.grad(f)))(p, t)), many(slopes))
+    step = jax.checkpoint(lambda total, row: (total + f(*row), None))
+    scanned = jax.jit(jax.value_and_grad(lambda p: jax.lax.scan(step, 0 * p[0, 0], (p, t))[0]))
+    if not overflows:  # of two means, their sum may
+        close(scanned(p)[0], np.sum(want))
+    close(many(scanned(p)[1]), many(slopes))
+    curved = jax.jit(jax.grad(lambda p: jax.grad(f)(p, t[0]) @ along))(p[0])
+    bent = il.gradient_hessian(metric, *wide(p[0], t[0]), **options)[1]
+    close(many(curved), many(bent * along / np.sum(w[m], dtype="float64")))
 
 
 @named_metric

@@ -292,7 +292,7 @@ class JetLibrary(CarrierLibrary):
 
         def multiply(x: Any, y: Any, /) -> Jet:
             (a, a1, a2), (b, b1, b2) = parts(x), parts(y)
-            first = _times(a1, 2 * a) if x is y else _plus(_times(a1, b), _times(a, b1))
+            first = _times(a1, a + a) if x is y else _plus(_times(a1, b), _times(a, b1))
             cross = _times(_times(a1, b1), 2.0) if curved else None
             return Jet(a * b, first, _plus(_plus(_times(a2, b), _times(a, b2)), cross), library)
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from ._arrays import Inputs, Totals, abbreviated, fail
 from ._domains import EVERYWHERE, REAL, Domain, Interval
-from ._namespaces import _OF_TYPE, Array, Namespace
+from ._namespaces import Array, Namespace, library_of
 from ._states import Mean, RootMeanSquare, State, Total
 
 Core = tuple[tuple[str, ...], tuple[str, ...]]
@@ -183,7 +183,7 @@ class Metric(ABC):
         """
         if unknown:
             raise _unknown_option(self, unknown, Metric.__call__)
-        library = _OF_TYPE.get(type(predictions))
+        library = library_of(predictions)
         if library is not None and library.direct is not None:
             value = library.direct(
                 self, predictions, targets, weights, where, axis, keepdims, reduction,

@@ -540,9 +540,12 @@ def _jax_rules(jax: Any) -> dict[str, Any]:
     def quotient_jvp(primals: Any, tangents: Any) -> Any:
         (x, y), (dx, dy) = primals, tangents
         result = quotient(x, y)
-        return result, quotient(dx - result * dy, y)  # JAX's own rule squares y
+        if not isinstance(dy, jax.custom_derivatives.SymbolicZero):  # result may be inf
+            lost = result * dy
+            dx = -lost if isinstance(dx, jax.custom_derivatives.SymbolicZero) else dx - lost
+        return result, quotient(dx, y)  # JAX's own rule squares y
 
-    quotient.defjvp(quotient_jvp)
+    quotient.defjvp(quotient_jvp, symbolic_zeros=True)
     xp = ModuleType("isoloss.jax")
     xp.__dict__.update(vars(jax.numpy), abs=lambda x: jax.numpy.maximum(x, -x))
 

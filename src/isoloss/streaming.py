@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ._metric import Axis, Metric
-from ._namespaces import _OF_TYPE, Array, Library
+from ._namespaces import Array, Library, library_of
 from ._states import State
 from .evaluation import Shared, named
 
@@ -134,7 +134,7 @@ class _Small:
 
     def takes(self, predictions: Any, targets: Any) -> list[Any]:
         """Return the numbers of a batch, if it is small and nothing but numbers."""
-        library = _OF_TYPE.get(type(predictions))
+        library = library_of(predictions)
         if library is None or library.gathers is None:
             return []
         numbers: list[Any] = library.gathers(predictions, targets)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from functools import lru_cache, reduce
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from .._arrays import Inputs, Totals
 from .._metric import Metric
@@ -21,7 +23,7 @@ from ..strategies.plain import terms
 __all__ = ["differentiated", "direct", "fold", "statistics", "statistics_of_all", "terms"]
 
 PROGRAMS = 256  # how many compiled programs of a kind are kept
-SMALL = 4096  # so few samples are summed twice sooner than a second program is compiled
+SMALL = 4096  # fewer samples are summed twice sooner than the other way is compiled as well
 
 
 def _concrete(*values: Any) -> bool:
@@ -31,6 +33,17 @@ def _concrete(*values: Any) -> bool:
         x is None or (isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer))
         for x in values
     )
+
+
+def _arrays(*values: Any) -> bool:
+    """Whether all are arrays of JAX, tracers included, or constants of NumPy's, or nothing."""
+    return all(x is None or isinstance(x, (sys.modules["jax"].Array, np.ndarray)) for x in values)
+
+
+def _large(predictions: Array, *others: Any) -> bool:
+    """Whether the arrays are of JAX or NumPy, and so large that a second sum is worth to be avoided."""
+    known = all(type(n) is int for n in predictions.shape)  # not the name of a size, in an export
+    return known and predictions.size >= SMALL and _arrays(predictions, *others)
 
 
 def _compiles(metric: Metric) -> bool:
@@ -58,11 +71,15 @@ def direct(
     empty: Any,
     event_axis: Any,
 ) -> Any | None:
-    """Return what the compiled program answers; None asks for the general way."""
-    if not (_concrete(predictions, targets, weights, where) and _compiles(metric)):
+    """Return what the compiled program answers, or its part of a program that is being traced.
+
+    None asks for the general way.
+    """
+    concrete = _concrete(predictions, targets, weights, where)
+    if not _compiles(metric) or not (concrete or _large(predictions, targets, weights, where)):
         return None
     number = type(denominator) in (int, float) and denominator >= 0
-    if not (number or _concrete(denominator)):
+    if not (number or (_concrete if concrete else _arrays)(denominator)):
         return None
     if empty != empty:
         empty = None  # every nan is the same
@@ -70,23 +87,29 @@ def direct(
         program = _program(metric, axis, keepdims, reduction, empty, event_axis)
     except TypeError:  # a hyper-parameter or an option without a hash
         return None
-    return program(predictions, targets, weights, where, denominator)
+    evaluate = program.compiled if concrete else program.traced
+    return evaluate(predictions, targets, weights, where, denominator)
 
 
 class _PlainSums(Totals):
-    """Sums without a spare: XLA computes two sums of the same terms in ten times the time of one.
-
-    Where one overflows, the program starts again with spares.
-    """
+    """Sums without a spare."""
 
     __slots__ = ()
     spares = False
 
 
+class _Program(NamedTuple):
+    """The evaluation of a metric under some options."""
+
+    traced: Callable[..., Array]
+    compiled: Callable[..., Array]
+
+
 @lru_cache(maxsize=PROGRAMS)
 def _program(
     metric: Metric, axis: Any, keepdims: Any, reduction: Any, empty: Any, event_axis: Any
-) -> Callable[..., Array]:
+) -> _Program:
+    jax = sys.modules["jax"]
     empty = float("nan") if empty is None else empty
 
     def whole(p: Array, t: Array, weights: Any, where: Any, denominator: Any) -> Array:
@@ -94,20 +117,26 @@ def _program(
             p, t, weights, where, axis, keepdims, reduction, denominator, empty, event_axis
         )
 
-    def call(p: Array, t: Array, weights: Any, where: Any, denominator: Any) -> Array:
-        if reduction != "mean" or keepdims or p.size < SMALL:
-            return whole(p, t, weights, where, denominator)
-        inputs = Inputs(metric, p, t, weights, where, axis, event_axis)
+    # XLA's CPU computes two sums of the same terms in ten times the time of one. So there is one,
+    # and where it overflows, the evaluation starts again with a spare. A slope needs no spare.
+    @jax.custom_jvp  # type: ignore[untyped-decorator]
+    def guarded(value: Array, *arguments: Any) -> Array:
+        finite = jax.numpy.all(jax.numpy.isfinite(value))
+        return jax.lax.cond(finite, lambda *_: value, whole, *arguments)
+
+    guarded.defjvp(lambda primals, tangents: (guarded(*primals), tangents[0]), symbolic_zeros=True)
+
+    def call(*arguments: Any) -> Array:
+        small = arguments[0].size < SMALL or jax.default_backend() != "cpu"
+        if small or not (metric.averages and reduction == "mean" and not keepdims):
+            return whole(*arguments)
+        inputs = Inputs(metric, *arguments[:-1], axis, event_axis)
         xp, batch = inputs.xp, inputs.batch()
         state = metric.statistics(xp, batch.predictions, batch.targets, _PlainSums(batch))
-        value = xp.astype(metric.value(xp, state, denominator, empty), xp.result)
-        if xp.wide:
-            return value
-        arguments = (p, t, weights, where, denominator)
-        finite = xp.all(xp.isfinite(value))
-        return sys.modules["jax"].lax.cond(finite, lambda *_: value, whole, *arguments)
+        value = xp.astype(metric.value(xp, state, arguments[-1], empty), xp.result)
+        return value if xp.wide else guarded(value, *arguments)
 
-    return sys.modules["jax"].jit(call)  # type: ignore[no-any-return]
+    return _Program(call, jax.jit(call))
 
 
 # --- states ---------------------------------------------------------------------------------------
