@@ -18,6 +18,7 @@ from typing import Any
 
 import cases
 import pictures
+from limits import explained
 from ratios import Result, measure
 from rich.console import Console
 
@@ -100,7 +101,11 @@ def markdown(report: dict[str, Any]) -> str:
             f"| {'met' if row['met'] else '**missed**'} |"
         )
     met = sum(row["met"] for row in report["results"])
-    return "\n".join([*lines, "", f"{met} of {len(report['results'])} targets are met.", ""])
+    lines += ["", f"{met} of {len(report['results'])} targets are met.", ""]
+    lines += ["## What is missed, and why", ""]
+    for paragraph in explained(report["results"]):
+        lines += [paragraph, ""]
+    return "\n".join(lines)
 
 
 def main() -> None:

@@ -421,13 +421,6 @@ class NumPyLibrary(Library):
     name = "NumPy"
     strategy = "isoloss.strategies.numpy"
 
-    def __init__(self, raw: Namespace) -> None:
-        super().__init__(raw)
-        # glibc returns freed arrays to the system from 128 KiB on, so that the pages of every block
-        # would be faulted in again, at several times the cost of the work; once a larger array was
-        # freed, it keeps what is smaller
-        np.empty(12 << 20, dtype=np.uint8)
-
     def cast(self, xp: Namespace, array: Array) -> Array:
         return array.astype(xp.computing, copy=False)
 
@@ -664,6 +657,10 @@ def library_of(array: Array) -> Library | None:
 
 def _library(raw: Namespace) -> Library:
     if id(raw) not in _LIBRARIES:
+        # glibc returns freed arrays to the system from 128 KiB on, so that the pages of every block
+        # would be faulted in again, at several times the cost of the work; once a larger array was
+        # freed, it keeps what is smaller
+        np.empty(12 << 20, dtype=np.uint8)
         name = raw.__name__.removeprefix("array_api_compat.")
         _LIBRARIES[id(raw)] = _KINDS.get(name, Library)(raw)
     return _LIBRARIES[id(raw)]

@@ -41,7 +41,7 @@ def _arrays(*values: Any) -> bool:
 
 
 def _large(predictions: Array, *others: Any) -> bool:
-    """Whether the arrays are of JAX or NumPy, and so large that a second sum is worth to be avoided."""
+    """Whether arrays of JAX or NumPy are so large that a second sum is worth avoiding."""
     known = all(type(n) is int for n in predictions.shape)  # not the name of a size, in an export
     return known and predictions.size >= SMALL and _arrays(predictions, *others)
 
@@ -127,13 +127,14 @@ def _program(
     guarded.defjvp(lambda primals, tangents: (guarded(*primals), tangents[0]), symbolic_zeros=True)
 
     def call(*arguments: Any) -> Array:
-        small = arguments[0].size < SMALL or jax.default_backend() != "cpu"
+        p, t, weights, where, denominator = arguments
+        small = p.size < SMALL or jax.default_backend() != "cpu"
         if small or not (metric.averages and reduction == "mean" and not keepdims):
             return whole(*arguments)
-        inputs = Inputs(metric, *arguments[:-1], axis, event_axis)
+        inputs = Inputs(metric, p, t, weights, where, axis, event_axis)
         xp, batch = inputs.xp, inputs.batch()
         state = metric.statistics(xp, batch.predictions, batch.targets, _PlainSums(batch))
-        value = xp.astype(metric.value(xp, state, arguments[-1], empty), xp.result)
+        value = xp.astype(metric.value(xp, state, denominator, empty), xp.result)
         return value if xp.wide else guarded(value, *arguments)
 
     return _Program(call, jax.jit(call))

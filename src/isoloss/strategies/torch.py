@@ -192,7 +192,7 @@ def _mean_and_slope(
             slope = torch.full_like(p, slope)
         if whole is None:
             return plain(jet).mean().to(xp.result), (slope / n).to(kind)
-        out[0].copy_(slope / n)
+        torch.div(slope, n, out=out[0])
         sums.append(plain(jet).sum())
     return _total(sums, predictions, xp), whole
 

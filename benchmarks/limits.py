@@ -1,0 +1,133 @@
+"""Why a target is missed: what was tried, and what the limit is. A missed row without a reason is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+
+class Limit(NamedTuple):
+    """The reason for the rows that it names: the first that applies is a row's."""
+
+    title: str
+    group: str
+    works: tuple[str, ...]  # how the work begins
+    sizes: tuple[int, ...]
+    reason: str
+
+    def applies(self, row: dict[str, Any]) -> bool:
+        return (
+            row["group"] == self.group
+            and row["work"].startswith(self.works)
+            and row["size"] in self.sizes
+        )
+
+
+ANY = ("",)
+FEW, MANY = (10, 1_000), (10_000_000,)
+WIDE = (
+    "Every float32 is widened to float64, so that the result is the exact one rounded once (0.50 ULP). Widening both arrays, subtracting "
+    "and a dot product take 9.1 to 12 ms of NumPy alone, in blocks of any length from 4,096 to 65,536; the expression takes 10. Tried: "
+    "`np.subtract` with `dtype=float64`, kept buffers, arithmetic in place; none was faster. The same in float32 takes 4.0 ms, and is up to "
+    "1.5 ULP off where all residuals round alike, more than the promised 1."
+)
+LIMITS = (
+    Limit(
+        "NumPy, ten samples, losses of many operations", "NumPy",
+        ("log_cosh", "pseudo_huber", "mean_squared_log_error", "poisson", "gamma"), (10,),
+        "A call of a ufunc takes 0.4 to 1 µs however few numbers it has. The expressions are three to six of them, and cancel near 0, overflow "
+        "far out or ignore the domain; the definitions are 15 to 40: a series near 0, a form for far out, nan outside the domain. What "
+        "does not depend on the definition (options, states) is left out for small arrays already.",
+    ),
+    Limit(
+        "NumPy, ten samples, R2", "NumPy", ("r2_score",), (10,),
+        "In float64 there is nothing wider to absorb squares: five sums about a pivot, scaled by powers of two, some 60 calls. "
+        "In float32 it takes 50 µs.",
+    ),
+    Limit(
+        "NumPy, ten million, log-cosh", "NumPy", ("log_cosh",), MANY,
+        "Both branches are evaluated in float64: nine terms of a series, `exp` and two `log1p`, of which NumPy has vectorised forms "
+        "for float64 only with AVX-512. The expression is `log` and `cosh` in float32, which is 0 below 1e-4 and inf beyond 89. "
+        "A single form, `log1p(expm1(a)^2 / (2 exp(a)))`, would add up the errors of `expm1` twice.",
+    ),
+    Limit("NumPy, ten million float32", "NumPy", ("mean_squared_error", "mean_absolute_error", "huber"), MANY, WIDE),
+    Limit(
+        "NumPy, ten million, R2", "NumPy", ("r2_score",), MANY,
+        "As above; and deviations from the mean of each block, for two variables, where scikit-learn subtracts in float32 (R2 of 1e4 + noise "
+        "is then wrong in the first digit).",
+    ),
+    Limit(
+        "NumPy, four metrics at once", "NumPy", ("evaluate",), MANY,
+        "One pass, as above: 12 ms for the squared errors (shared by two metrics), 3 ms for the absolute ones, 28 ms for the moments of R2. "
+        "scikit-learn's four passes are in float32.",
+    ),
+    Limit(
+        "NumPy, gradient of Huber", "NumPy", ("gradient",), MANY,
+        "First-order numbers evaluate value and slope in float64, seven operations a block, where the hand-written gradient is two in float32. "
+        "A slope of 1 is no array, and the second order is not there.",
+    ),
+    Limit(
+        "PyTorch, few samples", "PyTorch", ANY, FEW,
+        "`F` is one call into C++ (7.5 µs). A call of ours is seven kernels of 1 to 2.4 µs (three to and from float64), and 5 µs of Python: is it "
+        "a plain tensor, does a transform watch, which dtype. A step adds a node of the graph (10 µs) and first-order numbers. "
+        "Tried: NumPy on the tensor's memory (equal); float32 kernels (7 ULP off at 1e7).",
+    ),
+    Limit(
+        "PyTorch, a hundred thousand", "PyTorch", ANY, (100_000,),
+        "All fits the cache, so arithmetic counts: float64 has half the lanes, and widening is two kernels more. Blocks in PyTorch's own float64 "
+        "brought the forward pass from 11 to 23 times `F` to 2.6 to 7. Only a fused native kernel would do better.",
+    ),
+    Limit(
+        "PyTorch, ten million", "PyTorch", ANY, MANY,
+        "Here blocks win what float64 costs: the squared and absolute errors take 0.4 to 2 of `F`'s time, which depends on whether the "
+        "allocator still holds the array that `F` makes. Huber is 7 operations a block forward and 14 with its slope; `F` is one fused kernel each. "
+        "Tried: blocks of 2^15 to 2^19 samples, NumPy's blocks on two threads (slower by a third).",
+    ),
+    Limit(
+        "PyTorch compiled, a thousand", "PyTorch compiled", ANY, (1_000,),
+        "7 µs to check that the metric, its parameters and the dtype are those that were compiled; the program itself is as fast.",
+    ),
+    Limit(
+        "PyTorch compiled, Huber of ten million", "PyTorch compiled", ("huber",), MANY,
+        "For the backward pass it keeps the two float32 arrays, as the squared error does, which meets its target: what takes long "
+        "is the arithmetic, comparisons and choices in float64.",
+    ),
+    Limit(
+        "PyTorch compiled, squared error of ten million", "PyTorch compiled", ("mean_squared_error",), MANY,
+        "Within the noise of the target: both read both arrays at the speed of memory.",
+    ),
+    Limit(
+        "Streaming", "Streaming", ANY, MANY,
+        "Each batch is copied behind others in 8 µs, and 32 of them are evaluated at once in float64; torchmetrics adds in float32 (its total "
+        "stalls at 2^24). What is left is Python: two tensors looked at, two views, two copies. A pass for each batch takes longer.",
+    ),
+    Limit(
+        "JAX, log-cosh", "JAX", ("log_cosh",), MANY,
+        "The program takes 28 ms, as optax's does when jitted: it is `exp`, `log1p` and a series. Not jitted, optax takes 55.",
+    ),
+    Limit(
+        "JAX jitted, ten samples", "JAX jitted", ANY, (10,),
+        "0.3 to 0.7 µs of 7: XLA's CPU starts one kernel more, for the second sum that keeps a mean finite where the first overflows.",
+    ),
+    Limit(
+        "JAX jitted, Huber and log-cosh of ten million", "JAX jitted", ("huber", "log_cosh"), MANY,
+        "No square is taken of what is beyond delta, so there is one operation more to a term; log-cosh is exact near 0 by a series, and its "
+        "slope is a function of its own. (The second sum, 3 to 6 times the time until now, is left out unless the first overflows.)",
+    ),
+)  # fmt: skip
+
+
+def explained(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield a paragraph for each reason that rows were missed for, with how far they missed."""
+    reasons: dict[Limit, list[float]] = {}
+    for row in rows:
+        if not row["met"]:
+            limit = next((limit for limit in LIMITS if limit.applies(row)), None)
+            if limit is None:
+                raise LookupError(f"no reason is given why this row is missed: {row}")
+            reasons.setdefault(limit, []).append(row["ratio"] / row["target"])
+    for limit in LIMITS:
+        if limit in reasons:
+            low, high = min(reasons[limit]), max(reasons[limit])
+            over = f"{low:.2g}" if len(reasons[limit]) == 1 else f"{low:.2g} to {high:.2g}"
+            yield f"**{limit.title}** ({over} times the target). {limit.reason}"
