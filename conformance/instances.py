@@ -43,6 +43,8 @@ PARAMETERS: dict[str, list[dict[str, Any]]] = {
     "Expectile": [{"level": 0.9}],
     "MeanAbsolutePercentageError": [{"epsilon": 1.0}],
     "PoissonNLL": [{"log_input": False}, {"full": True}, {"log_input": False, "full": True}],
+    "SigmoidCrossEntropy": [{"pos_weight": 3.0}, {"label_smoothing": 0.25}],
+    "SigmoidFocal": [{"gamma": 0.0}, {"gamma": 0.5, "alpha": 0.25}],
     "TweedieDeviance": [{"power": power} for power in (0, 1, 2, 3, 1.01, -1.0)],
 }
 
@@ -120,6 +122,8 @@ NAMED: dict[str, il.Metric] = {k: m for k, m in ALL.items() if k in il.__all__ o
 def _numbers(rng: np.random.Generator, interval: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Draw numbers of ordinary size from inside an interval."""
     low, high = interval.low, interval.high
+    if interval.gap == (low, high):
+        return rng.choice([low, high], shape)
     if low > -np.inf and high < np.inf:
         return rng.uniform(low + (high - low) / 64, high - (high - low) / 64, shape)
     size = np.exp(rng.normal(0.0, 0.5, shape))

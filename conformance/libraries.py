@@ -35,6 +35,12 @@ class Backend:
         """Return an array as nested lists of Python numbers."""
         return array.tolist()
 
+    def padded(
+        self, predictions: Any, targets: Any, options: dict[str, Any]
+    ) -> tuple[Any, Any, dict[str, Any]]:
+        """Return a batch in a form of which the library has few programs: what is added, masked."""
+        return predictions, targets, options
+
     def dtype(self, array: Any) -> str:
         return str(array.dtype).rpartition(".")[2]
 
@@ -81,7 +87,7 @@ class Jax(Backend):
     flushes = True
     dtypes = ("float16", "bfloat16", "float32", "float64")
     modes = ("isoloss", "forward", "jitted")  # the first is reverse mode, not compiled
-    length = 32  # samples are padded to it and the padding masked: one compilation serves all cases
+    length = 32  # samples are padded to it: one compilation serves all cases
 
     @property
     def label(self) -> str:
@@ -110,16 +116,24 @@ class Jax(Backend):
     ) -> Any:
         if mode == "isoloss":
             return super().gradient(mode, function, predictions, targets, **options)
-        samples, xp = len(targets), self.xp
+        p, t, options = self.padded(predictions, targets, options)
+        found = self.compiled[mode](function, p, t, options["weights"], options["where"])
+        return found[: len(targets)]
 
-        def padded(array: Any) -> Any:
+    def padded(
+        self, predictions: Any, targets: Any, options: dict[str, Any]
+    ) -> tuple[Any, Any, dict[str, Any]]:
+        samples, xp = len(targets), self.xp
+        if samples == self.length:
+            return predictions, targets, options
+
+        def longer(array: Any) -> Any:
             shape = (self.length - samples, *array.shape[1:])
             return xp.concatenate([array, xp.ones(shape, array.dtype)])
 
-        weights = options.get("weights", xp.ones(samples, xp.float32))
+        weights = longer(options.get("weights", xp.ones(samples, xp.float32)))
         where = xp.arange(self.length) < samples
-        arrays = [padded(array) for array in (predictions, targets, weights)]
-        return self.compiled[mode](function, *arrays, where)[:samples]
+        return longer(predictions), longer(targets), {"weights": weights, "where": where}
 
 
 class Torch(Backend):

@@ -17,8 +17,9 @@ from ulp import distance, ulp
 import isoloss as il
 
 RECORDS: dict[str, list[dict[str, Any]]] = defaultdict(list)
-for _record in json.loads((Path(__file__).parent / "expected" / "regression.json").read_text()):
-    RECORDS[_record["metric"]].append(_record)
+for _family in sorted((Path(__file__).parent / "expected").glob("*.json")):
+    for _record in json.loads(_family.read_text()):
+        RECORDS[_record["metric"]].append(_record)
 
 # The promise, in ULP of the result. Where float64 is there to widen to, half and single precision
 # are computed in it; the results of float64, and of JAX without x64, are computed in themselves.
@@ -58,6 +59,9 @@ EXCEPTIONS = [
     Excess("poisson_deviance", "second", 6.0, TWO, case="small_2"),
     Excess("poisson_deviance", "second", math.inf, TINY, case="large"),
     Excess("poisson_nll", "second", math.inf, TINY, case="large"),
+    Excess("sigmoid_cross_entropy", "gradient", 8.0, TWO),
+    Excess("sigmoid_focal", "gradient", 6.0, "the libraries' float32 exp"),
+    Excess("sigmoid_focal", "second", 6.0, "the libraries' float32 exp"),
     Excess("pseudo_huber", "second", 8.0, "the cube of a root"),
     Excess("tweedie_deviance", "gradient", 6.0, "the exponent, rounded to float32"),
     Excess("tweedie_deviance", "second", 16.0, "the exponent, rounded to float32"),
@@ -100,8 +104,10 @@ def cases(
         if record["weights"] is not None:
             widest = "float64" if backend.float64 else "float32"
             options["weights"] = backend.array(number(record["weights"]), widest)
-        arrays = [backend.array(number(record[key]), dtype) for key in ("predictions", "targets")]
-        yield record, metric, *arrays, options
+        p, t = (backend.array(number(record[key]), dtype) for key in ("predictions", "targets"))
+        if record["case"] != "typical":  # that alone is called as it is on every library
+            p, t, options = backend.padded(p, t, options)
+        yield record, metric, p, t, options
 
 
 class Measure:
@@ -203,7 +209,7 @@ def test_gradient(backend: Backend, name: str, record_property: Callable[..., No
             found = backend.gradient(mode, metric, predictions, targets, **options)
             # forward mode has the tangent's dtype, which is the value's
             assert mode == "forward" or backend.dtype(found) == record["dtype"], record["case"]
-            got, dtype = flat(backend.numbers(found)), backend.dtype(found)
+            got, dtype = flat(backend.numbers(found))[: len(exact)], backend.dtype(found)
             error = gradient_errors(backend, metric, got, exact, dtype)
             what = f"{mode}: got {got}, expected {exact}"
             measure.add(record, error, GRADIENT.get(dtype, HALF), what)
@@ -221,7 +227,8 @@ def test_second_derivative(
             continue
         pair = il.gradient_hessian(metric, predictions, targets)
         for key, found in zip(("first", "second"), pair, strict=True):
-            got, exact = flat(backend.numbers(found)), flat(record[key])
+            exact = flat(record[key])
+            got = flat(backend.numbers(found))[: len(exact)]
             error = gradient_errors(backend, metric, got, exact, record["dtype"])
             limit = GRADIENT[record["dtype"]]
             measure.add(record, error, limit, f"{key}: got {got}, expected {exact}")

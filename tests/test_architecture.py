@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import isoloss as il
-from isoloss import regression
+from isoloss import classification, regression
 
 SOURCE = Path(il.__file__).parent
 # Each layer may import those before it, never those after.
@@ -22,7 +22,7 @@ LAYERS = (
     {"_states", "_domains"},
     {"_arrays"},
     {"_metric", "_jets"},
-    {"_tape", "regression", "strategies.plain"},
+    {"_tape", "classification", "regression", "strategies.plain"},
     {"strategies.numpy"},
     {"strategies.dask", "strategies.jax", "strategies.torch"},
     {"derivatives", "distributed", "evaluation", "validation"},
@@ -58,9 +58,11 @@ def test_imports_point_one_way(module: str) -> None:
 
 def test_definitions_are_small_and_know_nothing_of_the_engine() -> None:
     """No method of a definition has ten lines, or names a weight, a mask, an axis or a dtype."""
-    for name, kind in inspect.getmembers(regression, inspect.isclass):
-        if kind.__module__ != regression.__name__:
-            continue
+    members = [
+        pair for family in (classification, regression) for pair in vars(family).items()
+        if inspect.isclass(pair[1]) and pair[1].__module__ == family.__name__
+    ]  # fmt: skip
+    for name, kind in members:
         for method in ("pointwise", "residual", "statistics", "formula"):
             if method not in vars(kind):
                 continue
@@ -88,6 +90,7 @@ def test_every_public_name_is_documented_with_an_example() -> None:
     "module",
     [
         "_domains",
+        "classification",
         "regression",
         "_metric",
         "derivatives",

@@ -1,4 +1,4 @@
-"""The inputs of the regression reference, as data: exact numbers of a stated dtype.
+"""The inputs of the reference, as data: exact numbers of a stated dtype.
 
 Random cases are drawn with `random.Random.random`, whose sequence Python guarantees, and redrawn
 until every term, derivative and sum is well conditioned: a failure is the implementation's.
@@ -131,6 +131,31 @@ def positive_prediction(rng: random.Random) -> Pair:
     return uniform(rng, 0.3, 3), 2 * normal(rng)
 
 
+def logit(rng: random.Random) -> float:
+    """A logit, rarely beyond 6."""
+    return 2.5 * normal(rng)
+
+
+def soft_labels(rng: random.Random) -> Pair:
+    """A logit and a label between 0 and 1, often one of them."""
+    return logit(rng), min(1.0, max(0.0, uniform(rng, -0.5, 1.5)))
+
+
+def probabilities(rng: random.Random) -> Pair:
+    """A probability and a label between 0 and 1, often one of them."""
+    return uniform(rng, 0.05, 0.95), min(1.0, max(0.0, uniform(rng, -0.5, 1.5)))
+
+
+def labels(rng: random.Random) -> Pair:
+    """A logit and a label, 0 or 1."""
+    return logit(rng), float(rng.random() < 0.5)
+
+
+def signs(rng: random.Random) -> Pair:
+    """A score and a label, -1 or 1."""
+    return logit(rng), 1.0 if rng.random() < 0.5 else -1.0
+
+
 def related(rng: random.Random) -> Pair:
     """A target and its noisy prediction, correlation about 0.9."""
     y = normal(rng)
@@ -150,6 +175,12 @@ DOMAIN: dict[str, Callable[[random.Random], Pair]] = {
     "explained_variance_score": related,
     "pearson_correlation": related,
     "concordance_correlation": related,
+    "sigmoid_cross_entropy": soft_labels,
+    "binary_cross_entropy": probabilities,
+    "sigmoid_focal": labels,
+    "hinge": signs,
+    "squared_hinge": signs,
+    "brier_score": probabilities,
 }
 ROWS = {"cosine_similarity": 4, "cosine_distance": 4}
 MOMENTS = ("r2_score", "explained_variance_score", "pearson_correlation", "concordance_correlation")
@@ -168,6 +199,15 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"log_input": False},
         {"log_input": False, "full": True},
     ],
+    "sigmoid_cross_entropy": [
+        {"pos_weight": 3.0},
+        {"label_smoothing": 0.1},
+        {"pos_weight": 0.3, "label_smoothing": 0.25},
+    ],
+    "binary_cross_entropy": [{"label_smoothing": 0.1}],
+    "sigmoid_focal": [{"alpha": 0.3}, {"gamma": 0.0}, {"gamma": 0.5}, {"gamma": 3.0}],
+    "hinge": [{"margin": 0.3}],
+    "squared_hinge": [{"margin": 0.3}],
     "tweedie_deviance": [
         {"power": power} for power in (-1.0, 0.0, 1.0, 1.0000001, 1.2, 1.9, 1.9999999, 2.0, 3.0)
     ],
@@ -298,7 +338,15 @@ def weighted() -> Iterator[Case]:
 
 def single() -> Iterator[Case]:
     """One sample: the mean is the term, and spreads are 0."""
-    values = {"poisson_nll": (0.5, 3.0), "multi_quantile": ([0.25, 1.0, 2.5], 0.5)}
+    values = {
+        "poisson_nll": (0.5, 3.0),
+        "multi_quantile": ([0.25, 1.0, 2.5], 0.5),
+        "binary_cross_entropy": (0.75, 0.25),
+        "brier_score": (0.75, 0.25),
+        "sigmoid_focal": (1.5, 0.0),
+        "hinge": (0.25, 1.0),
+        "squared_hinge": (0.25, 1.0),
+    }
     for metric, dtype in itertools.product(METRICS, WIDE):
         p, y = values.get(metric, (1.5, 0.25))
         if metric in ROWS:
@@ -526,12 +574,47 @@ def offset() -> Iterator[Case]:
             yield case(metric, "offset", dtype, p, y)
 
 
+EXTREME = {"float16": 1e4, "bfloat16": 1e30, "float32": 1e30, "float64": 1e300}
+
+
+def labelled() -> Iterator[Case]:
+    """Classification at its kinks, ends and extremes, each logit beside each label."""
+    for dtype in FLOATS:
+        sure = [20.0, -20.0, 80.0, -80.0, 600.0, -600.0, EXTREME[dtype], -EXTREME[dtype]]
+        tails = (1e-30, -1e-20, 1e-8) if dtype != "float16" else (1e-4, -1e-6)
+        logits = [0.0, *tails, -15.0, 15.0, *sure]
+        for z in ([0.0], [-15.0], [15.0], *([x] for x in sure), logits):
+            for y in (0.0, 1.0):
+                yield case("sigmoid_cross_entropy", "sure", dtype, z, [y] * len(z))
+                yield case("sigmoid_focal", "sure", dtype, z, [y] * len(z))
+        yield case("sigmoid_cross_entropy", "sure", dtype, logits, [0.25] * len(logits))
+        yield case("sigmoid_focal", "sure", dtype, logits, [1.0] * len(logits), gamma=0.5)
+        ends, near = [0.0, 1.0, 0.5, 0.25], [1.0, 0.0, 0.5, 2.0**-7]
+        yield case("binary_cross_entropy", "certain", dtype, ends, [0.0, 1.0, 0.0, 1.0])
+        yield case("binary_cross_entropy", "certain", dtype, near[2:], [0.5, 2.0**-7])
+        yield case("brier_score", "certain", dtype, ends + near, near + ends)
+        scores, sides = [1.0, -1.0, 0.0, 2.0, 0.5, -0.5], [1.0, -1.0] * 3
+        for metric, margin in itertools.product(("hinge", "squared_hinge"), (1.0, 0.5, 0.0)):
+            yield case(metric, "kinks", dtype, scores, sides, margin=margin)
+            yield case(metric, "kinks", dtype, scores, [-1.0] * 6, margin=margin)
+    for dtype in WIDE:
+        tiny = [1e-30, 1e-20, 1e-10]
+        yield case("binary_cross_entropy", "small", dtype, tiny, [0.0] * 3)
+        yield case("binary_cross_entropy", "small", dtype, tiny, [1.0] * 3)
+        yield case("hinge", "large", dtype, [HIGHEST[dtype], 1.0], [-1.0, 1.0])
+        yield case("squared_hinge", "large", dtype, [OVERFLOW[dtype]] * 8, [-1.0] * 8)
+    for metric, dtype in itertools.product(definitions.CLASSIFICATION, ("int8", "int32", "int64")):
+        sides = [1, -1, 1] if "hinge" in metric else [1, 0, 1]
+        scores = [1, 0, 1] if metric in ("binary_cross_entropy", "brier_score") else [2, -3, -1]
+        yield case(metric, "integers", dtype, scores, sides)
+
+
 def integers() -> Iterator[Case]:
     """Differences that wrap in the integer dtype, and whole numbers in every domain."""
     p, y = [0, 255, 3, 100, 7, 200], [255, 1, 4, 130, 2, 100]
     small_p, small_y = [1, 2, 3, 5, 4, 1], [3, 1, 2, 4, 6, 2]
     positive = ("poisson_nll", "poisson_deviance", "gamma_deviance", "tweedie_deviance")
-    for metric in METRICS:
+    for metric in (m for m in METRICS if m not in definitions.CLASSIFICATION):
         one, two = (small_p, small_y) if metric in positive else (p, y)
         if metric in ROWS or metric == "multi_quantile":
             one = [one[:3], one[3:]]
@@ -558,7 +641,7 @@ def integers() -> Iterator[Case]:
 
 def every_case() -> Iterator[Case]:
     """All families, in a fixed order; a repeated name is numbered: no two cases look alike."""
-    families = (typical, weighted, single, kinks, small, large, offset, integers)
+    families = (typical, weighted, single, kinks, small, large, offset, integers, labelled)
     seen: Counter[str] = Counter()
     for drawn in itertools.chain.from_iterable(family() for family in families):
         key = f"{drawn.metric} {drawn.parameters} {drawn.name} {drawn.dtype}"

@@ -81,6 +81,11 @@ RATIONAL: dict[str, Callable[..., Fraction]] = {
         abs(p - y) / max(abs(y), Fraction(epsilon))
     ),
     "symmetric_mean_absolute_percentage_error": rational_smape,
+    "hinge": lambda p, y, margin=1.0: (
+        (Fraction(margin) - y * p + abs(Fraction(margin) - y * p)) / 2
+    ),
+    "squared_hinge": lambda p, y, margin=1.0: max(Fraction(margin) - y * p, Fraction(0)) ** 2,
+    "brier_score": lambda p, y: p * p - 2 * p * y + y * y,
 }
 
 
@@ -101,7 +106,8 @@ def check_rational_pointwise(case: Case, result: Result) -> None:
     for p, y, second in ((Fraction(p), Fraction(y), s) for p, y, s in samples):
         at = [RATIONAL[case.metric](p + k * STEP, y, **params) for k in (-2, -1, 0, 1, 2)]
         terms.append(at[2])
-        slopes.append((at[3] - at[1]) / (2 * STEP))
+        costless = case.metric == "hinge" and at[2] == 0  # at the margin, not the average
+        slopes.append(Fraction(0) if costless else (at[3] - at[1]) / (2 * STEP))
         check_second(case, second, at)
     agree(case, "terms", result.terms, terms)
     agree(case, "first", result.first, slopes)
@@ -120,7 +126,7 @@ def check_rational_pointwise(case: Case, result: Result) -> None:
 def check_second(case: Case, second: mpf, at: list[Fraction]) -> None:
     """0 where the slope jumps; else one side's second derivative: the quadratic side's."""
     left, middle, right = (number((at[k] - 2 * at[k + 1] + at[k + 2]) / STEP**2) for k in range(3))
-    if abs(middle) > mpf(10) ** 430:
+    if abs(middle) > mpf(10) ** 430 or (case.metric == "squared_hinge" and at[2] == 0):
         agree(case, "second at a kink", second, 0)
     elif case.metric == "expectile":
         agree(case, "second", second, left)
@@ -300,6 +306,33 @@ def other_deviance(p: mpf, y: mpf, power: float = 1.5) -> mpf | None:
         return 2 * mp.quad(lambda t: (t - y) * t ** -mpf(power) if power else t - y, [start, p])
 
 
+def other_sigmoid_cross_entropy(
+    z: mpf, y: mpf, pos_weight: float | None = None, label_smoothing: float = 0.0
+) -> mpf:
+    """(1 - y) z + (1 + (w - 1) y) (max(-z, 0) + log(1 + exp(-abs(z)))), the stable form of many."""
+    y = y + mpf(label_smoothing) * (mpf(1) / 2 - y)
+    weight = mpf(1 if pos_weight is None else pos_weight)
+    return (1 - y) * z + (1 + (weight - 1) * y) * (max(-z, 0) + mp.log1p(mp.exp(-abs(z))))
+
+
+def other_binary_cross_entropy(p: mpf, y: mpf, label_smoothing: float = 0.0) -> mpf:
+    """-log(p^y (1 - p)^(1 - y)), 0^0 = 1."""
+    y = y + mpf(label_smoothing) * (mpf(1) / 2 - y)
+    return -mp.log(mp.power(p, y) * mp.power(1 - p, 1 - y))
+
+
+def other_sigmoid_focal(
+    z: mpf, y: mpf, gamma: float = 2.0, alpha: float | None = None
+) -> mpf | None:
+    """From the two probabilities, as in the paper; None where one of them is not told from 1."""
+    if abs(z) > 300:
+        return None
+    p = 1 / (1 + mp.exp(-z))
+    q = p * y + (1 - p) * (1 - y)
+    share = 1 if alpha is None else mpf(alpha) * y + (1 - mpf(alpha)) * (1 - y)
+    return -share * (1 - q) ** mpf(gamma) * mp.log(q)
+
+
 OTHER: dict[str, Callable[..., mpf | None]] = {
     "log_cosh": other_log_cosh,
     "pseudo_huber": other_pseudo_huber,
@@ -308,6 +341,9 @@ OTHER: dict[str, Callable[..., mpf | None]] = {
     "poisson_deviance": lambda p, y: other_deviance(p, y, 1),
     "gamma_deviance": lambda p, y: other_deviance(p, y, 2),
     "tweedie_deviance": other_deviance,
+    "sigmoid_cross_entropy": other_sigmoid_cross_entropy,
+    "binary_cross_entropy": other_binary_cross_entropy,
+    "sigmoid_focal": other_sigmoid_focal,
 }
 
 

@@ -1,4 +1,4 @@
-"""The regression metrics at high precision, written from the literature, not from the library.
+"""The metrics at high precision, written from the literature, not from the library.
 
 A pointwise loss is ``(p, y, **parameters) -> Term``; every other metric is
 ``(p, y, w, **parameters) -> Result`` of whole lists; `evaluate` runs either. Derivatives are
@@ -364,6 +364,70 @@ def median_absolute_error(p: Numbers, y: Numbers, w: Numbers) -> Result:
 
 
 # ------------------------------------------------------------------------------------------------
+# Pointwise classification
+# ------------------------------------------------------------------------------------------------
+
+
+def smoothed(y: mpf, label_smoothing: float) -> mpf:
+    """y, moved towards 1/2. Szegedy et al. (2016), eq. 7, with two classes."""
+    s = mpf(label_smoothing)
+    return (1 - s) * y + s / 2
+
+
+def sigmoid_cross_entropy(
+    z: mpf, y: mpf, *, pos_weight: float | None = None, label_smoothing: float = 0.0
+) -> Term:
+    """w y log(1 + exp(-z)) + (1 - y) log(1 + exp(z)). Cox (1958); w: King and Zeng (2001)."""
+    y = smoothed(y, label_smoothing)
+    yes, no = y * mpf(1 if pos_weight is None else pos_weight), 1 - y
+    q, rest = 1 / (1 + mp.exp(-z)), 1 / (1 + mp.exp(z))
+    value = yes * mp.log1p(mp.exp(-z)) + no * mp.log1p(mp.exp(z))
+    return Term(value, no * q - yes * rest, (yes + no) * q * rest)
+
+
+def binary_cross_entropy(p: mpf, y: mpf, *, label_smoothing: float = 0.0) -> Term:
+    """-y log(p) - (1 - y) log(1 - p), 0 log(0) = 0. Good (1952)."""
+    y = smoothed(y, label_smoothing)
+    pairs = [(w, q, s) for w, q, s in ((y, p, -1), (1 - y, 1 - p, 1)) if w != 0]
+    return Term(
+        -mp.fsum(xlogy(w, q) for w, q, _ in pairs),
+        mp.fsum(s * w / q for w, q, s in pairs),
+        mp.fsum(w / q**2 for w, q, _ in pairs),
+    )
+
+
+def sigmoid_focal(z: mpf, y: mpf, *, gamma: float = 2.0, alpha: float | None = None) -> Term:
+    """-a (1 - q)^gamma log(q), q the probability of the label. Lin et al. (2017), eq. 5.
+
+    With m = z or -z, s = 1 - q and c = -log(q): ds/dm = -s q and dc/dm = -s.
+    """
+    g, turn = mpf(gamma), 1 if y == 1 else -1
+    weight = mpf(1) if alpha is None else mpf(alpha) if y == 1 else 1 - mpf(alpha)
+    m = turn * z
+    s, q, c = 1 / (1 + mp.exp(m)), 1 / (1 + mp.exp(-m)), mp.log1p(mp.exp(-m))
+    slope = g * q * c + s
+    bend = q * (g * slope - s * (g * c - g - 1))
+    return Term(weight * s**g * c, -turn * weight * s**g * slope, weight * s**g * bend)
+
+
+def hinge(z: mpf, y: mpf, *, margin: float = 1.0) -> Term:
+    """max(0, m - y z); derivative 0 at the margin. Cortes and Vapnik (1995)."""
+    short = mpf(margin) - y * z
+    return Term(short, -y, mpf(0)) if short > 0 else Term(mpf(0), mpf(0), mpf(0))
+
+
+def squared_hinge(z: mpf, y: mpf, *, margin: float = 1.0) -> Term:
+    """max(0, m - y z)^2. Lee and Mangasarian (2001)."""
+    short, slope, _ = hinge(z, y, margin=margin)
+    return Term(short**2, 2 * short * slope, 2 * slope**2)
+
+
+def brier_score(p: mpf, y: mpf) -> Term:
+    """(p - y)^2. Brier (1950), for one of two classes."""
+    return Term((p - y) ** 2, 2 * (p - y), mpf(2))
+
+
+# ------------------------------------------------------------------------------------------------
 # The tables
 # ------------------------------------------------------------------------------------------------
 
@@ -387,8 +451,23 @@ POINTWISE: dict[str, Callable[..., Term]] = {
         poisson_deviance,
         gamma_deviance,
         tweedie_deviance,
+        sigmoid_cross_entropy,
+        binary_cross_entropy,
+        sigmoid_focal,
+        hinge,
+        squared_hinge,
+        brier_score,
     )
 }
+
+CLASSIFICATION = (
+    "sigmoid_cross_entropy",
+    "binary_cross_entropy",
+    "sigmoid_focal",
+    "hinge",
+    "squared_hinge",
+    "brier_score",
+)
 
 WHOLE: dict[str, Callable[..., Result]] = {
     f.__name__: f

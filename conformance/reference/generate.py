@@ -1,4 +1,4 @@
-"""Write (or with --check compare) conformance/expected/regression.json, one record per line.
+"""Write (or with --check compare) conformance/expected/*.json, one record per line.
 
 Inputs are `float.hex` strings or integers; outputs are decimal strings of 40 significant digits,
 "nan" or "inf", to be rounded by the reader to the dtype under test. Where that rounding overflows
@@ -17,10 +17,10 @@ from typing import Any
 
 import crosscheck
 from cases import Case, every_case, flat, representable
-from definitions import Result, evaluate
+from definitions import CLASSIFICATION, Result, evaluate
 from mpmath import mp
 
-EXPECTED = Path(__file__).resolve().parents[1] / "expected" / "regression.json"
+EXPECTED = Path(__file__).resolve().parents[1] / "expected"
 
 
 def decimal(x: Any) -> Any:
@@ -56,9 +56,11 @@ def record(case: Case, result: Result) -> dict[str, Any]:
     }
 
 
-def records() -> Iterator[dict[str, Any]]:
-    """Every case, computed, cross-checked by the second oracle, and written out."""
+def records(family: str) -> Iterator[dict[str, Any]]:
+    """Every case of a family, computed, cross-checked by the second oracle, and written out."""
     for case in every_case():
+        if (case.metric in CLASSIFICATION) != (family == "classification"):
+            continue
         numbers = [*flat(case.predictions), *flat(case.targets), *(case.weights or [])]
         if not all(representable(x, case.dtype) for x in numbers):
             raise ValueError(f"not {case.dtype} numbers: {case}")
@@ -69,23 +71,29 @@ def records() -> Iterator[dict[str, Any]]:
         yield record(case, result)
 
 
-def document() -> str:
+def document(family: str) -> str:
     """The whole file."""
-    return "[\n" + ",\n".join(json.dumps(r, separators=(",", ":")) for r in records()) + "\n]\n"
+    lines = (json.dumps(r, separators=(",", ":")) for r in records(family))
+    return "[\n" + ",\n".join(lines) + "\n]\n"
 
 
 def main() -> int:
-    """Write the file, or compare it with a fresh run."""
+    """Write the files, or compare them with a fresh run."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("families", nargs="*", default=["regression", "classification"])
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
-    fresh = document()
-    if parser.parse_args().check:
-        same = EXPECTED.is_file() and EXPECTED.read_text(encoding="utf-8") == fresh
-        print(f"{EXPECTED.name} is {'up to date' if same else 'STALE: run generate.py'}")
-        return 0 if same else 1
-    EXPECTED.write_text(fresh, encoding="utf-8", newline="\n")
-    print(f"{EXPECTED.name}: {fresh.count(chr(10)) - 2} records, {len(fresh)} bytes")
-    return 0
+    chosen = parser.parse_args()
+    stale = 0
+    for family in chosen.families:
+        path, fresh = EXPECTED / f"{family}.json", document(family)
+        if chosen.check:
+            same = path.is_file() and path.read_text(encoding="utf-8") == fresh
+            stale += not same
+            print(f"{path.name} is {'up to date' if same else 'STALE: run generate.py'}")
+        else:
+            path.write_text(fresh, encoding="utf-8", newline="\n")
+            print(f"{path.name}: {fresh.count(chr(10)) - 2} records, {len(fresh)} bytes")
+    return 1 if stale else 0
 
 
 if __name__ == "__main__":

@@ -11,6 +11,22 @@ The same value, gradient and dtype on NumPy, JAX and PyTorch arrays::
 
 from ._domains import Domain, Interval
 from ._metric import Exp, Loss, Metric, Root, Scaled, SquaredLoss, parameter
+from .classification import (
+    BinaryCrossEntropy,
+    BrierScore,
+    Hinge,
+    SigmoidCrossEntropy,
+    SigmoidFocal,
+    SquaredHinge,
+    bce,
+    bce_with_logits,
+    binary_cross_entropy,
+    brier_score,
+    hinge,
+    sigmoid_cross_entropy,
+    sigmoid_focal,
+    squared_hinge,
+)
 from .derivatives import gradient, gradient_hessian, value_and_gradient
 from .distributed import across
 from .evaluation import evaluate
@@ -89,6 +105,8 @@ from .validation import validate
 __version__ = "0.1.0"
 
 __all__ = [
+    "BinaryCrossEntropy",
+    "BrierScore",
     "ConcordanceCorrelation",
     "CosineDistance",
     "CosineSimilarity",
@@ -97,6 +115,7 @@ __all__ = [
     "Expectile",
     "ExplainedVarianceScore",
     "GammaDeviance",
+    "Hinge",
     "Huber",
     "Interval",
     "LogCosh",
@@ -118,12 +137,19 @@ __all__ = [
     "R2Score",
     "Root",
     "Scaled",
+    "SigmoidCrossEntropy",
+    "SigmoidFocal",
     "SmoothL1",
+    "SquaredHinge",
     "SquaredLoss",
     "SymmetricMeanAbsolutePercentageError",
     "TweedieDeviance",
     "WeightedAbsolutePercentageError",
     "across",
+    "bce",
+    "bce_with_logits",
+    "binary_cross_entropy",
+    "brier_score",
     "concordance_correlation",
     "cosine_distance",
     "cosine_similarity",
@@ -134,6 +160,7 @@ __all__ = [
     "gradient",
     "gradient_hessian",
     "half_squared_error",
+    "hinge",
     "huber",
     "log_cosh",
     "mae",
@@ -163,8 +190,11 @@ __all__ = [
     "rmsle",
     "root_mean_squared_error",
     "root_mean_squared_log_error",
+    "sigmoid_cross_entropy",
+    "sigmoid_focal",
     "smape",
     "smooth_l1",
+    "squared_hinge",
     "symmetric_mean_absolute_percentage_error",
     "threads",
     "tweedie_deviance",

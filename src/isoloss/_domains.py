@@ -36,6 +36,8 @@ class Interval(NamedTuple):
     @property
     def inside(self) -> float:
         """A number well inside: what excluded samples are replaced by."""
+        if self.gap == (self.low, self.high):
+            return self.high
         if self.low > -math.inf and self.high < math.inf:
             return self.low / 2 + self.high / 2
         return self.low + 1 if self.low > -math.inf else min(self.high - 1, 1.0)
@@ -57,6 +59,8 @@ class Interval(NamedTuple):
         return self._replace(gap=(low, high))
 
     def __str__(self) -> str:
+        if self.gap == (self.low, self.high):
+            return f"{self.low:g} or {self.high:g}"
         if self.gap is not None:
             return f"not between {self.gap[0]:g} and {self.gap[1]:g}"
         if not self.bounded:
@@ -70,6 +74,7 @@ REAL = Interval()
 POSITIVE = Interval(low=0.0, low_open=True)
 NON_NEGATIVE = Interval(low=0.0)
 ABOVE_MINUS_ONE = Interval(low=-1.0, low_open=True)
+UNIT = Interval(0.0, 1.0)
 BETWEEN_0_AND_1 = Interval(0.0, 1.0, low_open=True, high_open=True)
 
 

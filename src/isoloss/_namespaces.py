@@ -7,7 +7,7 @@ with three kinds of change, made here and nowhere else:
   a form whose derivative is the contract's on every library;
 * where a library has a trap (Python scalars in ``maximum``, a sequential sum along axis 0), a form
   without it;
-* what the standard lacks: ``xlogy``, ``lgamma``, ``log_ratio``, ``relative_expm1``,
+* what the standard lacks: ``xlogy``, ``softplus``, ``lgamma``, ``log_ratio``, ``relative_expm1``,
   ``log_cosh``, ``stop_gradient``, and ``eps``, the spacing of 1 in the dtype of the result.
 """
 
@@ -104,6 +104,39 @@ def _xlogy(xp: Namespace, x: Array, y: Array, /) -> Array:
     """``x log(y)``, 0 where x is 0 whatever y is, with derivative 0 there."""
     zero = x == 0
     return xp.where(zero, 0.0 * x, x * xp.log(xp.where(zero, xp.ones_like(y), y)))
+
+
+def _xlog1py(xp: Namespace, x: Array, y: Array, /) -> Array:
+    """``x log(1 + y)``, 0 where x is 0 whatever y is, with derivative 0 there."""
+    zero = x == 0
+    return xp.where(zero, 0.0 * x, x * xp.log1p(xp.where(zero, xp.zeros_like(y), y)))
+
+
+def _softplus(xp: Namespace, x: Array, /) -> Array:
+    """``log(1 + exp(x))``, exact in both tails, at 0 and to second order."""
+    above = x > 0
+    tail = xp.log1p(xp.exp(xp.where(above, -x, x)))
+    return xp.where(above, x, xp.zeros_like(x)) + tail
+
+
+def _sigmoid(xp: Namespace, x: Array, /) -> Array:
+    """``1 / (1 + exp(-x))``, exact in both tails, at 0 and to second order."""
+    above = x > 0
+    e = xp.exp(xp.where(above, -x, x))
+    return xp.where(above, xp.ones_like(e), e) / (1 + e)
+
+
+def _sigmoid_power(xp: Namespace, x: Array, power: Any, /) -> Array:
+    """``sigmoid(x)^power``, whose derivatives do not divide by a tail; 0 where that has none left.
+
+    The value is a power, the slope that of ``exp(power log sigmoid(x))``: each is exact alone.
+    """
+    base = xp.stop_gradient(xp.sigmoid(x))
+    gone = base == 0
+    held = power if isinstance(power, (int, float)) else xp.stop_gradient(power)
+    value = xp.where(gone, xp.ones_like(base), base) ** held
+    exponent = -power * xp.softplus(xp.where(gone, xp.zeros_like(x), -x))
+    return xp.where(gone, xp.zeros_like(x), value * xp.exp(exponent - xp.stop_gradient(exponent)))
 
 
 def _log_ratio(xp: Namespace, x: Array, y: Array, /) -> Array:
@@ -287,8 +320,9 @@ def _unit_vector(xp: Namespace, x: Array, /) -> Array:
 
 
 _FUNCTIONS: tuple[Callable[..., Array], ...] = (
-    _clip, _sqrt, _xlogy, _log_ratio, _relative_expm1, _lgamma, _log_cosh, _sqrt1pm1,
-    _tweedie_deviance, _power_of_two, _unit_vector,
+    _clip, _sqrt, _xlogy, _xlog1py, _softplus, _sigmoid, _sigmoid_power, _log_ratio,
+    _relative_expm1, _lgamma, _log_cosh, _sqrt1pm1, _tweedie_deviance, _power_of_two,
+    _unit_vector,
 )  # fmt: skip
 
 
@@ -670,6 +704,10 @@ def _prepare_torch() -> None:
     """Build everything for PyTorch at once: a compiler may trace the first call already."""
     if not _TORCH:
         _TORCH["library"] = _library(import_module("array_api_compat.torch"))
+        torch = sys.modules["torch"]
+        for name in (*FLOATS, *INTEGERS):
+            if hasattr(torch, name):
+                dtype_name(getattr(torch, name))
         for result in ("float32", "float64"):
             for wide in (True, False):
                 _TORCH["library"].namespace(result, wide)

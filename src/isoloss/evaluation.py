@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from . import regression
+from . import classification, regression
 from ._metric import Metric
 from ._namespaces import Namespace
 
-_CATALOGUES = (regression,)
+_CATALOGUES = (regression, classification)
 
 
 def name_of(metric: Metric) -> str:
