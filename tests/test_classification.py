@@ -1,10 +1,9 @@
-"""Classification where others fail: infinite and far logits, labels outside, conventions of peers."""
+"""Classification where others fail: infinite and far logits, labels outside, gradients of labels."""
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -129,40 +128,3 @@ def test_gradient_of_labels() -> None:
     z, y = np.float32([3.0, -2.0, 0.5, -40.0]), np.float32([1.0, 0.0, 0.25, 0.0])
     slope = jax.grad(il.sigmoid_cross_entropy, argnums=1)(*map(jax.numpy.asarray, (z, y)))
     close(slope, -z / 4)
-
-
-def from_torch(call: Callable[[Any, Any, Any], Any]) -> tuple[Any, Any, float]:
-    torch = pytest.importorskip("torch")
-    rng = np.random.default_rng(0)
-    z, y = rng.normal(scale=2.0, size=50), (rng.uniform(size=50) < 0.5).astype("float64")
-    return z, y, float(call(torch, torch.tensor(z), torch.tensor(y)))
-
-
-PEERS: list[tuple[il.Metric, Callable[[Any, Any, Any], Any]]] = [
-    (
-        il.SigmoidCrossEntropy(pos_weight=3.0),
-        lambda torch, z, y: torch.nn.functional.binary_cross_entropy_with_logits(
-            z, y, pos_weight=torch.tensor(3.0, dtype=torch.float64)
-        ),
-    ),
-    (
-        il.SigmoidFocal(gamma=1.5, alpha=0.25),  # as torchvision writes it
-        lambda torch, z, y: (
-            torch.nn.functional.binary_cross_entropy_with_logits(z, y, reduction="none")
-            * (y - z.sigmoid()).abs() ** 1.5 * (0.25 * y + 0.75 * (1 - y))
-        ).mean(),
-    ),
-    (
-        il.SigmoidCrossEntropy(label_smoothing=0.1),  # as Keras smooths
-        lambda torch, z, y: torch.nn.functional.binary_cross_entropy_with_logits(
-            z, 0.9 * y + 0.05
-        ),
-    ),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("metric", "peer"), PEERS, ids=["pos_weight", "focal", "smoothing"])
-def test_conventions(metric: il.Loss, peer: Callable[[Any, Any, Any], Any]) -> None:
-    """Where peers are right, weights and parameters mean what they mean there."""
-    z, y, want = from_torch(peer)
-    close(float(metric(z, y)), want, "float64")

@@ -511,3 +511,14 @@ def test_definitions() -> None:
         assert message(call, ValueError) == (
             f"{Reduced()!r}: pointwise returned shape (); one term for each of (2,) is needed"
         )
+
+    @dataclass(frozen=True)
+    class ReducedSquare(il.SquaredLoss):
+        def residual(self, xp: Any, prediction: Any, target: Any) -> Any:
+            return xp.mean(prediction - target, keepdims=True)
+
+    for metric in (ReducedSquare(), il.Root(ReducedSquare())):
+        for p in (THREE, np.ones(50_000, np.float32)):
+            assert message(functools.partial(metric, p, p), ValueError) == (
+                f"{metric!r}: pointwise returned shape (1,); one term for each of {p.shape} is needed"
+            )

@@ -705,7 +705,7 @@ def _prepare_torch() -> None:
     if not _TORCH:
         _TORCH["library"] = _library(import_module("array_api_compat.torch"))
         torch = sys.modules["torch"]
-        for name in (*FLOATS, *INTEGERS):
+        for name in (*FLOATS, *INTEGERS):  # remembered before a compiler sees the dictionary
             if hasattr(torch, name):
                 dtype_name(getattr(torch, name))
         for result in ("float32", "float64"):

@@ -65,7 +65,7 @@ class SigmoidCrossEntropy(Loss):
         far = xp.where(likely, prediction, -prediction)  # |z|, smooth at 0
         share = xp.where(likely, no, yes)
         linear = share * xp.where((share == 0) & xp.isinf(far), xp.zeros_like(far), far)
-        return linear + (yes + no) * xp.softplus(-far)
+        return linear + (yes + no) * xp.log1p(xp.exp(-far))
 
 
 @final
