@@ -11,12 +11,15 @@ import inspect
 import os
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 import isoloss as il
+from isoloss._arrays import Inputs, Totals
+from isoloss._domains import UNIT, Labels
+from isoloss._metric import Wrapper
 from isoloss.evaluation import name_of
 
 DTYPE = os.environ.get("ISOLOSS_DTYPE", "float32")
@@ -34,6 +37,25 @@ class Quartic(il.Loss):
         return error * error * error * error / 4 + xp.log1p(error * error)
 
 
+@dataclass(frozen=True)
+class Together(il.Loss):
+    """A loss whose predictions are a tuple of arrays, of one array with their values last.
+
+    What holds for every metric is tested with this; the tuples themselves in tests/test_tuples.
+    """
+
+    metric: il.Loss
+    signature: ClassVar[str] = "(values),()->()"
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {"values": len(self.metric.prediction_names)}
+
+    def pointwise(self, xp: Any, prediction: Any, target: Any) -> Any:
+        values = tuple(prediction[..., k] for k in range(len(self.metric.prediction_names)))
+        return self.metric.terms(xp, values, target)
+
+
 PARAMETERS: dict[str, list[dict[str, Any]]] = {
     "Huber": [{"delta": 2.0}, {"delta": 0.25}],
     "SmoothL1": [{"beta": 0.5}, {"beta": 0}],
@@ -45,7 +67,35 @@ PARAMETERS: dict[str, list[dict[str, Any]]] = {
     "PoissonNLL": [{"log_input": False}, {"full": True}, {"log_input": False, "full": True}],
     "SigmoidCrossEntropy": [{"pos_weight": 3.0}, {"label_smoothing": 0.25}],
     "SigmoidFocal": [{"gamma": 0.0}, {"gamma": 0.5, "alpha": 0.25}],
+    "SoftmaxCrossEntropy": [
+        {"label_smoothing": 0.25},
+        {"class_weights": (1.0, 2.0, 0.5, 3.0), "label_smoothing": 0.25},
+        {"z_loss": 0.5, "ignore_index": 2},
+    ],
+    "SoftmaxCrossEntropyWithProbabilities": [
+        {"class_weights": (1.0, 2.0, 0.5, 3.0), "label_smoothing": 0.25, "z_loss": 0.5},
+    ],
+    "NegativeLogLikelihood": [{"ignore_index": 2}],
+    "SoftmaxFocal": [{"gamma": 0.5, "alpha": (1.0, 2.0, 0.5, 3.0)}],
+    "TopKAccuracy": [{"k": 2}],
+    "CRPSEnsemble": [{"estimator": "ecdf"}],
+    "EnergyScore": [{"estimator": "ecdf"}],
+    "BinnedROCAUC": [{"thresholds": (-1.0, -0.25, 0.25, 1.0)}],
+    "BinnedAveragePrecision": [{"thresholds": (-1.0, 0.0, 1.0)}],
+    "ExpectedCalibrationError": [{"bins": 4, "norm": "l2"}],
+    "ConfusionMatrix": [{"num_classes": 4, "normalize": "true"}],
+    "F1Score": [{"num_classes": 4}, {"num_classes": 4, "average": None}],
+    "Recall": [{"num_classes": 4, "average": "weighted"}],
+    "BinaryFBeta": [{"beta": 2.0}],
     "TweedieDeviance": [{"power": power} for power in (0, 1, 2, 3, 1.01, -1.0)],
+    "JensenShannonDivergence": [{"beta": 0.125}],
+    "AlphaDivergence": [{"alpha": alpha} for alpha in (1, 2.5, 0.125, 1.001)],
+    "BetaDivergence": [{"beta": beta} for beta in (2, 1, 0, 1.5, 0.0625)],
+    "RenyiDivergence": [{"alpha": alpha} for alpha in (1, 2.0, 1.001)],
+    "Wasserstein1D": [{"positions": (-1.0, 0.5, 1.0, 4.0)}],
+    "Barron": [{"alpha": -2.0, "scale": 2.0}, *({"alpha": x} for x in (0.0, 2.0**-10, 1.5, 3.0))],
+    "Hampel": [{"a": 1.0, "b": 2.0, "c": 4.0}],
+    "Linex": [{"a": -0.5}],
 }
 
 WRAPPED: list[il.Metric] = [
@@ -65,19 +115,28 @@ WRAPPED: list[il.Metric] = [
 
 
 def numeric(metric: il.Metric) -> list[str]:
-    """Return the names of the hyper-parameters that are numbers from an interval."""
+    """Return the names of the hyper-parameters that are real numbers from an interval."""
     found = [item for item in fields(metric) if "interval" in item.metadata]  # type: ignore[arg-type]
+    found = [item for item in found if not item.metadata["whole"]]
     return [item.name for item in found if isinstance(getattr(metric, item.name), (int, float))]
 
 
-def parameters() -> Iterator[Any]:
-    """Yield pytest parameters: a metric and the name of a number to differentiate by."""
+def parameters(every: bool = True) -> Iterator[Any]:
+    """Yield pytest parameters: a metric and the name of a number to differentiate by.
+
+    Without ``every``, each number of each class once.
+    """
+    seen = set()
     for name, metric in ALL.items():
         for field in numeric(metric):
+            jumps = field == "threshold"  # what a count depends on by jumps has no derivative
+            if jumps or extra_shape(metric) or not (every or (type(metric), field) not in seen):
+                continue
             interval = type(metric).__dataclass_fields__[field].metadata["interval"]
             at = getattr(metric, field)
             # the ends of an interval, and powers at which the domain changes, are no place to differentiate
             if at != 0 and all(interval.contains(x) for x in (at - 0.01, at + 0.01)):
+                seen.add((type(metric), field))
                 yield pytest.param(metric, field, id=f"{name}-{field}")
 
 
@@ -94,6 +153,9 @@ def _other_values(item: Any) -> list[Any]:
 
 
 def _variants(kind: type[il.Metric]) -> list[il.Metric]:
+    required = {item.name for item in fields(kind) if item.default is MISSING}  # type: ignore[arg-type]
+    if required == {"num_classes"} and kind.__name__ not in PARAMETERS:
+        return [kind(num_classes=4)]  # type: ignore[call-arg]
     if kind.__name__ in PARAMETERS:
         return [kind(**chosen) for chosen in PARAMETERS[kind.__name__]]
     return [kind(**{item.name: x}) for item in fields(kind) for x in _other_values(item)]  # type: ignore[arg-type]
@@ -109,18 +171,37 @@ def _all() -> dict[str, il.Metric]:
             and not inspect.isabstract(thing)
         ) and "metric" not in {item.name for item in fields(thing)}:  # type: ignore[arg-type]
             found |= {metric: repr(metric) for metric in _variants(thing) if metric not in found}
-    return {name: m for m, name in found.items()} | {repr(m): m for m in WRAPPED}
+    every = {name: m for m, name in found.items()} | {repr(m): m for m in WRAPPED}
+    # of several arrays, those whose values can stand together in one
+    alone = {name: m for name, m in every.items() if not (m.prediction_names or m.target_names)}
+    pairs = {name: m for name, m in every.items() if m.prediction_names and not m.target_names}
+    together = {f"{name} together": Together(m) for name, m in pairs.items()  # type: ignore[arg-type]
+                if not any(m.parts[0])}  # fmt: skip
+    return alone | together
 
 
 ALL: dict[str, il.Metric] = _all()
 """Every instance, by its public name or its repr."""
 
-NAMED: dict[str, il.Metric] = {k: m for k, m in ALL.items() if k in il.__all__ or m == Quartic()}
+NAMED: dict[str, il.Metric] = {
+    k: m for k, m in ALL.items() if k.removesuffix(" together") in il.__all__ or m == Quartic()
+}
 """The instances with a public name and the user's own: for what is too slow to do for all."""
 
 
-def _numbers(rng: np.random.Generator, interval: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Draw numbers of ordinary size from inside an interval."""
+def _numbers(
+    rng: np.random.Generator, interval: Any, shape: tuple[int, ...], classes: int, dtype: str
+) -> np.ndarray:
+    """Draw numbers of ordinary size from inside an interval, or labels."""
+    if isinstance(interval, Labels):
+        if interval.scores:  # scores of classes, rather than labels
+            return rng.normal(0.0, 1.5, shape).astype(dtype)
+        known = interval.classes if isinstance(interval.classes, int) else classes
+        return rng.integers(0, known, shape)
+    return _real(rng, interval, shape).astype(dtype)
+
+
+def _real(rng: np.random.Generator, interval: Any, shape: tuple[int, ...]) -> np.ndarray:
     low, high = interval.low, interval.high
     if interval.gap == (low, high):
         return rng.choice([low, high], shape)
@@ -132,11 +213,23 @@ def _numbers(rng: np.random.Generator, interval: Any, shape: tuple[int, ...]) ->
     return high - size if high < np.inf else rng.normal(0.0, 1.5, shape)
 
 
+def inputs_of(metric: il.Metric) -> Any:
+    """Return what metrics must share to be given the same arrays."""
+    own = metric if isinstance(metric, Together) else None
+    return metric.parts, metric.domain, *metric.sizes.items(), own
+
+
+CLASSES = 4
+
+
 def shapes(metric: il.Metric, loop: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the shapes of predictions and targets for a loss of shape ``loop``."""
     core_p, core_t = metric.core
     sizes = metric.sizes
-    return (*loop, *(sizes.get(n, 4) for n in core_p)), (*loop, *(sizes.get(n, 4) for n in core_t))
+    return (
+        (*loop, *(sizes.get(n, CLASSES) for n in core_p)),
+        (*loop, *(sizes.get(n, CLASSES) for n in core_t)),
+    )
 
 
 def draw(
@@ -150,15 +243,33 @@ def draw(
 
     With ``ends``, every fifth target lies at the closed lower end of its interval, where many
     formulas have a branch of their own; predictions stay inside, where the metric is smooth.
+    Rows of probabilities add up to 1. Labels are integers.
     """
     rng = np.random.default_rng([seed, *loop])
-    shape_p, shape_t = shapes(metric, loop)
-    domain = metric.domain
-    p = _numbers(rng, domain.predictions, shape_p).astype(dtype)
-    t = _numbers(rng, domain.targets, shape_t).astype(dtype)
-    if ends and domain.targets.low > -np.inf and not domain.targets.low_open:
-        t.reshape(-1)[1::5] = domain.targets.low
+    inner = metric.metric if isinstance(metric, Together) else metric
+    domain, (shape_p, shape_t) = inner.domain, shapes(metric, loop)
+    if isinstance(metric, Together):
+        columns = [_real(rng, one, loop) for one in domain.of_predictions]
+        p = np.stack(columns, axis=-1).astype(dtype)
+    else:
+        p = _numbers(rng, domain.predictions, shape_p, CLASSES, dtype)
+    t = _numbers(rng, domain.targets, shape_t, CLASSES, dtype)
+    low = getattr(domain.targets, "low", -np.inf)  # labels have none
+    if ends and low > -np.inf and not domain.targets.low_open:
+        t.reshape(-1)[1::5] = low
+    for x, interval, core in (
+        (p, domain.predictions, inner.core[0]),
+        (t, domain.targets, inner.core[1]),
+    ):
+        if core and interval == UNIT:
+            x += np.asarray(x.sum(axis=-1, keepdims=True) == 0, x.dtype)  # no row of zeros
+            x /= x.sum(axis=-1, keepdims=True)
     return p, t
+
+
+def spoil(array: np.ndarray, place: Any, by: float) -> None:
+    """Put what is no value, or no label, in some places."""
+    array[place] = by if array.dtype.kind == "f" else -1
 
 
 def excluded(
@@ -172,9 +283,36 @@ def excluded(
     return weights, mask
 
 
+def integers(
+    metric: il.Metric, loop: tuple[int, ...], seed: int = 0, dtype: str = "int32"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw integers from the metric's domain; where scores would do, they are labels."""
+    rng = np.random.default_rng([seed, *loop])
+    inner = metric.metric if isinstance(metric, Together) else metric
+    domain, (shape_p, shape_t) = inner.domain, shapes(metric, loop)
+    if isinstance(metric, Together):
+        columns = [_integers(rng, one, loop) for one in domain.of_predictions]
+        return np.stack(columns, axis=-1).astype(dtype), _integers(
+            rng, domain.targets, loop
+        ).astype(dtype)
+    shape_p = loop if getattr(domain.predictions, "scores", False) else shape_p
+    p, t = _integers(rng, domain.predictions, shape_p), _integers(rng, domain.targets, shape_t)
+    return p.astype(dtype), t.astype(dtype)
+
+
+def _integers(rng: np.random.Generator, interval: Any, shape: tuple[int, ...]) -> np.ndarray:
+    if isinstance(interval, Labels):
+        return _numbers(rng, interval._replace(scores=False), shape, CLASSES, "int64")
+    ends = () if interval.gap is None else interval.gap
+    known = [x for x in (*ends, 1, 2, 3) if x >= 0 and x == int(x) and interval.contains(x)]
+    return rng.choice(known, shape)
+
+
 def wide(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return arrays in float64."""
-    return tuple(np.asarray(a, dtype=np.float64) for a in arrays)
+    """Return arrays in float64, and labels as they are."""
+    return tuple(
+        a if np.asarray(a).dtype.kind in "iu" else np.asarray(a, np.float64) for a in arrays
+    )
 
 
 def value(metric: Any, p: np.ndarray, t: np.ndarray, **options: Any) -> Any:
@@ -184,7 +322,28 @@ def value(metric: Any, p: np.ndarray, t: np.ndarray, **options: Any) -> Any:
 
 def gradient(metric: Any, p: np.ndarray, t: np.ndarray, **options: Any) -> Any:
     """Return the gradient that any library must give, computed by NumPy in float64."""
+    metric = one_number(metric) if isinstance(metric, il.Metric) else metric
     return il.gradient(metric, *wide(p, t), **options)
+
+
+def extra_shape(metric: il.Metric) -> tuple[int, ...]:
+    """Return the axes that a value has beyond those that are kept: one of classes, say."""
+    return np.shape(metric(*draw(metric, (3,))))
+
+
+def one_number(metric: il.Metric) -> Any:
+    """Return the metric, or a function of its first number: what a gradient can be taken of."""
+    axes = len(extra_shape(metric))
+    if not axes:
+        return metric
+
+    def first(p: Any, t: Any, **options: Any) -> Any:
+        found = metric(p, t, **options)
+        for _ in range(axes):
+            found = found[..., 0]
+        return found
+
+    return first
 
 
 def difference(function: Any, at: float) -> Any:
@@ -206,3 +365,68 @@ def close(got: Any, want: Any, ulps: float = 64) -> None:
     np.testing.assert_allclose(
         np.float64(got), want, rtol=0, atol=ulps * float(np.finfo(got.dtype).eps) * size
     )
+
+
+# --- the few that have every structure ------------------------------------------------------------
+
+
+class _Recorder:
+    """A namespace that remembers which of its functions were asked for."""
+
+    def __init__(self, xp: Any) -> None:
+        self._xp, self.names = xp, set()
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._xp, name)
+        if callable(found) and not isinstance(found, type):
+            self.names.add(name)
+        return found
+
+
+def _sort_of(values: Any) -> str:
+    if isinstance(values, Labels):
+        return "scores" if values.scores else "labels"
+    return "bounded" if values.bounded else "real"
+
+
+def features(metric: il.Metric) -> set[Any]:
+    """Return what the engine may treat in a way of its own, and each function that is called."""
+    batch = Inputs(metric, *draw(metric, (6,), dtype="float32")).batch()
+    xp = batch.xp = _Recorder(batch.xp)
+    with np.errstate(all="ignore"):
+        state = metric.statistics(xp, batch.predictions, batch.targets, Totals(batch))
+        metric.formula(xp, state)
+    domain = metric.domain
+    return {
+        ("kind", metric.kind), ("parts", metric.parts), ("weighs", metric.weighs),
+        *(("predictions", _sort_of(one)) for one in domain.of_predictions),
+        *(("targets", _sort_of(one)) for one in domain.of_targets),
+        ("state", type(state)), ("wrapper", isinstance(metric, Wrapper) and type(metric)),
+        ("more axes", bool(extra_shape(metric))), *(("calls", name) for name in xp.names),
+    }  # fmt: skip
+
+
+def _cover(metrics: dict[str, il.Metric]) -> dict[str, il.Metric]:
+    """Return some that have together every feature: each time the one that adds most, the first of them."""
+    each = {name: features(metric) for name, metric in metrics.items()}
+    left = set().union(*each.values())
+    found = []
+    while left:
+        found.append(max(each, key=lambda name: len(each[name] & left)))
+        left -= each[found[-1]]
+    return {name: metrics[name] for name in metrics if name in found}
+
+
+def _one_of_each_count(metrics: dict[str, il.Metric]) -> dict[str, il.Metric]:
+    """Leave out metrics that are another ratio of the same counts; their numbers are compared exactly."""
+    first: dict[Any, str] = {}
+    for name, metric in metrics.items():
+        first.setdefault(metric.source if metric.kind == "counts" else name, name)
+    return {name: metrics[name] for name in first.values()}
+
+
+STRUCTURES: dict[str, il.Metric] = _cover(NAMED | ALL)
+"""A few that have together every structure and call every function: for what is slow."""
+
+CENTRAL: dict[str, il.Metric] = _one_of_each_count(NAMED) | STRUCTURES
+"""These and all with a name, but one only of those that differ in a ratio of the same counts."""

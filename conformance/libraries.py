@@ -86,7 +86,7 @@ class Jax(Backend):
     name = "jax"
     flushes = True
     dtypes = ("float16", "bfloat16", "float32", "float64")
-    modes = ("isoloss", "forward", "jitted")  # the first is reverse mode, not compiled
+    modes = ("isoloss", "forward")  # the first is a compiled program of reverse mode
     length = 32  # samples are padded to it: one compilation serves all cases
 
     @property
@@ -97,19 +97,13 @@ class Jax(Backend):
         self.jax = importlib.import_module("jax")
         self.xp = self.jax.numpy
         self.float64 = bool(self.jax.config.jax_enable_x64)
-        if not self.float64:
-            self.dtypes = self.dtypes[:-1]
+        # half precision is converted, whatever the setting, and measured under the first
+        self.dtypes = self.dtypes[2:] if self.float64 else self.dtypes[:-1]
 
-        def derivative(transform: Any) -> Any:
-            def compiled(metric: Any, p: Any, t: Any, weights: Any, where: Any) -> Any:
-                return transform(lambda q: metric(q, t, weights=weights, where=where))(p)
+        def forward(metric: Any, p: Any, t: Any, weights: Any, where: Any) -> Any:
+            return self.jax.jacfwd(lambda q: metric(q, t, weights=weights, where=where))(p)
 
-            return self.jax.jit(compiled, static_argnums=0)
-
-        self.compiled = {
-            "forward": derivative(self.jax.jacfwd),
-            "jitted": derivative(self.jax.grad),
-        }
+        self.forward = self.jax.jit(forward, static_argnums=0)
 
     def gradient(
         self, mode: str, function: Any, predictions: Any, targets: Any, **options: Any
@@ -117,19 +111,23 @@ class Jax(Backend):
         if mode == "isoloss":
             return super().gradient(mode, function, predictions, targets, **options)
         p, t, options = self.padded(predictions, targets, options)
-        found = self.compiled[mode](function, p, t, options["weights"], options["where"])
-        return found[: len(targets)]
+        found = self.forward(function, p, t, options["weights"], options["where"])
+        samples = len(self.jax.tree.leaves(targets)[0])
+        return self.jax.tree.map(lambda one: one[:samples], found)
 
     def padded(
         self, predictions: Any, targets: Any, options: dict[str, Any]
     ) -> tuple[Any, Any, dict[str, Any]]:
-        samples, xp = len(targets), self.xp
+        samples, xp = len(self.jax.tree.leaves(targets)[0]), self.xp
         if "where" in options:  # padded already
             return predictions, targets, options
 
-        def longer(array: Any) -> Any:
-            shape = (self.length - samples, *array.shape[1:])
-            return xp.concatenate([array, xp.ones(shape, array.dtype)])
+        def longer(arrays: Any) -> Any:
+            def one(array: Any) -> Any:
+                shape = (self.length - samples, *array.shape[1:])
+                return xp.concatenate([array, xp.ones(shape, array.dtype)])
+
+            return self.jax.tree.map(one, arrays)
 
         weights = longer(options.get("weights", xp.ones(samples, xp.float32)))
         where = xp.arange(self.length) < samples
@@ -157,14 +155,22 @@ class Torch(Backend):
     def gradient(
         self, mode: str, function: Any, predictions: Any, targets: Any, **options: Any
     ) -> Any:
-        torch = self.xp
-        closed = lambda p: function(p, targets, **options)  # noqa: E731
+        torch, several = self.xp, isinstance(predictions, tuple)
+        arrays = predictions if several else (predictions,)
+        closed = lambda *p: function(p if several else p[0], targets, **options)  # noqa: E731
         if mode == "isoloss":
             return super().gradient(mode, function, predictions, targets, **options)
         if mode == "reverse":
-            leaf = predictions.clone().requires_grad_()
-            return torch.autograd.grad(closed(leaf), leaf)[0]
-        return (torch.func.grad if mode == "func" else torch.func.jacfwd)(closed)(predictions)
+            leaves = [array.clone().requires_grad_() for array in arrays]
+            value = closed(*leaves)
+            if not value.requires_grad:  # constant between places where it jumps
+                slopes = tuple(torch.zeros_like(leaf) for leaf in leaves)
+            else:
+                slopes = torch.autograd.grad(value, leaves)
+        else:
+            transform = torch.func.grad if mode == "func" else torch.func.jacfwd
+            slopes = transform(closed, argnums=tuple(range(len(arrays))))(*arrays)
+        return slopes if several else slopes[0]
 
 
 BACKENDS: dict[str, type[Backend]] = {kind.name: kind for kind in (Backend, Strict, Jax, Torch)}

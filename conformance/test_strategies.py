@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from instances import ALL, NAMED, draw, excluded
+from instances import ALL, NAMED, STRUCTURES, draw, excluded, inputs_of, integers, one_number, spoil
 from libraries import installed
 
 import isoloss as il
@@ -20,7 +20,9 @@ from isoloss.strategies import plain
 
 pytestmark = pytest.mark.once  # strategies against each other, in the dtypes that the tests name
 every_metric = pytest.mark.parametrize("metric", ALL.values(), ids=ALL)
-named_metric = pytest.mark.parametrize("metric", NAMED.values(), ids=NAMED)
+named_metric = pytest.mark.parametrize(
+    "metric", (NAMED | STRUCTURES).values(), ids=NAMED | STRUCTURES
+)
 BLOCK = 16
 SIZES = (1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 100)
 
@@ -136,33 +138,43 @@ def test_gradient_of_a_constant(mixed, small):
 @named_metric
 def test_direct(metric):
     """Small arrays take a short way to the same number."""
-    for dtype in ("float16", "float32", "float64", "int32", "bool"):
-        for loop in ((1,), (10,), (4, 3)):
-            p, t = (x.astype(dtype) for x in draw(metric, loop))
+    for loop in ((1,), (10,), (4, 3)):
+        pairs = [draw(metric, loop, dtype=dtype) for dtype in ("float16", "float32", "float64")]
+        pairs += [integers(metric, loop, dtype=dtype) for dtype in ("int32", "bool")]
+        for p, t in pairs:
             close(metric(p, t), plainly(metric, p, t), 4, 1)
 
 
 def test_evaluate_is_each_call(small):
     """One pass over blocks gives what each metric gives, whatever it shares with the others."""
-    p, t = draw(il.poisson_deviance, (100,))
-    for metrics in (list(NAMED.values()), list(NAMED.values())[::-1], [il.rmse, il.mse]):
-        metrics = [m for m in metrics if m.core == ((), ())]
-        found = il.evaluate(metrics, p, t)
-        for value, metric in zip(found.values(), metrics, strict=True):
-            close(value, metric(p, t), 0)
+    every = NAMED | STRUCTURES
+    for some in {inputs_of(m): m for m in every.values()}.values():
+        p, t = draw(some, (100,))
+        alike = [m for m in every.values() if inputs_of(m) == inputs_of(some)]
+        for metrics in (alike, alike[::-1]):
+            found = il.evaluate(metrics, p, t)
+            for value, metric in zip(found.values(), metrics, strict=True):
+                close(value, metric(p, t), 0)
+    p, t = draw(il.mse, (100,))
+    for value, metric in zip(
+        il.evaluate([il.rmse, il.mse], p, t).values(), [il.rmse, il.mse], strict=True
+    ):
+        close(value, metric(p, t), 0)
 
 
 @named_metric
 def test_threads(metric, small):
     """Threads change no bit of a value or a gradient, and do not warn where one thread would not."""
     p, t = draw(metric, (400,))
-    p[7], t[9] = np.inf, np.nan
+    spoil(p, 7, np.inf)
+    spoil(t, 9, np.nan)
     w, m = excluded(metric, (400,))
     for options in ({}, {"weights": w, "where": m}):
-        want = metric(p, t, **options), il.gradient(metric, p, t, **options)
+        slope = one_number(metric)
+        want = metric(p, t, **options), il.gradient(slope, p, t, **options)
         for number in (2, 5):
             with il.threads(number):
-                found = metric(p, t, **options), il.gradient(metric, p, t, **options)
+                found = metric(p, t, **options), il.gradient(slope, p, t, **options)
             for one, other in zip(found, want, strict=True):
                 np.testing.assert_array_equal(one, other)
 

@@ -13,16 +13,18 @@ from pathlib import Path
 import pytest
 
 import isoloss as il
-from isoloss import classification, regression
+from isoloss.evaluation import CATALOGUES
 
 SOURCE = Path(il.__file__).parent
+FAMILIES = {family.__name__.rpartition(".")[2] for family in CATALOGUES}
 # Each layer may import those before it, never those after.
 LAYERS = (
+    {"_special"},
     {"_namespaces"},
     {"_states", "_domains"},
     {"_arrays"},
     {"_metric", "_jets"},
-    {"_tape", "classification", "regression", "strategies.plain"},
+    {"_tape", "strategies.plain", *FAMILIES},
     {"strategies.numpy"},
     {"strategies.dask", "strategies.jax", "strategies.torch"},
     {"derivatives", "distributed", "evaluation", "validation"},
@@ -59,7 +61,7 @@ def test_imports_point_one_way(module: str) -> None:
 def test_definitions_are_small_and_know_nothing_of_the_engine() -> None:
     """No method of a definition has ten lines, or names a weight, a mask, an axis or a dtype."""
     members = [
-        pair for family in (classification, regression) for pair in vars(family).items()
+        pair for family in CATALOGUES for pair in vars(family).items()
         if inspect.isclass(pair[1]) and pair[1].__module__ == family.__name__
     ]  # fmt: skip
     for name, kind in members:
@@ -90,8 +92,7 @@ def test_every_public_name_is_documented_with_an_example() -> None:
     "module",
     [
         "_domains",
-        "classification",
-        "regression",
+        *sorted(FAMILIES),
         "_metric",
         "derivatives",
         "distributed",
@@ -117,3 +118,10 @@ def test_import_is_cheap_and_brings_no_array_library() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_pages_of_metrics_are_written_from_the_docstrings() -> None:
+    """The pages in docs/metrics say what the docstrings say."""
+    script = Path(__file__).parents[1] / "docs" / "catalogue.py"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

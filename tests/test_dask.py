@@ -16,12 +16,12 @@ import isoloss as il
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
 
-from instances import ALL, NAMED, draw, excluded
+from instances import ALL, NAMED, STRUCTURES, draw, excluded, integers, one_number
 
 STREAMING = {name: m for name, m in ALL.items() if m.kind != "sorted whole"}
 every_metric = pytest.mark.parametrize("metric", STREAMING.values(), ids=STREAMING)
 named_metric = pytest.mark.parametrize(
-    "metric", [m for m in STREAMING.values() if m in NAMED.values()], ids=repr
+    "metric", [m for m in (NAMED | STRUCTURES).values() if m.kind != "sorted whole"], ids=repr
 )
 
 
@@ -48,8 +48,9 @@ def close(pairs, ulps=2):
     for one, right in zip(dask.compute(*got, scheduler="synchronous"), want, strict=True):
         assert one.dtype == right.dtype
         assert one.shape == right.shape
-        size = np.max(np.abs(right), initial=0.125)
-        assert np.max(np.abs(one - right), initial=0) <= ulps * np.finfo(right.dtype).eps * size
+        np.testing.assert_array_equal(np.isnan(one), np.isnan(right))  # labels of one kind alone
+        size = np.nanmax(np.abs(right), initial=0.125)
+        assert np.nanmax(np.abs(one - right), initial=0) <= ulps * np.finfo(right.dtype).eps * size
 
 
 @every_metric
@@ -78,13 +79,9 @@ def test_tree(metric, monkeypatch):
 @named_metric
 def test_dtypes(metric):
     """Half precision and integers are computed as NumPy's are, in no narrower dtype than float32."""
-    p, t = draw(metric, (10, 3))
-    if not metric.domain.predictions.high < np.inf:
-        p = np.abs(p) + 1  # what unsigned integers hold
-    t = np.abs(t) if metric.domain.targets.high < np.inf else np.abs(t) + 1
-    dtypes = ("float16", "float64", "uint8", "int64")
-    casts = [tuple(x.astype(dtype) for x in (p, t)) for dtype in dtypes]
-    close([(metric(*chunked(*pair)), metric(*pair)) for pair in casts], 8)
+    pairs = [draw(metric, (10, 3), dtype=dtype) for dtype in ("float16", "float64")]
+    pairs += [integers(metric, (10, 3), dtype=dtype) for dtype in ("uint8", "int64")]
+    close([(metric(*chunked(*pair)), metric(*pair)) for pair in pairs], 8)
 
 
 @named_metric
@@ -94,8 +91,8 @@ def test_derivatives(metric):
     w, m = excluded(metric, (10, 3))
     a, b, weights, mask = chunked(p, t, w, m)
     options, lazy = {"weights": w, "where": m}, {"weights": weights, "where": mask}
-    found = [il.gradient(metric, a, b, **lazy)]
-    want = [il.gradient(metric, p, t, **options)]
+    found = [il.gradient(one_number(metric), a, b, **lazy)]
+    want = [il.gradient(one_number(metric), p, t, **options)]
     if metric.summable:
         found += il.gradient_hessian(metric, a, b, **lazy)
         want += il.gradient_hessian(metric, p, t, **options)
@@ -118,6 +115,8 @@ def test_states(metric):
 @named_metric
 def test_unknown_sizes(metric):
     """Rows chosen by a mask have a number that only the computation finds out: all works on them."""
+    if metric.kind == "counts":
+        pytest.skip("the gradient of counts reshapes, which Dask refuses without known sizes")
     p, t = draw(metric, (10, 3))
     w, m = excluded(metric, (10, 3))
     rows = np.arange(10) % 3 > 0

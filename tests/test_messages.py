@@ -126,21 +126,21 @@ def test_unknown_options(options: dict[str, Any], text: str) -> None:
 def test_unknown_option_of_a_method() -> None:
     """What a call takes and a summary does not is unknown there; so is a wrapped metric's parameter."""
     assert message(lambda: il.huber.summary(THREE, THREE, keepdim=True), TypeError) == (
-        "Huber(delta=1.0): there is no option keepdim=; the options are weights, where, axis, event_axis"
+        "Huber(delta=1.0): there is no option keepdim=; the options are weights, where, axis, event_axis, groups, num_groups"
     )
     assert message(lambda: il.Root(il.huber)(THREE, THREE, delta=2), TypeError) == (
         "Root(metric=Huber(delta=1.0)): there is no option delta=; the options are weights, where, axis, "
         "keepdims, reduction, denominator, empty, event_axis"
     )
     assert message(lambda: il.evaluate([il.huber], THREE, THREE, reduction="sum"), TypeError) == (
-        "Huber(delta=1.0): there is no option reduction=; the options are weights, where, axis, event_axis"
+        "Huber(delta=1.0): there is no option reduction=; the options are weights, where, axis, event_axis, groups, num_groups"
     )
 
 
 def test_intervals() -> None:
     """An interval that holds no number is refused."""
     assert message(lambda: il.parameter(1.0, il.Interval(1.0, 1.0)), ValueError) == (
-        "Interval(low=1.0, high=1.0, low_open=False, high_open=False, gap=None) holds no number: "
+        "Interval(low=1.0, high=1.0, low_open=False, high_open=False, gap=None, infinite=False) holds no number: "
         "low must be less than high"
     )
 

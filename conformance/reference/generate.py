@@ -9,25 +9,35 @@ The gradient is null where it is undefined: nan values, ties at a median.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import crosscheck
-from cases import Case, every_case, flat, representable
+import families
+from cases import Case, every_case, representable
 from definitions import CLASSIFICATION, Result, evaluate
 from mpmath import mp
 
 EXPECTED = Path(__file__).resolve().parents[1] / "expected"
+FIRST = ("regression", "classification")
+DECLARED = (
+    "divergences",
+    "multiclass",
+    "probabilistic",
+    "robust",
+)  # modules of `families.Definition`
 
 
 def decimal(x: Any) -> Any:
     """Nested numbers as 40-digit strings; None stays None."""
     if x is None:
         return None
-    if isinstance(x, list):
+    if isinstance(x, (list, tuple)):
         return [decimal(i) for i in x]
     if mp.isnan(x) or mp.isinf(x):
         return mp.nstr(x).replace("+", "")
@@ -36,16 +46,21 @@ def decimal(x: Any) -> Any:
 
 def stored(x: Any) -> Any:
     """Nested inputs: floats as exact hexadecimal, integers as they are."""
-    if isinstance(x, list):
+    if isinstance(x, (list, tuple)):
         return [stored(i) for i in x]
     return x.hex() if isinstance(x, float) else x
+
+
+def finite(x: Any) -> Any:
+    """A parameter as JSON holds it: that has no infinite numbers, which are written as text."""
+    return x.hex() if isinstance(x, float) and not math.isfinite(x) else x
 
 
 def record(case: Case, result: Result) -> dict[str, Any]:
     """One line of the file."""
     return {
         "metric": case.metric,
-        "parameters": case.parameters,
+        "parameters": {name: finite(x) for name, x in case.parameters.items()},
         "case": case.name,
         "dtype": case.dtype,
         "predictions": stored(case.predictions),
@@ -56,18 +71,33 @@ def record(case: Case, result: Result) -> dict[str, Any]:
     }
 
 
-def records(family: str) -> Iterator[dict[str, Any]]:
-    """Every case of a family, computed, cross-checked by the second oracle, and written out."""
+def results(family: str) -> Iterator[tuple[Case, Result]]:
+    """Every case of a family, computed, and compared with a second way to the same number."""
+    if family in DECLARED:
+        declared = importlib.import_module(family).DEFINITIONS
+        for case, known in families.every_case(declared):
+            yield case, families.evaluate(declared[case.metric], case, known)
+        return
     for case in every_case():
-        if (case.metric in CLASSIFICATION) != (family == "classification"):
-            continue
-        numbers = [*flat(case.predictions), *flat(case.targets), *(case.weights or [])]
-        if not all(representable(x, case.dtype) for x in numbers):
+        if (case.metric in CLASSIFICATION) == (family == "classification"):
+            result = evaluate(
+                case.metric,
+                case.predictions,
+                case.targets,
+                case.weights,
+                case.parameters,
+                case.dtype,
+            )
+            crosscheck.check(case, result)
+            yield case, result
+
+
+def records(family: str) -> Iterator[dict[str, Any]]:
+    """Every case of a family, written out."""
+    for case, result in results(family):
+        numbers = [*families.leaves(case.predictions), *(case.weights or [])]
+        if not all(not math.isfinite(x) or representable(x, case.dtype) for x in numbers):
             raise ValueError(f"not {case.dtype} numbers: {case}")
-        result = evaluate(
-            case.metric, case.predictions, case.targets, case.weights, case.parameters, case.dtype
-        )
-        crosscheck.check(case, result)
         yield record(case, result)
 
 
@@ -80,7 +110,7 @@ def document(family: str) -> str:
 def main() -> int:
     """Write the files, or compare them with a fresh run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("families", nargs="*", default=["regression", "classification"])
+    parser.add_argument("families", nargs="*", default=[*FIRST, *DECLARED])
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     chosen = parser.parse_args()
     stale = 0

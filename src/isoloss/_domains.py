@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ._namespaces import Array
 
@@ -19,6 +19,8 @@ class Interval(NamedTuple):
         Whether an end is left out.
     gap : pair of float, optional
         The ends of an open interval in it that is left out.
+    infinite : bool
+        Whether `validate` takes infinite numbers, as it does for logits.
 
     Examples
     --------
@@ -32,6 +34,7 @@ class Interval(NamedTuple):
     low_open: bool = False
     high_open: bool = False
     gap: tuple[float, float] | None = None
+    infinite: bool = False
 
     @property
     def inside(self) -> float:
@@ -48,11 +51,13 @@ class Interval(NamedTuple):
 
     def contains(self, x: Array) -> Array:
         """Tell elementwise; nan is in no interval."""
-        above = x > self.low if self.low_open else x >= self.low
-        below = x < self.high if self.high_open else x <= self.high
-        if self.gap is None:
-            return above & below
-        return above & below & ((x <= self.gap[0]) | (x >= self.gap[1]))
+        found = None if self.bounded else x == x
+        if self.low > -math.inf:  # an infinite end is not compared with: x may be integers
+            found = x > self.low if self.low_open else x >= self.low
+        if self.high < math.inf:
+            below = x < self.high if self.high_open else x <= self.high
+            found = below if found is None else found & below
+        return found if self.gap is None else found & ((x <= self.gap[0]) | (x >= self.gap[1]))
 
     def without(self, low: float, high: float) -> Interval:
         """Leave out the numbers between two."""
@@ -71,6 +76,7 @@ class Interval(NamedTuple):
 
 
 REAL = Interval()
+LOGITS = Interval(infinite=True)
 POSITIVE = Interval(low=0.0, low_open=True)
 NON_NEGATIVE = Interval(low=0.0)
 ABOVE_MINUS_ONE = Interval(low=-1.0, low_open=True)
@@ -78,8 +84,39 @@ UNIT = Interval(0.0, 1.0)
 BETWEEN_0_AND_1 = Interval(0.0, 1.0, low_open=True, high_open=True)
 
 
+class Labels(NamedTuple):
+    """Class labels: integers from 0 to one less than the number of classes.
+
+    Parameters
+    ----------
+    classes : int or str
+        How many there are, or the core dimension whose length that is.
+    scores : bool
+        Whether a floating array stands for labels too: those of the largest of its last axis.
+    """
+
+    classes: int | str = "classes"
+    scores: bool = False
+
+    @property
+    def inside(self) -> int:
+        """A label there always is: what excluded samples are replaced by."""
+        return 0
+
+    def among(self, lengths: dict[str, int]) -> Interval:
+        """Return the interval of labels, of axes of known lengths; no upper end without one."""
+        size: float = math.inf
+        size = lengths.get(self.classes, size) if isinstance(self.classes, str) else self.classes
+        return Interval(0, size - 1)
+
+
+Values = Interval | Labels
+
+
 class Domain(NamedTuple):
     """The intervals of predictions and of targets; samples outside are nan.
+
+    Each may be a tuple of intervals, where predictions or targets are a tuple of arrays.
 
     Examples
     --------
@@ -88,20 +125,28 @@ class Domain(NamedTuple):
     0.0
     """
 
-    predictions: Interval = REAL
-    targets: Interval = REAL
+    predictions: Any = REAL
+    targets: Any = REAL
+
+    @property
+    def of_predictions(self) -> tuple[Values, ...]:
+        """The interval of every array of predictions."""
+        return _several(self.predictions)
+
+    @property
+    def of_targets(self) -> tuple[Values, ...]:
+        """The interval of every array of targets."""
+        return _several(self.targets)
 
     @property
     def bounded(self) -> bool:
-        return self.predictions.bounded or self.targets.bounded
+        """Whether there is a number outside an interval; labels are looked at by the engine."""
+        every = (*self.of_predictions, *self.of_targets)
+        return any(isinstance(one, Interval) and one.bounded for one in every)
 
-    def contains(self, prediction: Array, target: Array) -> Array:
-        """Tell for each pair; an input whose interval is the real line is not looked at."""
-        if not self.targets.bounded:
-            return self.predictions.contains(prediction)
-        if not self.predictions.bounded:
-            return self.targets.contains(target)
-        return self.predictions.contains(prediction) & self.targets.contains(target)
+
+def _several(values: Any) -> tuple[Values, ...]:
+    return (values,) if isinstance(values, (Interval, Labels)) else tuple(values)
 
 
 EVERYWHERE = Domain()

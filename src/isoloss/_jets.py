@@ -10,7 +10,19 @@ import math
 from types import ModuleType
 from typing import Any
 
-from ._namespaces import Array, Library, Namespace, _clip, _curvature, _sech2, _slope, library_of
+from . import _special
+from ._namespaces import (
+    FLOATS,
+    Array,
+    Library,
+    Namespace,
+    _clip,
+    _curvature,
+    _sech2,
+    _slope,
+    dtype_name,
+    library_of,
+)
 
 _LOG2, _LOG10 = 1 / math.log(2), 1 / math.log(10)
 # name -> (xp, x, f(x)) -> f'(x), f''(x); a plain 0.0 is a derivative that vanishes everywhere.
@@ -38,21 +50,14 @@ DERIVATIVES: dict[str, Any] = {
     "ceil": lambda xp, x, y: (0.0, 0.0),
     "round": lambda xp, x, y: (0.0, 0.0),
     "trunc": lambda xp, x, y: (0.0, 0.0),
+    **_special.DERIVATIVES,
 }
 # Functions of values alone: questions, whose answers are plain, and makers of constants.
-QUESTIONS = (
-    "isfinite", "isnan", "isinf", "any", "all", "argsort", "argmax", "argmin",
-    "logical_and", "logical_or", "logical_not",
-)  # fmt: skip
+QUESTIONS = ("isfinite", "isnan", "isinf", "any", "all", "logical_and", "logical_or", "logical_not")
 CONSTANTS = (
-    "zeros_like",
-    "ones_like",
-    "full_like",
-    "count_nonzero",
-    "cumulative_sum",
-    "max",
-    "min",
-)
+    "argmax", "argmin", "argsort", "bin_of", "chosen", "count_nonzero", "full_like", "ones_like",
+    "rank", "zeros_like",
+)  # fmt: skip
 
 
 _DTYPES = ("float", "int", "uint", "bool", "bfloat")
@@ -83,11 +88,12 @@ def _unclipped(x: Array, clipped: Array) -> Array:
     return x == clipped
 
 
-class Carrier:
+class Carrier(_special.Differentiable):
     """An array that carries more than its value; what `Jet` and the tape's `Node` share."""
 
     __array_ufunc__ = None  # NumPy arrays leave the arithmetic to us
     value: Array
+    varies: bool
     isoloss_library: Library
 
     @property
@@ -127,6 +133,15 @@ class Carrier:
     def __ne__(self, other: object) -> Array:
         return self.value != plain(other)
 
+    def __and__(self, other: Any) -> Array:
+        return self.value & plain(other)
+
+    def __or__(self, other: Any) -> Array:
+        return self.value | plain(other)
+
+    def __invert__(self) -> Array:
+        return ~self.value
+
     __hash__ = None  # type: ignore[assignment]
 
     def __add__(self, other: Any) -> Any:
@@ -156,16 +171,28 @@ class Carrier:
     def __abs__(self) -> Any:
         return self.xp.abs(self)
 
+    def polynomial(self, coefficients: tuple[float, ...]) -> Any:
+        return self.xp.polynomial(self, coefficients)
+
     def __rpow__(self, base: Any) -> Any:
         return self.xp.exp(self.xp.multiply(self, math.log(base)))
 
     __radd__ = __add__
     __rmul__ = __mul__
+    __rand__ = __and__
+    __ror__ = __or__
 
 
 def plain(x: Any) -> Any:
     """Return the value without what it carries."""
     return x.value if isinstance(x, Carrier) else x
+
+
+def varies(x: Any) -> bool:
+    """Whether an argument, or one in a list of them, carries more than its value."""
+    if isinstance(x, (list, tuple)):
+        return any(map(varies, x))
+    return isinstance(x, Carrier) and x.varies
 
 
 class CarrierLibrary(Library):
@@ -190,10 +217,18 @@ class CarrierLibrary(Library):
     def convert(self, array: Any, dtype: str, like: Any) -> Any:
         if library_of(array) is not self.under:
             array = self.under.convert(array, dtype, plain(like))
-        return array if dtype == "bool" else self.constant(array)
+        return self.constant(array)
 
     def constant(self, value: Array) -> Any:
-        """Return an array as a carrier of nothing; some libraries refuse arithmetic with others."""
+        """Return an array as a carrier of nothing; some libraries refuse arithmetic with others.
+
+        Integers and booleans stay what they are: nothing depends on them smoothly.
+        """
+        real = dtype_name(value.dtype) in FLOATS if hasattr(value, "dtype") else True
+        return self.carrier(value) if real else value
+
+    def carrier(self, value: Array) -> Any:
+        """Return an array as a carrier of nothing."""
         raise NotImplementedError
 
     def rules(self, xp: Namespace) -> dict[str, Any]:
@@ -216,11 +251,27 @@ class CarrierLibrary(Library):
         for name, value in vars(xp).items():  # dtypes and numbers: nothing to differentiate
             if name.rstrip("0123456789") in _DTYPES or isinstance(value, float):
                 functions[name] = value
-        self.raw.__dict__.update(functions | self.rules(xp))
+
+        def unknown(name: str) -> Any:
+            """Apply a function without a rule, to what does not vary."""
+            function = getattr(xp, name)
+
+            def call(*arguments: Any, **named: Any) -> Any:
+                if any(varies(x) for x in arguments):
+                    message = f"the derivative of xp.{name} is not known on {self.name}"
+                    fix = "write it with others, or differentiate with JAX or PyTorch"
+                    raise TypeError(f"{message}: {fix}")
+                return self.constant(function(*map(plain, arguments), **named))
+
+            return call
+
+        self.raw.__dict__.update(functions | self.rules(xp), __getattr__=unknown)
         namespace = super()._build(result, wide)
+        namespace.__dict__["__getattr__"] = unknown
         namespace.stop_gradient = lambda x: self.constant(plain(x))
-        for name in ("total", "maximum", "minimum", "where", "sqrt1pm1", "log_cosh", "clip"):
-            if hasattr(self.raw, name):
+        for name in ("total", "maximum", "minimum", "where", "sqrt1pm1", "log_cosh", "clip",
+                     "bins", "bin_of", "chosen", "rank", *_special.DERIVATIVES):  # fmt: skip
+            if name in vars(self.raw):
                 setattr(namespace, name, getattr(self.raw, name))
         return namespace
 
@@ -233,6 +284,11 @@ class Jet(Carrier):
 
     def __init__(self, value: Array, first: Any, second: Any, library: Library) -> None:
         self.value, self.first, self.second, self.isoloss_library = value, first, second, library
+
+    @property
+    def varies(self) -> bool:  # type: ignore[override]
+        """Whether there is a derivative."""
+        return self.first is not None or self.second is not None
 
     def __getitem__(self, key: Any) -> Jet:
         return _linear(lambda part: part[key], self)
@@ -253,7 +309,7 @@ class JetLibrary(CarrierLibrary):
         super().__init__(under)
         self.second = second
 
-    def constant(self, value: Array) -> Jet:
+    def carrier(self, value: Array) -> Jet:
         return Jet(value, None, None, self)
 
     def rules(self, xp: Namespace) -> dict[str, Any]:
@@ -276,11 +332,17 @@ class JetLibrary(CarrierLibrary):
 
         def unary(name: str) -> Any:
             def function(x: Any, /) -> Any:
-                x = x if isinstance(x, Jet) else library.constant(x)
+                if not isinstance(x, Jet):
+                    return library.constant(getattr(xp, name)(x))
                 value = getattr(xp, name)(x.value)
                 return chain(x, value, *DERIVATIVES[name](xp, x.value, value))
 
             return function
+
+        def polynomial(x: Jet, coefficients: tuple[float, ...], /) -> Jet:
+            if x.first is None:
+                return library.carrier(_special._polynomial(coefficients, x.value))
+            return chain(x, *_special.horner(coefficients, x.value))
 
         def add(x: Any, y: Any, /) -> Jet:
             (a, a1, a2), (b, b1, b2) = parts(x), parts(y)
@@ -318,7 +380,10 @@ class JetLibrary(CarrierLibrary):
             condition = plain(condition)
             (a, *u), (b, *v) = parts(x), parts(y)
             first, second = (choose(condition, *pair) for pair in zip(u, v, strict=True))
-            return Jet(xp.where(condition, a, b), first, second, library)
+            value = xp.where(condition, a, b)
+            if first is None and second is None:
+                return library.constant(value)
+            return Jet(value, first, second, library)
 
         def choose(condition: Array, u: Any, v: Any) -> Any:
             """Choose between derivatives; a slope of 1 on one side is the condition itself."""
@@ -352,8 +417,9 @@ class JetLibrary(CarrierLibrary):
 
         def linear(name: str) -> Any:
             def function(x: Any, /, *rest: Any, **named: Any) -> Any:
-                x = x if isinstance(x, Jet) else library.constant(x)
-                if name == "sum":  # a slope of 1 adds up
+                if not isinstance(x, Jet):
+                    return library.constant(getattr(xp, name)(x, *rest, **named))
+                if name in ("sum", "cumulative_sum"):  # a slope of 1 adds up
                     x = filled(x)
                 return _linear(lambda part: getattr(xp, name)(part, *rest, **named), x)
 
@@ -364,22 +430,59 @@ class JetLibrary(CarrierLibrary):
             first, second = (zero + p if isinstance(p, float) else p for p in (x.first, x.second))
             return Jet(x.value, first, second, library)
 
-        def stack(jets: Any, /, *, axis: int = 0) -> Jet:
-            zero = xp.zeros_like(plain(jets[0]))
-            columns = zip(*map(parts, jets), strict=True)
-            whole = (
-                [zero if p is None else zero + p if isinstance(p, float) else p for p in column]
-                for column in columns
-            )
-            value, first, second = (xp.stack(column, axis=axis) for column in whole)
-            return Jet(value, first, second, library)
+        def joined(name: str) -> Any:
+            def function(jets: Any, /, *, axis: int = 0) -> Any:
+                if not any(isinstance(jet, Jet) for jet in jets):
+                    return library.constant(getattr(xp, name)(jets, axis=axis))
+                zeros = [xp.zeros_like(plain(jet)) for jet in jets]
+                columns = zip(*map(parts, jets), strict=True)
+                whole = (
+                    [zero if p is None else zero + p if isinstance(p, float) else p
+                     for p, zero in zip(column, zeros, strict=True)]
+                    for column in columns
+                )  # fmt: skip
+                value, first, second = (getattr(xp, name)(column, axis=axis) for column in whole)
+                return Jet(value, first, second, library)
+
+            return function
+
+        def extremum(name: str) -> Any:
+            def function(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+                """The largest or smallest; those that are equal to it share the derivative."""
+                if not isinstance(x, Jet):
+                    return library.constant(getattr(xp, name)(x, axis=axis, keepdims=keepdims))
+                value, first, second = parts(x)
+                top = getattr(xp, name)(value, axis=axis, keepdims=True)
+                tied = xp.astype(value == top, value.dtype)
+                share = tied / xp.sum(tied, axis=axis, keepdims=True)
+                first, second = (
+                    None if p is None else xp.sum(share * p, axis=axis, keepdims=keepdims)
+                    for p in (first, second)
+                )
+                value = getattr(xp, name)(value, axis=axis, keepdims=keepdims)
+                return Jet(value, first, second, library)
+
+            return function
+
+        def take_along_axis(x: Any, indices: Array, /, *, axis: int = -1) -> Any:
+            if not isinstance(x, Jet):
+                return library.constant(xp.take_along_axis(x, plain(indices), axis=axis))
+            x = filled(x)
+            return _linear(lambda part: xp.take_along_axis(part, plain(indices), axis=axis), x)
+
+        def bins(index: Array, weights: Any, size: int, /) -> Any:
+            if not isinstance(weights, Jet):
+                return library.constant(xp.bins(plain(index), weights, size))
+            return _linear(lambda part: xp.bins(plain(index), part, size), filled(weights))
 
         names = ("sum", "mean", "reshape", "permute_dims", "squeeze", "expand_dims",
-                 "broadcast_to", "astype", "moveaxis")  # fmt: skip
+                 "broadcast_to", "astype", "moveaxis", "cumulative_sum", "flip")  # fmt: skip
         return {
             **{name: unary(name) for name in DERIVATIVES},
             **{name: linear(name) for name in names},
             "add": add, "multiply": multiply, "divide": divide, "pow": power, "where": where,
-            "subtract": subtract, "clip": clip,
-            "maximum": either("maximum"), "minimum": either("minimum"), "stack": stack,
+            "subtract": subtract, "clip": clip, "take_along_axis": take_along_axis, "bins": bins,
+            "max": extremum("max"), "min": extremum("min"), "concat": joined("concat"),
+            "polynomial": polynomial,
+            "maximum": either("maximum"), "minimum": either("minimum"), "stack": joined("stack"),
         }  # fmt: skip

@@ -21,15 +21,30 @@ from ._domains import EVERYWHERE, REAL, Domain, Interval
 from ._namespaces import Array, Namespace, library_of
 from ._states import Mean, RootMeanSquare, State, Total
 
-Core = tuple[tuple[str, ...], tuple[str, ...]]
+Dimensions = tuple[str, ...]
+Core = tuple[Dimensions, Dimensions]
+Parts = tuple[tuple[Dimensions, ...], tuple[Dimensions, ...]]
 Reduction = Literal["mean", "sum", "none"]
 Axis = int | tuple[int, ...] | None
 
 
-def parameter(default: Any, interval: Interval) -> Any:
+def parameter(
+    default: Any, interval: Interval, *, whole: bool = False, several: bool = False
+) -> Any:
     """Declare a hyper-parameter by its default and the interval it must lie in.
 
     A metric made with a number outside raises ValueError. Arrays and tracers are not looked at.
+
+    Parameters
+    ----------
+    default : number, tuple of numbers or None
+        None where the parameter may be left out.
+    interval : Interval
+        Where the number, or each of several, must lie.
+    whole : bool
+        Whether it must be an integer, as it must where the default is one.
+    several : bool
+        Whether it is a tuple of numbers, as it is where the default is one.
 
     Examples
     --------
@@ -47,13 +62,35 @@ def parameter(default: Any, interval: Interval) -> Any:
     """
     if not interval.low < interval.high:
         raise ValueError(f"{interval!r} holds no number: low must be less than high")
-    return field(default=default, metadata={"interval": interval})
+    whole = whole or type(default) is int
+    several = several or isinstance(default, tuple)
+    metadata = {"interval": interval, "whole": whole, "several": several}
+    return field(default=default, metadata=metadata)
 
 
-def _parse(signature: str) -> Core:
-    """Return the core dimensions of predictions and targets: "(k),()->()" gives ("k",), ()."""
-    groups = re.findall(r"\(([\w, ]*)\)", signature.partition("->")[0])
-    predictions, targets = (tuple(g.replace(" ", "").split(",")) if g else () for g in groups)
+def choice(default: Any, *allowed: Any) -> Any:
+    """Declare a hyper-parameter that is one of some words."""
+    return field(default=default, metadata={"allowed": (default, *allowed)})
+
+
+def is_zero(x: Any) -> bool:
+    """Whether a hyper-parameter is the number 0; an array or a tracer is not looked at."""
+    return isinstance(x, (int, float)) and x == 0
+
+
+def _parse(signature: str) -> Parts:
+    """Return the core dimensions of each array: "((),(k)),()->()" gives (((), ("k",)), ((),))."""
+    sides, depth = [""], 0
+    for character in signature.partition("->")[0]:
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if character == "," and depth == 0:
+            sides.append("")
+        else:
+            sides[-1] += character
+    predictions, targets = (
+        tuple(tuple(re.findall(r"\w+", one)) for one in re.findall(r"\(([^()]*)\)", side))
+        for side in sides
+    )
     return predictions, targets
 
 
@@ -61,7 +98,14 @@ class Metric(ABC):
     """A number about predictions and targets: statistics of batches, merged, then a formula."""
 
     signature: ClassVar[str] = "(),()->()"
-    core: ClassVar[Core] = ((), ())  # the core dimensions of predictions and targets
+    parts: ClassVar[Parts] = (((),), ((),))  # the core dimensions of every array
+    core: ClassVar[Core] = ((), ())  # those of the first of predictions and of targets
+    prediction_names: ClassVar[tuple[str, ...]] = ()  # where predictions are a tuple of arrays
+    target_names: ClassVar[tuple[str, ...]] = ()
+    weighs: ClassVar[bool] = False  # whether targets decide which samples count, or how much
+    elementwise: ClassVar[bool] = True  # one number against another is a sample, weighed by neither
+    # what takes the place of items that where= leaves out of a sample, where samples are made so
+    padding: ClassVar[tuple[float, float] | None] = None
     kind: ClassVar[str] = "sums"
     greater_is_better: ClassVar[bool] = False
     averages: ClassVar[bool] = False  # a mean: denominator= can replace the sum of the weights
@@ -80,13 +124,26 @@ class Metric(ABC):
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         if isinstance(cls.__dict__.get("signature"), str):
-            cls.core = _parse(cls.signature)
+            cls.parts = _parse(cls.signature)
+            cls.core = cls.parts[0][0], cls.parts[1][0]
+        if not isinstance(cls.parts, property):  # a wrapper has those of what it wraps
+            cls.weighs = (cls.included, cls.importance) != (Metric.included, Metric.importance)
+            named = cls.prediction_names + cls.target_names
+            cls.elementwise = cls.parts == (((),), ((),)) and not (cls.weighs or named)
         for base in cls.__bases__:
             if issubclass(base, Metric) and not base.__abstractmethods__:
                 raise TypeError(
                     f"{cls.__name__} subclasses {base.__name__}, which is final: "
                     "wrap an instance of it, as Root and Scaled do, or subclass Loss"
                 )
+
+    def included(self, xp: Namespace, target: Array) -> Array | None:
+        """Tell which samples count by their targets; None if all of them do."""
+        return None
+
+    def importance(self, xp: Namespace, target: Array) -> Array | None:
+        """Return a factor of each sample's weight that its target brings along."""
+        return None
 
     @abstractmethod
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> State:
@@ -105,17 +162,14 @@ class Metric(ABC):
             value = getattr(self, item.name)
             if isinstance(value, Metric):  # what a wrapper wraps, and checks itself
                 continue
-            value = _as_parameter(item, value)
+            default = getattr(type(self), item.name, ...)  # compilers cannot read item.default
+            several = item.metadata.get("several", isinstance(default, tuple))
+            value = _as_parameter(value, several)
             object.__setattr__(self, item.name, value)
-            if isinstance(item.default, bool) and not isinstance(value, bool):
+            if isinstance(default, bool) and not isinstance(value, bool):
                 raise fail(self, f"{item.name} must be True or False, not {value!r}", TypeError)
-            if isinstance(item.default, tuple) and not (isinstance(value, tuple) and value):
-                message = f"{item.name} must be a tuple of numbers, not {value!r}"
-                raise fail(self, message, TypeError)
-            if "interval" in item.metadata and (value is not None or item.default is not None):
-                several: Any = value if isinstance(item.default, tuple) else (value,)
-                for one in several:
-                    _check_parameter(self, item.name, one, item.metadata["interval"])
+            if value is not None or default is not None:
+                _check_parameters(self, item, value, several)
 
     @property
     def source(self) -> Any:
@@ -139,7 +193,13 @@ class Metric(ABC):
         domain = self.domain
         if domain is EVERYWHERE or not domain.bounded:
             return values
-        inside = domain.contains(prediction, target)
+        arrays = (*several(prediction), *several(target))
+        intervals, cores = (*domain.of_predictions, *domain.of_targets), sum(self.parts, ())
+        inside: Any = True
+        for array, interval, core in zip(arrays, intervals, cores, strict=True):
+            if isinstance(interval, Interval) and interval.bounded:
+                here = interval.contains(array)
+                inside = inside & (xp.all(here, axis=tuple(range(-len(core), 0))) if core else here)
         return xp.where(inside, values, xp.full_like(values, math.nan))
 
     @final
@@ -155,14 +215,14 @@ class Metric(ABC):
         reduction: Reduction = "mean",
         denominator: Any = None,
         empty: float = math.nan,
-        event_axis: int | None = None,
+        event_axis: Axis = None,
         **unknown: Never,
     ) -> Any:
         """Return the metric of predictions against targets.
 
         Parameters
         ----------
-        predictions, targets : array
+        predictions, targets : array, or tuple of arrays where a metric asks for it
             Of the same shape; arrays of NumPy, JAX, PyTorch or any array API library.
         weights : array, optional
             Broadcasts to the shape of the loss; a sample of weight 0 is excluded.
@@ -178,8 +238,9 @@ class Metric(ABC):
             Divide the sum by this instead of by the sum of the weights.
         empty : float
             The value where nothing is left to average; its gradient is zero.
-        event_axis : int, optional
+        event_axis : int or tuple of int, optional
             The axis of classes, features or members, where there is one; the last by default.
+            Several axes where a sample has one are made into one.
         """
         if unknown:
             raise _unknown_option(self, unknown, Metric.__call__)
@@ -208,7 +269,7 @@ class Metric(ABC):
         reduction: Reduction,
         denominator: Any,
         empty: float,
-        event_axis: int | None,
+        event_axis: Axis,
     ) -> Any:
         """Return what a call returns, by the general way: every option checked, nothing cached."""
         if reduction not in ("mean", "sum", "none"):
@@ -249,13 +310,19 @@ class Metric(ABC):
         weights: Any = None,
         where: Any = None,
         axis: Axis = None,
-        event_axis: int | None = None,
+        event_axis: Axis = None,
+        groups: Any = None,
+        num_groups: int | None = None,
         **unknown: Never,
     ) -> Any:
-        """Return the state of one batch; states of several batches ``merge``."""
+        """Return the state of one batch; states of several batches ``merge``.
+
+        With ``groups``, integers from 0 to num_groups - 1 for each sample, the state is that of
+        every group, and so are the values computed from it. A sample of another number is left out.
+        """
         inputs = self.inputs(
             predictions, targets, weights=weights, where=where, axis=axis, event_axis=event_axis,
-            **unknown,
+            groups=groups, num_groups=num_groups, **unknown,
         )  # fmt: skip
         with inputs.xp.quiet():
             return inputs.xp.strategy.statistics(self, inputs)
@@ -269,13 +336,22 @@ class Metric(ABC):
         weights: Any = None,
         where: Any = None,
         axis: Axis = None,
-        event_axis: int | None = None,
+        event_axis: Axis = None,
+        groups: Any = None,
+        num_groups: int | None = None,
         **unknown: Never,
     ) -> Inputs:
         """Check the arguments of `summary`."""
         if unknown:
             raise _unknown_option(self, unknown, Metric.summary)
-        return Inputs(self, predictions, targets, weights, where, axis, event_axis)
+        if (groups is None) != (num_groups is None):
+            message = "groups= and num_groups= go together: the group of each sample, and how many"
+            raise fail(self, f"{message} there are", TypeError)
+        if num_groups is not None and not (type(num_groups) is int and num_groups > 0):
+            raise fail(self, f"num_groups must be an integer above 0, not {num_groups!r}")
+        return Inputs(
+            self, predictions, targets, weights, where, axis, event_axis, groups, num_groups
+        )
 
     @final
     def compute(self, state: Any, *, denominator: Any = None, empty: float = math.nan) -> Any:
@@ -310,7 +386,15 @@ class Metric(ABC):
                 raise
             message = f"the state is a {type(state).__name__}, which this metric does not make"
             raise fail(self, message, TypeError) from error
-        return xp.where(weight.value == 0, xp.full_like(value, empty), value)
+        nothing = weight.value == 0
+        for _ in range(value.ndim - nothing.ndim):  # a value for each class
+            nothing = xp.expand_dims(nothing, axis=-1)
+        return xp.where(nothing, xp.full_like(value, empty), value)
+
+
+def several(arrays: Any) -> tuple[Array, ...]:
+    """Return what may be one array or a tuple of them as a tuple."""
+    return arrays if isinstance(arrays, tuple) else (arrays,)
 
 
 def answer(value: Array) -> Any:
@@ -337,21 +421,44 @@ def _unknown_option(metric: Any, unknown: dict[str, Any], called: Any) -> Except
     return fail(metric, f"there is no option {name}=; {fix}", TypeError)
 
 
-def _as_parameter(item: Any, value: Any) -> Any:
+def _as_parameter(value: Any, several: bool) -> Any:
     """Return NumPy's scalars as Python numbers, which never promote, and sequences as tuples."""
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         return value.item()
-    if isinstance(item.default, tuple) and isinstance(value, np.ndarray) and value.ndim == 1:
+    if several and isinstance(value, np.ndarray) and value.ndim == 1:
         return tuple(value.tolist())
     return tuple(value) if isinstance(value, list) else value
+
+
+def _check_parameters(metric: Any, item: Any, value: Any, several: bool) -> None:
+    """Check what a hyper-parameter was declared to be; arrays of the user's are not looked at."""
+    allowed = item.metadata.get("allowed")
+    if allowed is not None and value not in allowed:
+        words = ", ".join(map(repr, allowed))
+        raise fail(metric, f"{item.name} must be one of {words}, not {value!r}")
+    if several and not isinstance(value, (tuple, str, bytes, int, float, type(None))):
+        return
+    if several and not (isinstance(value, tuple) and value):
+        message = f"{item.name} must be a tuple of numbers, not {value!r}"
+        raise fail(metric, message, TypeError)
+    if item.metadata.get("whole") and type(value) is not int:
+        message = f"{item.name} must be an integer, not {value!r}"
+        raise fail(metric, message, TypeError)
+    if "interval" in item.metadata:
+        for one in value if several else (value,):
+            _check_parameter(metric, item.name, one, item.metadata["interval"])
 
 
 def _check_parameter(metric: Any, name: str, value: Any, interval: Interval) -> None:
     """Check a number; arrays and tracers cannot be looked at without breaking transforms."""
     if isinstance(value, (str, bytes, type(None), bool, complex, tuple)):
         raise fail(metric, f"{name} must be a number, not {value!r}", TypeError)
-    if type(value) in (int, float) and not (interval.contains(value) and math.isfinite(value)):
-        raise fail(metric, f"{name} must be finite and {interval}, not {value}")
+    if type(value) not in (int, float):
+        return
+    finite = math.isfinite(value) or (interval.infinite and value == value)
+    if not (finite and interval.contains(value)):
+        need = str(interval) if interval.infinite else f"finite and {interval}"
+        raise fail(metric, f"{name} must be {need}, not {value}")
 
 
 class Loss(Metric):
@@ -415,8 +522,38 @@ class Wrapper(Metric):
         return self.metric.signature
 
     @property
+    def parts(self) -> Parts:  # type: ignore[override]
+        return self.metric.parts
+
+    @property
     def core(self) -> Core:  # type: ignore[override]
         return self.metric.core
+
+    @property
+    def prediction_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.metric.prediction_names
+
+    @property
+    def target_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.metric.target_names
+
+    @property
+    def padding(self) -> tuple[float, float] | None:  # type: ignore[override]
+        return self.metric.padding
+
+    @property
+    def weighs(self) -> bool:  # type: ignore[override]
+        return self.metric.weighs
+
+    @property
+    def elementwise(self) -> bool:  # type: ignore[override]
+        return self.metric.elementwise
+
+    def included(self, xp: Namespace, target: Array) -> Array | None:
+        return self.metric.included(xp, target)
+
+    def importance(self, xp: Namespace, target: Array) -> Array | None:
+        return self.metric.importance(xp, target)
 
     @property
     def kind(self) -> str:  # type: ignore[override]

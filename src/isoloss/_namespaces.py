@@ -26,6 +26,9 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
+from . import _special
+from ._special import _polynomial
+
 Array = Any  # an array of any library; the standard has no static type for it yet
 Namespace = Any  # a module of array functions
 
@@ -94,6 +97,26 @@ def _ones_like(x: Array, /, *, dtype: Any = None) -> Array:
     return ones
 
 
+def _bincount(index: Array, weights: Array | None, size: int, /) -> Array:
+    """Count on NumPy, in one pass over all rows."""
+    count = index.shape[0]
+    if count > 1:
+        index = index + size * np.arange(count)[:, None]
+    if weights is not None and weights.dtype.itemsize > 8:  # NumPy's counts in float64
+        wide = np.zeros(count * size, weights.dtype)
+        np.add.at(wide, index.ravel(), weights.ravel())
+        return wide.reshape(count, size)
+    flat = None if weights is None else weights.ravel()
+    sums = np.bincount(index.ravel(), flat, minlength=count * size).reshape(count, size)
+    return sums if weights is None else sums.astype(weights.dtype, copy=False)
+
+
+def _bin_max_at(index: Array, x: Array, size: int, /) -> Array:
+    found = np.zeros((x.shape[0], size), x.dtype)
+    np.maximum.at(found, (np.arange(x.shape[0])[:, None], index), x)
+    return found
+
+
 def _sqrt(xp: Namespace, x: Array, /) -> Array:
     """Square root whose derivative at 0 is 0, as for every norm."""
     zero = x == 0
@@ -146,14 +169,6 @@ def _log_ratio(xp: Namespace, x: Array, y: Array, /) -> Array:
     return xp.where(near, xp.log1p(xp.quotient(xp.where(near, x, y) - y, y)), xp.log(ratio))
 
 
-def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
-    """Evaluate ``c0 + c1 x + c2 x^2 + ...`` by Horner's rule."""
-    result = 0.0 * x + coefficients[-1]
-    for coefficient in reversed(coefficients[:-1]):
-        result = result * x + coefficient
-    return result
-
-
 _EXPM1_TAIL = tuple(1 / math.factorial(k + 2) for k in range(18))
 
 
@@ -163,7 +178,10 @@ def _relative_expm1(xp: Namespace, x: Array, /) -> Array:
     inside = xp.where(small, x, xp.zeros_like(x))
     outside = xp.where(small, xp.ones_like(x), x)
     far = (xp.exp(outside) - 1) / outside - 1  # not expm1: its derivative, 1 + expm1, cancels
-    return xp.where(small, inside * _polynomial(_EXPM1_TAIL, inside), far)
+    tail = 0.0 * inside + _EXPM1_TAIL[-1]  # step by step: so its slope is a digit more exact
+    for coefficient in reversed(_EXPM1_TAIL[:-1]):
+        tail = tail * inside + coefficient
+    return xp.where(small, inside * tail, far)
 
 
 # log gamma(2 + z) = (1 - Euler's constant) z + sum over k >= 2 of (-1)^k (zeta(k) - 1) z^k / k,
@@ -319,14 +337,121 @@ def _unit_vector(xp: Namespace, x: Array, /) -> Array:
     return xp.where(zero, xp.zeros_like(x), x / xp.sqrt(xp.where(zero, 1.0, square)))
 
 
-_FUNCTIONS: tuple[Callable[..., Array], ...] = (
-    _clip, _sqrt, _xlogy, _xlog1py, _softplus, _sigmoid, _sigmoid_power, _log_ratio,
-    _relative_expm1, _lgamma, _log_cosh, _sqrt1pm1, _tweedie_deviance, _power_of_two,
-    _unit_vector,
-)  # fmt: skip
+# --- classes along the last axis ------------------------------------------------------------------
 
 
-def rows(xp: Namespace, x: Array, axes: tuple[int, ...]) -> Array:
+def _pick(xp: Namespace, x: Array, labels: Array, /) -> Array:
+    """Return the number at each label, along the last axis."""
+    return xp.take_along_axis(x, xp.expand_dims(labels, axis=-1), axis=-1)[..., 0]
+
+
+def _places(xp: Namespace, x: Array, /) -> Array:
+    """Return 0, 1, 2, ... along the last axis, without creating an array from nothing."""
+    return xp.cumulative_sum(xp.ones_like(x, dtype=xp.counting), axis=-1) - 1
+
+
+def _at(xp: Namespace, x: Array, labels: Array, /) -> Array:
+    """Tell for each place along the last axis whether it is the label's."""
+    return xp.places(x) == xp.expand_dims(labels, axis=-1)
+
+
+def _exponentials(xp: Namespace, x: Array, /, but: Array | None = None) -> tuple[Array, Array]:
+    """Return the largest number of each row, h, and ``sum(exp(x - h)) - 1``.
+
+    ``but`` is a label whose number is left out. The largest is no part of the sum, so that a small
+    one has all its digits. Infinite numbers and rows of -inf alone have their limits.
+    """
+    if but is not None:
+        x = xp.where(xp.at(x, but), xp.full_like(x, -math.inf), x)
+    top = xp.argmax(x, axis=-1)
+    highest = xp.pick(x, top)
+    lost = xp.isinf(highest)
+    base = xp.expand_dims(xp.where(lost, xp.zeros_like(highest), highest), axis=-1)
+    out = xp.logical_or(xp.at(x, top), xp.expand_dims(lost, axis=-1))
+    terms = xp.exp(xp.where(out, xp.zeros_like(x), x - base))
+    return highest, xp.sum(xp.where(out, xp.zeros_like(x), terms), axis=-1)
+
+
+def _logsumexp(xp: Namespace, x: Array, /) -> tuple[Array, Array]:
+    """``log(sum(exp(x)))`` along the last axis, as the largest number and what is above it."""
+    highest, rest = xp.exponentials(x)
+    return highest, xp.log1p(rest)
+
+
+def _margin(xp: Namespace, x: Array, labels: Array, /) -> Array:
+    """``log(sum(exp(x)))`` of all numbers but the label's, less the label's: the logit against it.
+
+    Of two classes it is the difference of their logits, and many classes are those two.
+    """
+    highest, rest = xp.exponentials(x, labels)
+    return (highest - xp.pick(x, labels)) + xp.log1p(rest)
+
+
+def _label_cross_entropy(xp: Namespace, x: Array, labels: Array, /) -> Array:
+    """``-log(softmax(x))`` at the label: softplus of the margin, exact where that is far."""
+    highest, rest = xp.exponentials(x, labels)
+    ahead = highest - xp.pick(x, labels)
+    above = ahead > 0
+    e = xp.exp(xp.where(above, -ahead, ahead))
+    return xp.where(above, ahead, xp.zeros_like(e)) + xp.log1p(
+        xp.where(above, rest + e, e + e * rest)
+    )
+
+
+def _cross_entropy(xp: Namespace, shares: Array, x: Array, /) -> Array:
+    """``-sum(shares log(softmax(x)))`` along the last axis; a share of 0 adds 0, whatever x is."""
+    highest, rest = xp.logsumexp(x)
+    below = xp.expand_dims(highest, axis=-1) - x
+    hidden = ((shares == 0) & xp.isinf(below)) | (x == math.inf)
+    below = xp.where(hidden, xp.zeros_like(x), below)
+    return xp.sum(shares * (below + xp.expand_dims(rest, axis=-1)), axis=-1)
+
+
+def _chosen(xp: Namespace, numbers: Any, labels: Array, /) -> Array:
+    """Return one of some numbers for each label."""
+    table, index = xp.constant(numbers, labels), xp.reshape(labels, (-1,))
+    return xp.reshape(xp.take(table, index, axis=0), labels.shape)
+
+
+def _bins(xp: Namespace, index: Array, weights: Array | None, size: int, /) -> Array:
+    """Sum the weights, or count, by index in each row: shapes (rows, n) to (rows, size)."""
+    ones = xp.ones_like(index) if weights is None else weights
+    none = xp.zeros_like(ones)
+    sums = [xp.sum(xp.where(index == k, ones, none), axis=-1) for k in range(size)]
+    return xp.stack(sums, axis=-1)
+
+
+def _bin_max(xp: Namespace, index: Array, x: Array, size: int, /) -> Array:
+    """Return the largest by index in each row of numbers that are not negative; 0 where none is."""
+    none = xp.zeros_like(x)
+    return xp.stack([xp.max(xp.where(index == k, x, none), axis=-1) for k in range(size)], axis=-1)
+
+
+def _sums_by(xp: Namespace, index: Array, weights: Array, size: int, /) -> Array:
+    """Sum the weights by index as `bins` does, in pieces, so that no sum is of many in a row."""
+    lines, n = index.shape
+    pieces = max(1, min(n // 64, n // size)) if xp.is_known(n) else 1
+    if pieces == 1:
+        return xp.bins(index, weights, size)
+    missing = -n % pieces
+
+    def cut(x: Array, fill: int) -> Array:
+        if missing:  # the last piece is filled up
+            x = xp.concat([x, xp.full_like(x[:, :missing], fill)], axis=-1)
+        return xp.reshape(x, (lines * pieces, (n + missing) // pieces))
+
+    parts = xp.bins(cut(index, size - 1), cut(weights, 0), size)
+    return xp.total(xp.reshape(parts, (lines, pieces, size)), (1,))[:, 0, :]
+
+
+def _bin_of(xp: Namespace, x: Array, edges: tuple[float, ...], /) -> Array:
+    """Return how many of the ascending edges are at most each number; -1 for nan."""
+    grid = xp.constant(edges, x)
+    found = xp.reshape(xp.searchsorted(grid, xp.reshape(x, (-1,)), side="right"), x.shape)
+    return xp.where(xp.isnan(x), xp.full_like(found, -1), found)
+
+
+def _rows(xp: Namespace, x: Array, axes: tuple[int, ...], /) -> Array:
     """Bring the reduced axes last and into one, in row order: shape ``(kept..., n)``."""
     kept = tuple(i for i in range(x.ndim) if i not in axes)
     shape = tuple(x.shape[i] for i in kept)
@@ -335,15 +460,24 @@ def rows(xp: Namespace, x: Array, axes: tuple[int, ...]) -> Array:
     return xp.reshape(x, (*shape, math.prod(x.shape) // max(math.prod(shape), 1)))
 
 
+_FUNCTIONS: tuple[Callable[..., Array], ...] = (
+    _clip, _sqrt, _xlogy, _xlog1py, _softplus, _sigmoid, _sigmoid_power, _log_ratio,
+    _relative_expm1, _lgamma, _log_cosh, _sqrt1pm1, _tweedie_deviance, _power_of_two,
+    _unit_vector, _pick, _places, _at, _exponentials, _logsumexp, _margin, _label_cross_entropy,
+    _cross_entropy, _chosen, _bins, _bin_max, _bin_of, _sums_by, _rows,
+    *_special.FUNCTIONS,
+)  # fmt: skip
+
+
 def _sum_of_rows(xp: Namespace, x: Array, axes: tuple[int, ...]) -> Array:
     """Sum, keeping dimensions, along rows: NumPy sums pairwise there, sequentially elsewhere."""
     shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
-    return xp.reshape(xp.sum(rows(xp, x, axes), axis=-1), shape)
+    return xp.reshape(xp.sum(_rows(xp, x, axes), axis=-1), shape)
 
 
 def _sum_of_blocks(xp: Namespace, x: Array, axes: tuple[int, ...]) -> Array:
     """Sum, keeping dimensions, in blocks of blocks: torch's own sum is 11 ULP off at 1e7."""
-    x, shape = rows(xp, x, axes), tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+    x, shape = _rows(xp, x, axes), tuple(1 if i in axes else n for i, n in enumerate(x.shape))
     block = 128
     while x.shape[-1] > block:
         whole = x.shape[-1] - x.shape[-1] % block
@@ -395,6 +529,12 @@ class Library:
         """Bring a NumPy array into this library, beside the array ``like``."""
         return self.raw.asarray(array.astype(dtype), device=array_api_compat.device(like))
 
+    def constant_like(self, dtype: str, numbers: Any, like: Array, /) -> Array:
+        """Bring numbers, or an array of the user's, beside an array."""
+        if isinstance(numbers, (tuple, list)):
+            return self.convert(np.asarray(numbers, dtype="float64"), dtype, like)
+        return self.raw.astype(numbers, getattr(self.raw, dtype))
+
     def cast(self, xp: Namespace, array: Array) -> Array:
         """Bring an array of this library to the dtype of the computation."""
         return xp.astype(array, xp.computing)
@@ -438,8 +578,12 @@ class Library:
             "minimum": partial(_either, raw.minimum, raw),
             "stop_gradient": lambda x: x,
             "quotient": operator.truediv,
+            # whether a size is a number, not the name of one in a program that is exported
+            "is_known": lambda size: type(size) is int,
+            "constant": partial(self.constant_like, computing),
             # float32 results summed in float64 have 29 bits to spare, whatever the order
             "total": partial(_sum_of_rows if result == computing else _sum_directly, raw),
+            **_special.native(self.name),
             **self.overrides(computing if result == computing else ""),
         }
         xp.__dict__.update(changed)
@@ -470,7 +614,10 @@ class NumPyLibrary(Library):
 
     def overrides(self, result: str) -> dict[str, Any]:
         # NumPy does not differentiate: what the other forms do for a derivative is not needed
-        return {"clip": _clamp, "sqrt": np.sqrt, "zeros_like": _zeros_like, "ones_like": _ones_like}
+        return {
+            "clip": _clamp, "sqrt": np.sqrt, "zeros_like": _zeros_like, "ones_like": _ones_like,
+            "bins": _bincount, "bin_max": _bin_max_at,
+        }  # fmt: skip
 
 
 class TorchLibrary(Library):
@@ -509,11 +656,22 @@ class TorchLibrary(Library):
             numbers = all(b is None or isinstance(b, (int, float)) for b in (min, max))
             return torch.clamp(x, min, max) if numbers else _clip(raw, x, min, max)
 
+        def bins(index: Array, weights: Array | None, size: int, /) -> Array:
+            ones = torch.ones_like(index) if weights is None else weights
+            return ones.new_zeros((index.shape[0], size)).scatter_add(-1, index, ones)
+
         return {
             "clip": clip,
+            "bins": bins,
+            "bin_max": lambda index, x, size: x.new_zeros((x.shape[0], size)).scatter_reduce(
+                -1, index, x, "amax"
+            ),
+            # a compiler takes the names for numbers
+            "is_known": lambda size: type(size) is int and not torch.compiler.is_compiling(),
             "stop_gradient": lambda x: x.detach(),
             "take_along_axis": lambda x, indices, /, *, axis: torch.gather(x, axis, indices),
             "lgamma": torch.lgamma,
+            "moveaxis": lambda x, source, destination, /: torch.movedim(x, source, destination),
             # array_api_compat's forms index by masks, and look the namespace up while compiling
             "sign": torch.sign,
             "cumulative_sum": lambda x, /, *, axis: torch.cumsum(x, axis),
@@ -546,9 +704,94 @@ class JaxLibrary(Library):
             "maximum": raw.maximum,
             "minimum": raw.minimum,
             "stop_gradient": jax.lax.stop_gradient,
+            "bins": _jax_bins,
+            "bin_max": _jax_bin_max,
+            "chosen": _jax_chosen,
+            "bin_of": _jax_bin_of,
+            "rows": _jax_rows,
+            "sums_by": _jax_sums_by,
             **_jax_rules(jax),
             "total": partial(_sum_directly, raw),
         }
+
+
+def _jax_bins(index: Array, weights: Array | None, size: int, /) -> Array:
+    """Add up by index."""
+    jnp = sys.modules["jax"].numpy
+    ones = jnp.ones_like(index) if weights is None else weights
+
+    def bins(index: Array, ones: Array) -> Array:
+        row = jnp.arange(index.shape[0])[:, None]
+        return jnp.zeros((index.shape[0], size), ones.dtype).at[row, index].add(ones)
+
+    return _spread(bins, lambda rows, _: (rows, None), index, ones)
+
+
+def _jax_sums_by(index: Array, weights: Array, size: int, /) -> Array:
+    jnp = sys.modules["jax"].numpy
+    xp = ModuleType("isoloss.jax")
+    known = lambda size: type(size) is int  # noqa: E731 - not the name of a size, in an export
+    parts = {"bins": _jax_bins, "total": partial(_sum_directly, jnp), "is_known": known}
+    xp.__dict__.update(vars(jnp), **parts)
+    return _spread(
+        lambda index, weights: _sums_by(xp, index, weights, size),
+        lambda rows, _: (rows, None), index, weights,
+    )  # fmt: skip
+
+
+def _jax_bin_of(x: Array, edges: tuple[float, ...], /) -> Array:
+    """Return how many of the ascending edges are at most each number; -1 for nan."""
+    jnp = sys.modules["jax"].numpy
+
+    def bin_of(x: Array) -> Array:
+        found = jnp.searchsorted(jnp.asarray(edges, x.dtype), x, side="right")
+        return jnp.where(jnp.isnan(x), -1, found)
+
+    return _spread(bin_of, lambda *axes: axes, x)
+
+
+def _jax_rows(x: Array, axes: tuple[int, ...], /) -> Array:
+    """Bring the reduced axes last and into one, spread as all of them were."""
+    kept = tuple(i for i in range(x.ndim) if i not in axes)
+
+    def spec(*names: Any) -> tuple[Any, ...]:
+        those = (name if isinstance(name, tuple) else (name,) for name in (names[i] for i in axes))
+        together = tuple(name for some in those for name in some if name is not None)
+        return (*(names[i] for i in kept), together or None)
+
+    return _spread(lambda x: _rows(sys.modules["jax"].numpy, x, axes), spec, x)
+
+
+def _spread(
+    function: Callable[..., Array], spec: Callable[..., tuple[Any, ...]], *arrays: Array
+) -> Array:
+    """Call a function that JAX has no rule for where axes of a mesh are explicit.
+
+    ``spec`` gives the axes that the result is spread along, from those of the first array.
+    """
+    jax = sys.modules["jax"]
+    sharding = jax.typeof(arrays[0]).sharding
+    if all(axis is None for axis in sharding.spec):
+        return function(*arrays)
+    out = jax.sharding.NamedSharding(
+        sharding.mesh, jax.sharding.PartitionSpec(*spec(*sharding.spec))
+    )
+    return jax.sharding.auto_axes(function, axes=sharding.mesh.axis_names, out_sharding=out)(
+        *arrays
+    )
+
+
+def _jax_chosen(numbers: Any, labels: Array, /) -> Array:
+    """Return one of some numbers for each label, by comparing: a gather knows no explicit mesh."""
+    jnp = sys.modules["jax"].numpy
+    table = jnp.asarray(numbers)
+    return jnp.sum(jnp.where(labels[..., None] == jnp.arange(len(table)), table, 0), axis=-1)
+
+
+def _jax_bin_max(index: Array, x: Array, size: int, /) -> Array:
+    jnp = sys.modules["jax"].numpy
+    row = jnp.arange(index.shape[0])[:, None]
+    return jnp.zeros((index.shape[0], size), x.dtype).at[row, index].max(x)
 
 
 def _jax_rules(jax: Any) -> dict[str, Any]:
@@ -598,14 +841,29 @@ def _jax_rules(jax: Any) -> dict[str, Any]:
             return symmetric(x, max)
         return _clip(jax.numpy, x, min, max)
 
+    exact = ModuleType("isoloss.jax")
+    exact.__dict__.update(vars(xp), log1p=log1p, quotient=quotient)
+    log_ratio = jax.custom_jvp(partial(_log_ratio, exact))
+
+    def log_ratio_jvp(primals: Any, tangents: Any) -> Any:
+        (x, y), (dx, dy) = primals, tangents
+        # XLA makes 1 / (x y) of the chain rule's 1 / (x / y) / y, which may overflow
+        return log_ratio(x, y), quotient(dx, x) - quotient(dy, y)
+
+    log_ratio.defjvp(log_ratio_jvp)
     rules = {
         "clip": clip,
+        "log_ratio": log_ratio,
         "quotient": quotient,
         "log1p": with_slope(log1p, lambda x: quotient(xp.ones_like(x), 1 + x)),
     }
     for function, slope, curvature in ((_sqrt1pm1, _slope, _curvature), (_log_cosh, _tanh, _sech2)):
         ruled = with_slope(partial(slope, xp), partial(curvature, xp))
         rules[function.__name__[1:]] = with_slope(partial(function, xp), ruled)
+    xp.__dict__["log1p"] = rules["log1p"]
+    for name, slope in _special.SLOPES.items():
+        rules[name] = with_slope(partial(getattr(_special, f"_{name}"), xp), partial(slope, xp))
+        setattr(xp, name, rules[name])
     return rules
 
 
@@ -648,8 +906,22 @@ class DaskLibrary(Library):
             """Index: Dask's own form reshapes, which needs to know the sizes of the chunks."""
             return x[(slice(None),) * (axis % (x.ndim + 1)) + (None,)]
 
+        def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
+            """Select along the last axis by comparing: Dask has no function of this name."""
+            place = dask.cumsum(dask.ones_like(x, dtype=np.int64), axis=-1) - 1
+            columns = [
+                dask.sum(dask.where(place == indices[..., k : k + 1], x, 0), axis=-1)
+                for k in range(indices.shape[-1])
+            ]
+            return dask.stack(columns, axis=-1, allow_unknown_chunksizes=True)
+
         stack = partial(dask.stack, allow_unknown_chunksizes=True)
-        return {"total": total, "expand_dims": expand_dims, "stack": stack}
+        return {
+            "total": total,
+            "expand_dims": expand_dims,
+            "stack": stack,
+            "take_along_axis": take_along_axis,
+        }
 
 
 _LIBRARIES: dict[int, Library] = {}
@@ -669,6 +941,8 @@ def library_of(array: Array) -> Library | None:
     known = _OF_TYPE.get(type(array))
     if known is not None:
         return known
+    if isinstance(array, (tuple, list, int, float)):  # a compiler must not look into the rest
+        return None
     own: Library | None = getattr(array, "isoloss_library", None)  # arrays over arrays: their own
     if own is not None:
         return own

@@ -158,6 +158,22 @@ class Ratio(NamedTuple):
         return self.numerator.over(self.denominator)
 
 
+class Counts(NamedTuple):
+    """Counts of samples, or sums, one for each of some kinds, along one more axis."""
+
+    counts: Total
+    weight: Total
+
+    def merge(self, other: Any) -> Any:
+        """Merge field by field."""
+        return _merge_fields(self, other)
+
+    def matrix(self, rows: int) -> Array:
+        """Return the counts with their axis made into two."""
+        xp, counts = self.counts.xp, self.counts.sum
+        return xp.reshape(counts, (*counts.shape[:-1], rows, counts.shape[-1] // rows))
+
+
 class Extremum(NamedTuple):
     """The largest of terms that are not negative."""
 
@@ -171,7 +187,10 @@ class Extremum(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """The terms themselves and their weights, along the last axis; merging concatenates."""
+    """The terms themselves and their weights, along the last axis; merging concatenates.
+
+    Of several variables there is one more axis, the last but one.
+    """
 
     values: Array
     weights: Array
@@ -188,6 +207,33 @@ class Samples(NamedTuple):
             xp.concat(weights, axis=-1),
             self.weight.merge(other.weight),
         )
+
+    def thresholds(self) -> tuple[Array, Array]:
+        """Return the weights of labels 1 and 0 at each score that there is, the highest first.
+
+        The variables are a score and a label. Scores that are equal share one place; the places
+        that are left are 0. A score of nan makes all of them nan.
+        """
+        xp = namespace_of(self.values, self.weight.error.dtype)
+        score, label = self.values[..., 0, :], self.values[..., 1, :]
+        weights = xp.astype(self.weights, xp.computing)
+        n, kept = score.shape[-1], tuple(score.shape[:-1])
+        lost = xp.any((weights > 0) & xp.isnan(score + label), axis=-1, keepdims=True)
+        order = xp.argsort(-score, axis=-1)
+        score, label, weights = (
+            xp.take_along_axis(x, order, axis=-1) for x in (score, label, weights)
+        )
+        weights = xp.where(lost, xp.full_like(weights, math.nan), weights)
+        at = xp.places(weights)
+        before = xp.take_along_axis(score, xp.clip(at - 1, min=0), axis=-1)
+        differs = xp.astype((at > 0) & (score != before), xp.counting)
+        place = xp.cumulative_sum(differs, axis=-1)
+        lines = math.prod(kept)
+        place = xp.reshape(place, (lines, n))
+        positive = xp.where(label > 0, weights, xp.zeros_like(weights))
+        parts = (xp.reshape(x, (lines, n)) for x in (positive, weights - positive))
+        one, zero = (xp.reshape(xp.bins(place, part, n), (*kept, n)) for part in parts)
+        return one, zero
 
     def median(self) -> Array:
         """Return the weighted median; between two samples, their average; nan if any is nan."""
@@ -266,8 +312,29 @@ class Moments(NamedTuple):
         )
 
 
+class Spread(NamedTuple):
+    """Moments under the squares of the weights, and how many samples there are."""
+
+    moments: Moments
+    number: Total
+    weight: Total
+
+    def merge(self, other: Any) -> Any:
+        """Merge field by field."""
+        return _merge_fields(self, other)
+
+    def standard_error(self, mean: Array) -> Array:
+        """Return that of the weighted mean of what the moments are of (Cochran, 1977)."""
+        xp, moments = self.number.xp, self.moments
+        apart = moments.mean_a.sum / moments.scale - mean
+        squares = moments.aa.sum / (moments.scale * moments.scale)
+        squares = squares + moments.weight.sum * apart * apart
+        number = self.number.sum
+        return xp.sqrt(squares * ratio(xp, number, number - 1)) / self.weight.sum
+
+
 # States whose merge acts on each number of the result alone, so that many merge at once, stacked.
-ELEMENTWISE = (Mean, RootMeanSquare, Ratio, Extremum, Moments)
+ELEMENTWISE = (Mean, RootMeanSquare, Ratio, Counts, Extremum, Moments, Spread)
 
 
 # --- many states at once --------------------------------------------------------------------------

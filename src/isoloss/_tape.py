@@ -12,6 +12,7 @@ from typing import Any
 
 from ._jets import DERIVATIVES, Carrier, CarrierLibrary, plain
 from ._namespaces import Array, Library, Namespace
+from ._special import _polynomial, horner
 
 Pullback = Callable[[Array], Array]  # from the gradient of a result to that of an argument
 _ORDER = count()
@@ -36,20 +37,20 @@ class Node(Carrier):
         return node
 
 
-def gradient(output: Node, variable: Node, xp: Namespace) -> Array:
-    """Return the derivative of the sum of the output with respect to the variable."""
+def gradient(output: Node, variables: tuple[Node, ...], xp: Namespace) -> tuple[Array, ...]:
+    """Return the derivatives of the sum of the output with respect to variables."""
     found = {id(output): xp.ones_like(output.value)}
     pending = {output.order: output}
     while pending:
         node = pending.pop(max(pending))
-        if node is variable:
-            return found[id(node)]
-        incoming = found.pop(id(node))
+        incoming = found[id(node)]
+        if not any(node is variable for variable in variables):
+            del found[id(node)]
         for parent, pullback in node.parents:
             part = pullback(incoming)
             found[id(parent)] = found[id(parent)] + part if id(parent) in found else part
             pending[parent.order] = parent
-    return xp.zeros_like(variable.value)
+    return tuple(found.get(id(one), xp.zeros_like(one.value)) for one in variables)
 
 
 def _unbroadcast(xp: Namespace, array: Array, shape: tuple[int, ...]) -> Array:
@@ -62,7 +63,7 @@ def _unbroadcast(xp: Namespace, array: Array, shape: tuple[int, ...]) -> Array:
 class TapeLibrary(CarrierLibrary):
     """Rules that record."""
 
-    def constant(self, value: Array) -> Node:
+    def carrier(self, value: Array) -> Node:
         return Node(value, self)
 
     def rules(self, xp: Namespace) -> dict[str, Any]:
@@ -71,7 +72,7 @@ class TapeLibrary(CarrierLibrary):
         def record(value: Array, *arguments: tuple[Any, Pullback]) -> Any:
             """Make a node; a constant has no parents, and nothing is kept for it."""
             parents = tuple((x, back) for x, back in arguments if isinstance(x, Node) and x.varies)
-            return Node(value, library, parents)
+            return Node(value, library, parents) if parents else library.constant(value)
 
         def shaped(x: Any, pullback: Pullback) -> tuple[Any, Pullback]:
             if not isinstance(x, Node):
@@ -85,6 +86,11 @@ class TapeLibrary(CarrierLibrary):
                 return record(value, (x, back))
 
             return function
+
+        def polynomial(x: Node, coefficients: tuple[float, ...], /) -> Any:
+            a = plain(x)
+            value = _polynomial(coefficients, a)
+            return record(value, (x, lambda g: g * horner(coefficients, a)[1]))
 
         def add(x: Any, y: Any, /) -> Any:
             return record(plain(x) + plain(y), shaped(x, lambda g: g), shaped(y, lambda g: g))
@@ -156,6 +162,9 @@ class TapeLibrary(CarrierLibrary):
             value = xp.max(a, axis=axis, keepdims=keepdims)
             return record(value, (x, lambda g: expanded(g, axis, keepdims, a.ndim) * share))
 
+        def smallest(x: Any, /, **named: Any) -> Any:
+            return -largest(-x, **named)
+
         def accurate(x: Any, axes: tuple[int, ...]) -> Any:
             a = plain(x)
             return record(xp.total(a, axes), (x, lambda g: xp.broadcast_to(g, a.shape)))
@@ -181,6 +190,9 @@ class TapeLibrary(CarrierLibrary):
             back = lambda g: xp.moveaxis(g, destination, source)  # noqa: E731
             return record(xp.moveaxis(plain(x), source, destination), (x, back))
 
+        def flip(x: Any, /, *, axis: Any = None) -> Any:
+            return record(xp.flip(plain(x), axis=axis), (x, lambda g: xp.flip(g, axis=axis)))
+
         def astype(x: Any, dtype: Any, /) -> Any:
             a = plain(x)
             return record(xp.astype(a, dtype), (x, lambda g: xp.astype(g, a.dtype)))
@@ -197,15 +209,39 @@ class TapeLibrary(CarrierLibrary):
             """Return 0, 1, 2, ... along an axis, without creating an array from nothing."""
             return xp.cumulative_sum(xp.ones_like(x, dtype=xp.counting), axis=axis) - 1
 
+        def cumulative_sum(x: Any, /, *, axis: int = -1) -> Any:
+            def back(g: Array) -> Array:
+                return xp.sum(g, axis=axis, keepdims=True) - xp.cumulative_sum(g, axis=axis) + g
+
+            return record(xp.cumulative_sum(plain(x), axis=axis), (x, back))
+
+        def bins(index: Array, weights: Any, size: int, /) -> Any:
+            at, value = plain(index), xp.bins(plain(index), plain(weights), size)
+            return record(value, (weights, lambda g: xp.take_along_axis(g, at, axis=-1)))
+
+        def concat(arrays: list[Any], /, *, axis: int = 0) -> Any:
+            value, backs, start = xp.concat([plain(x) for x in arrays], axis=axis), [], 0
+            for x in arrays:
+                part = slice(start, start := start + x.shape[axis])
+                where = (slice(None),) * (axis % x.ndim) + (part,)
+                backs.append((x, lambda g, where=where: g[where]))
+            return record(value, *backs)
+
         def getitem(x: Any, key: Any) -> Any:
-            """Index the last axis, with ``[..., k]``."""
             a = plain(x)
-            if not (isinstance(key, tuple) and len(key) == 2 and isinstance(key[1], int)):
-                raise IndexError(f"the gradient of indexing by {key!r} is not known; use x[..., k]")
-            last = key[1] % a.shape[-1]
 
             def back(g: Array) -> Array:
-                return xp.where(along(a, -1) == last, xp.expand_dims(g, axis=-1), 0.0)
+                if (
+                    isinstance(key, tuple)
+                    and key[0] is ...
+                    and isinstance(key[1], int)
+                    and len(key) == 2
+                ):
+                    last = key[1] % a.shape[-1]  # [..., k], without writing into an array
+                    return xp.where(along(a, -1) == last, xp.expand_dims(g, axis=-1), 0.0)
+                whole = xp.zeros_like(a)
+                whole[key] = g
+                return whole
 
             return record(a[key], (x, back))
 
@@ -231,5 +267,6 @@ class TapeLibrary(CarrierLibrary):
             "sum": total, "mean": mean, "max": largest, "total": accurate,
             "broadcast_to": broadcast_to, "permute_dims": permute_dims, "moveaxis": moveaxis,
             "astype": astype, "stack": stack, "getitem": getitem,
-            "take_along_axis": take_along_axis,
+            "take_along_axis": take_along_axis, "cumulative_sum": cumulative_sum,
+            "bins": bins, "concat": concat, "min": smallest, "flip": flip, "polynomial": polynomial,
         }  # fmt: skip

@@ -1,16 +1,17 @@
 """Classification: cross-entropies, hinges and scores of one label per sample.
 
-In every formula z is a logit, p a probability, y the label, and s(z) = 1 / (1 + exp(-z)).
+In every formula z is a logit, p a probability, y the label, and s(z) = 1 / (1 + exp(-z)); of many
+classes, c is one.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import final
+from typing import Any, ClassVar, final
 
-from ._domains import NON_NEGATIVE, POSITIVE, UNIT, Domain, Interval
-from ._metric import Loss, SquaredLoss, parameter
+from ._domains import LOGITS, NON_NEGATIVE, POSITIVE, REAL, UNIT, Domain, Interval, Labels
+from ._metric import Exp, Loss, SquaredLoss, is_zero, parameter
 from ._namespaces import Array, Namespace
 
 ZERO_OR_ONE = UNIT.without(0.0, 1.0)
@@ -154,10 +155,7 @@ class SigmoidFocal(Loss):
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         yes = target > 0
-        wrong = xp.where(yes, -prediction, prediction)  # the logit of the other label
-        lost, none = wrong == math.inf, xp.zeros_like(wrong)
-        near = xp.where(lost, none, wrong)  # a slope of 0 times an infinite loss is no answer
-        loss = xp.sigmoid_power(near, self.gamma) * xp.softplus(near) + xp.where(lost, wrong, none)
+        loss = _focal(xp, xp.where(yes, -prediction, prediction), self.gamma)
         return loss if self.alpha is None else xp.where(yes, self.alpha, 1 - self.alpha) * loss
 
 
@@ -269,6 +267,437 @@ class BrierScore(SquaredLoss):
         return prediction - target
 
 
+# --- one label of many ----------------------------------------------------------------------------
+
+
+@final
+@dataclass(frozen=True)
+class SoftmaxCrossEntropy(Loss):
+    r"""Cross-entropy of integer labels and the logits of all classes.
+
+    .. math:: \log \sum_c \exp z_c - z_y
+
+    Kind: row-wise; predictions ``(..., classes)`` any logits, of which -inf rules a class out;
+    targets ``(...)`` integers from 0 to classes - 1, nan outside. Exact at any logits, to second
+    order: computed from the odds of the other classes, so that sure answers keep all their digits.
+    Another axis of classes than the last: ``event_axis=1``, say.
+
+    Parameters
+    ----------
+    ignore_index : int, optional
+        The label of samples that do not count, as with ``where``.
+    label_smoothing : 0 <= float <= 1
+        The share of each label that is spread over all classes evenly.
+    class_weights : tuple of float >= 0, optional
+        The weight of each class; the mean divides by the sum of the weights of the labels.
+    z_loss : float >= 0
+        Adds so much times the square of ``log sum exp z``.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.softmax_cross_entropy([[20.0, 0.0, 0.0]], [0])
+    np.float64(4.1223072363804075e-09)
+
+    References
+    ----------
+    Bridle (1990); label smoothing: Szegedy et al. (2016); z-loss: Chowdhery et al. (2022), *PaLM*.
+    torch's ``cross_entropy`` has the classes on axis 1 and ignores -100 unless told otherwise;
+    optax's ``softmax_cross_entropy_with_integer_labels`` takes the label -1 for the last class.
+    """
+
+    signature: ClassVar[str] = "(classes),()->()"
+    ignore_index: int | None = parameter(None, REAL, whole=True)
+    label_smoothing: float = parameter(0.0, UNIT)
+    class_weights: tuple[float, ...] | None = parameter(None, NON_NEGATIVE, several=True)
+    z_loss: float = parameter(0.0, NON_NEGATIVE)
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(LOGITS, Labels())
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return _as_many(self.class_weights)
+
+    def included(self, xp: Namespace, target: Array) -> Array | None:
+        return None if self.ignore_index is None else target != self.ignore_index
+
+    def importance(self, xp: Namespace, target: Array) -> Array | None:
+        return None if self.class_weights is None else xp.chosen(self.class_weights, target)
+
+    def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
+        loss = xp.label_cross_entropy(prediction, target)
+        if not is_zero(self.label_smoothing):
+            loss = loss + self.label_smoothing * self._spread(xp, prediction, target, loss)
+        return loss if is_zero(self.z_loss) else loss + _z_loss(xp, prediction, self.z_loss)
+
+    def _spread(self, xp: Namespace, prediction: Array, target: Array, loss: Array) -> Array:
+        """What smoothing adds: the mean loss of all labels, each with its weight, less this one."""
+        above = xp.pick(prediction, target)
+        if self.class_weights is None:
+            return above - xp.mean(prediction, axis=-1)
+        weights = xp.constant(self.class_weights, prediction)
+        own = xp.chosen(self.class_weights, target)
+        whole = (loss + above) * xp.mean(weights) - xp.mean(weights * prediction, axis=-1)
+        return whole / xp.where(own == 0, 1.0, own) - loss
+
+
+def _z_loss(xp: Namespace, logits: Array, factor: float) -> Array:
+    highest, rest = xp.logsumexp(logits)
+    return factor * (highest + rest) * (highest + rest)
+
+
+def _as_many(weights: Any) -> dict[str, int]:
+    if weights is None:
+        return {}
+    return {"classes": weights.shape[0] if hasattr(weights, "shape") else len(weights)}
+
+
+@final
+@dataclass(frozen=True)
+class SoftmaxCrossEntropyWithProbabilities(Loss):
+    r"""Cross-entropy of the probabilities of all classes and the logits of all classes.
+
+    .. math:: -\sum_c t_c \log \mathrm{softmax}(z)_c
+
+    Kind: row-wise; predictions ``(..., classes)`` any logits, of which -inf rules a class out;
+    targets ``(..., classes)`` between 0 and 1, nan outside. A class of probability 0 contributes 0,
+    whatever its logit. Of the probabilities 0 and 1, it is `softmax_cross_entropy`, with weights of
+    classes too.
+
+    Parameters
+    ----------
+    label_smoothing : 0 <= float <= 1
+        The share of the probabilities that is spread over all classes evenly.
+    class_weights : tuple of float >= 0, optional
+        The weight of each class; the mean divides by the sum of w_c t_c.
+    z_loss : float >= 0
+        Adds so much times the square of ``log sum exp z``.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.softmax_cross_entropy_with_probabilities([[0.0, 0.0]], [[0.25, 0.75]])
+    np.float64(0.6931471805599453)
+
+    References
+    ----------
+    Bridle (1990). With weights, torch's ``cross_entropy`` divides by n for probabilities, and by
+    the sum of the weights for labels; optax's ``softmax_cross_entropy`` is nan for a logit of -inf.
+    """
+
+    signature: ClassVar[str] = "(classes),(classes)->()"
+    label_smoothing: float = parameter(0.0, UNIT)
+    class_weights: tuple[float, ...] | None = parameter(None, NON_NEGATIVE, several=True)
+    z_loss: float = parameter(0.0, NON_NEGATIVE)
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(LOGITS, UNIT)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return _as_many(self.class_weights)
+
+    def importance(self, xp: Namespace, target: Array) -> Array | None:
+        if self.class_weights is None:
+            return None
+        return xp.sum(target * xp.constant(self.class_weights, target), axis=-1)
+
+    def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
+        share, smoothing = target, self.label_smoothing
+        if not is_zero(smoothing):
+            share = (1 - smoothing) * target + smoothing / target.shape[-1]
+        if self.class_weights is not None:
+            whole = xp.expand_dims(self.importance(xp, target), axis=-1)
+            share = share * xp.constant(self.class_weights, target)
+            share = share / xp.where(whole == 0, 1.0, whole)
+        loss = xp.cross_entropy(share, prediction)
+        return loss if is_zero(self.z_loss) else loss + _z_loss(xp, prediction, self.z_loss)
+
+
+@final
+@dataclass(frozen=True)
+class NegativeLogLikelihood(Loss):
+    r"""Negative log likelihood of integer labels, from the logarithms of probabilities.
+
+    .. math:: -\log p_y
+
+    Kind: row-wise; predictions ``(..., classes)`` logarithms of probabilities, -inf included;
+    targets ``(...)`` integers from 0 to classes - 1, nan outside.
+
+    Parameters
+    ----------
+    ignore_index : int, optional
+        The label of samples that do not count, as with ``where``.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.negative_log_likelihood([[-0.5, -0.9], [-2.0, -0.1]], [0, 1])
+    np.float64(0.3)
+
+    References
+    ----------
+    Fisher (1922). torch's ``nll_loss`` has the classes on axis 1; scikit-learn's ``log_loss`` takes
+    probabilities: pass their logarithms.
+    """
+
+    signature: ClassVar[str] = "(classes),()->()"
+    ignore_index: int | None = parameter(None, REAL, whole=True)
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(LOGITS, Labels())
+
+    def included(self, xp: Namespace, target: Array) -> Array | None:
+        return None if self.ignore_index is None else target != self.ignore_index
+
+    def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
+        return -xp.pick(prediction, target)
+
+
+@final
+@dataclass(frozen=True)
+class SoftmaxFocal(Loss):
+    r"""Focal loss of many classes: a cross-entropy that counts the less, the surer the answer.
+
+    .. math:: -\alpha_y (1 - q)^\gamma \log q, \quad q = \mathrm{softmax}(z)_y
+
+    Kind: row-wise; predictions ``(..., classes)`` any logits, of which -inf rules a class out;
+    targets ``(...)`` integers from 0 to classes - 1, nan outside.
+
+    Parameters
+    ----------
+    gamma : float >= 0
+        How much sure answers are discounted; 0 is the cross-entropy.
+    alpha : tuple of float >= 0, optional
+        A factor of the loss of each class; unlike class weights, they are no part of the divisor.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.softmax_focal([[0.0, 0.0]], [1])
+    np.float64(0.17328679513998632)
+
+    References
+    ----------
+    Lin et al. (2017), *Focal Loss for Dense Object Detection*. Keras multiplies by an alpha of 0.25
+    unless told otherwise: ``SoftmaxFocal(alpha=(0.25,) * classes)``.
+    """
+
+    signature: ClassVar[str] = "(classes),()->()"
+    gamma: float = parameter(2.0, NON_NEGATIVE)
+    alpha: tuple[float, ...] | None = parameter(None, NON_NEGATIVE, several=True)
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(LOGITS, Labels())
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return _as_many(self.alpha)
+
+    def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
+        loss = _focal(xp, xp.margin(prediction, target), self.gamma)
+        return loss if self.alpha is None else loss * xp.chosen(self.alpha, target)
+
+
+def _focal(xp: Namespace, wrong: Array, gamma: float) -> Array:
+    """Return the focal loss of the logit of the wrong answer."""
+    lost, none = wrong == math.inf, xp.zeros_like(wrong)
+    near = xp.where(lost, none, wrong)  # a slope of 0 times an infinite loss is no answer
+    return xp.sigmoid_power(near, gamma) * xp.softplus(near) + xp.where(lost, wrong, none)
+
+
+@final
+@dataclass(frozen=True)
+class MulticlassHinge(Loss):
+    r"""Hinge loss of many classes: how far the right one is from being first by a margin.
+
+    .. math:: \max(0, m + \max_{c \ne y} z_c - z_y)
+
+    Kind: row-wise; predictions ``(..., classes)`` any scores, of two classes at least; targets
+    ``(...)`` integers from 0 to classes - 1, nan outside. Subgradient 0 at the margin; classes that
+    tie for the largest score share it.
+
+    Parameters
+    ----------
+    margin : float >= 0
+        By how much the right class must be first for the loss to be 0.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.multiclass_hinge([[2.0, 1.5, 0.0]], [0])
+    np.float64(0.5)
+
+    References
+    ----------
+    Crammer and Singer (2001); scikit-learn's ``hinge_loss``. torch's ``multi_margin_loss`` adds up
+    the shortfalls of all classes and divides by their number.
+    """
+
+    signature: ClassVar[str] = "(classes),()->()"
+    margin: float = parameter(1.0, NON_NEGATIVE)
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(REAL, Labels())
+
+    def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
+        others = xp.where(xp.at(prediction, target), -math.inf, prediction)
+        short = self.margin + (xp.max(others, axis=-1) - xp.pick(prediction, target))
+        return xp.where(short <= 0, xp.zeros_like(short), short)
+
+
+@final
+@dataclass(frozen=True)
+class MulticlassBrierScore(Loss):
+    r"""Brier score of many classes: the squared errors of all probabilities.
+
+    .. math:: \sum_c (p_c - [c = y])^2
+
+    Kind: row-wise; predictions ``(..., classes)`` between 0 and 1, nan outside; targets ``(...)``
+    integers from 0 to classes - 1, nan outside. From 0 to 2; lower is better, for all its name.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.multiclass_brier_score([[0.5, 0.25, 0.25]], [0])
+    np.float64(0.375)
+
+    References
+    ----------
+    Brier (1950), *Verification of Forecasts Expressed in Terms of Probability*. scikit-learn's
+    ``brier_score_loss`` with ``scale_by_half=False``.
+    """
+
+    signature: ClassVar[str] = "(classes),()->()"
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(UNIT, Labels())
+
+    def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
+        right = xp.astype(xp.at(prediction, target), xp.computing)
+        return xp.sum((prediction - right) * (prediction - right), axis=-1)
+
+
+# --- scores of labels -----------------------------------------------------------------------------
+
+
+@final
+@dataclass(frozen=True)
+class Accuracy(Loss):
+    r"""Share of the samples whose label is predicted.
+
+    .. math:: [\hat y = y]
+
+    Kind: row-wise; predictions ``(...)`` integer labels, or ``(..., classes)`` floating scores, of
+    which the first of the largest is the prediction; targets ``(...)`` integers from 0, below
+    classes if that is known, nan outside. A row with a score of nan is nan.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.accuracy([[0.1, 0.9], [0.7, 0.3]], [1, 1])
+    np.float64(0.5)
+    >>> il.accuracy([1, 0, 2], [1, 1, 2])
+    np.float64(0.6666666666666666)
+
+    References
+    ----------
+    scikit-learn's ``accuracy_score``; torchmetrics's ``multiclass_accuracy`` is `BalancedAccuracy`
+    unless told otherwise.
+    """
+
+    signature: ClassVar[str] = "(classes),()->()"
+    greater_is_better: ClassVar[bool] = True
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(Labels(scores=True), Labels())
+
+    def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
+        return xp.astype(prediction == target, xp.computing)
+
+
+@final
+@dataclass(frozen=True)
+class ZeroOneLoss(Loss):
+    r"""Share of the samples whose label is not predicted.
+
+    .. math:: [\hat y \ne y]
+
+    Kind: row-wise; inputs as for `Accuracy`, which is 1 minus this.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.zero_one_loss([1, 0, 2, 2], [1, 1, 2, 2])
+    np.float64(0.25)
+
+    References
+    ----------
+    scikit-learn's ``zero_one_loss``.
+    """
+
+    signature: ClassVar[str] = "(classes),()->()"
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(Labels(scores=True), Labels())
+
+    def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
+        return xp.astype(prediction != target, xp.computing)
+
+
+@final
+@dataclass(frozen=True)
+class TopKAccuracy(Loss):
+    r"""Share of the samples whose label is among the k classes of the largest scores.
+
+    .. math:: [\#\{c : s_c > s_y\} + \#\{c < y : s_c = s_y\} < k]
+
+    Kind: row-wise; predictions ``(..., classes)`` any scores, targets ``(...)`` integers from 0 to
+    classes - 1, nan outside. Of equal scores, the class that comes first is the first; a row with a
+    score of nan is nan.
+
+    Parameters
+    ----------
+    k : int >= 1
+        How many classes are looked at; from the number of classes on, all are right.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.TopKAccuracy(k=2)([[0.5, 0.25, 0.125], [0.5, 0.25, 0.125]], [1, 2])
+    np.float64(0.5)
+
+    References
+    ----------
+    Russakovsky et al. (2015), *ImageNet*. scikit-learn's ``top_k_accuracy_score`` has a k of 2 by
+    default, and the last of equal scores first.
+    """
+
+    signature: ClassVar[str] = "(classes),()->()"
+    greater_is_better: ClassVar[bool] = True
+    k: int = parameter(5, Interval(low=1))
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(REAL, Labels())
+
+    def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
+        score = xp.expand_dims(xp.pick(prediction, target), axis=-1)
+        earlier = (prediction == score) & (xp.places(prediction) < xp.expand_dims(target, axis=-1))
+        before = xp.sum(xp.astype((prediction > score) | earlier, xp.counting), axis=-1)
+        lost = xp.any(xp.isnan(prediction), axis=-1)
+        return xp.where(lost, math.nan, xp.where(before < self.k, 1.0, 0.0))
+
+
 # --- the members most people call -----------------------------------------------------------------
 
 sigmoid_cross_entropy = SigmoidCrossEntropy()
@@ -277,5 +706,16 @@ sigmoid_focal = SigmoidFocal()
 hinge = Hinge()
 squared_hinge = SquaredHinge()
 brier_score = BrierScore()
+softmax_cross_entropy = SoftmaxCrossEntropy()
+softmax_cross_entropy_with_probabilities = SoftmaxCrossEntropyWithProbabilities()
+negative_log_likelihood = NegativeLogLikelihood()
+softmax_focal = SoftmaxFocal()
+multiclass_hinge = MulticlassHinge()
+multiclass_brier_score = MulticlassBrierScore()
+perplexity = Exp(softmax_cross_entropy)
+accuracy = Accuracy()
+zero_one_loss = ZeroOneLoss()
+top_k_accuracy = TopKAccuracy()
 
 bce_with_logits, bce = sigmoid_cross_entropy, binary_cross_entropy
+cross_entropy, nll = softmax_cross_entropy, negative_log_likelihood

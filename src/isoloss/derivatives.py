@@ -7,10 +7,10 @@ import sys
 from functools import partial
 from typing import Any
 
-from ._arrays import Inputs, fail, floating_like
+from ._arrays import Inputs, _one_library, fail, floating_like, members
 from ._jets import Jet, JetLibrary, plain
-from ._metric import Metric, Wrapper, answer
-from ._namespaces import Array, Library
+from ._metric import Metric, Wrapper, answer, several
+from ._namespaces import Array, Library, library_of
 from ._tape import Node, TapeLibrary
 from ._tape import gradient as walk_back
 from .strategies.jax import differentiated
@@ -36,7 +36,7 @@ def value_and_gradient(
     ----------
     metric : metric
         Any metric, or a function of predictions and targets written with one.
-    predictions, targets : array
+    predictions, targets : array, or tuple of arrays
         As in a call of the metric.
     **options
         What the metric takes: ``weights``, ``where``, ``denominator``, ...
@@ -44,7 +44,8 @@ def value_and_gradient(
     Returns
     -------
     value, gradient
-        The gradient has the shape and the floating dtype of the predictions.
+        The gradient has the shape and the floating dtype of the predictions; of predictions that
+        are a tuple it is a tuple.
 
     Raises
     ------
@@ -57,7 +58,7 @@ def value_and_gradient(
     >>> il.value_and_gradient(il.mean_squared_error, [1.0, 4.0], [1.0, 1.0])
     (np.float64(4.5), array([0., 3.]))
     """
-    library, predictions = floating_like(metric, "predictions", predictions, targets)
+    library, predictions = _floating(metric, predictions, targets)
 
     def function(p: Any) -> Any:
         return _single(metric, p, targets, **options)
@@ -69,18 +70,46 @@ def value_and_gradient(
     elif _in_blocks(metric, library, predictions, targets, options):
         value, slope = _blockwise(metric, predictions, targets, **options)
     else:
-        if any(n != n for n in predictions.shape):
-            message = f"predictions have shape {predictions.shape}, which Dask does not know yet"
-            raise fail(metric, f"{message}: call predictions.compute_chunk_sizes() first")
-        wide = library.has_float64(predictions)
-        tape = _carrier(TapeLibrary, library, wide)
-        node = Node(predictions, tape, varies=True)
-        with library.quiet():
-            output = function(node)
-            xp = library.namespace("float64" if wide else "float32", wide)
-            slope = walk_back(output, node, xp)
-        value = answer(plain(output))
+        value, slope = _recorded(metric, library, predictions, function)
     return value, slope
+
+
+def _floating(metric: Any, predictions: Any, targets: Any) -> tuple[Library, Any]:
+    """Return predictions as floating arrays of one library, each of a tuple by its name."""
+    names = getattr(metric, "prediction_names", ())
+    if names:
+        members(metric, "predictions", names, predictions)
+    elif (
+        not isinstance(metric, Metric)
+        and isinstance(predictions, tuple)
+        and any(map(library_of, predictions))  # of a function it is known by what is in it
+    ):
+        names = tuple(f"predictions[{k}]" for k in range(len(predictions)))
+    if not names:
+        return floating_like(metric, "predictions", predictions, several(targets)[0])
+    given = dict(zip(names, predictions, strict=True))
+    given |= {f"targets[{k}]": x for k, x in enumerate(several(targets))}
+    real = {name: x for name, x in given.items() if library_of(x) is not None}
+    library = _one_library(metric, real) if real else None
+    beside = next((x for x in real.values() if library_of(x) is library), several(targets)[0])
+    pairs = [floating_like(metric, n, p, beside) for n, p in zip(names, predictions, strict=True)]
+    return pairs[0][0], tuple(array for _, array in pairs)
+
+
+def _recorded(metric: Any, library: Library, predictions: Any, function: Any) -> tuple[Any, Any]:
+    """Return value and gradient of a function by going back along what it did."""
+    for array in several(predictions):
+        if any(n != n for n in array.shape):
+            message = f"predictions have shape {array.shape}, which Dask does not know yet"
+            raise fail(metric, f"{message}: call predictions.compute_chunk_sizes() first")
+    wide = library.has_float64(several(predictions)[0])
+    tape = _carrier(TapeLibrary, library, wide)
+    nodes = tuple(Node(array, tape, varies=True) for array in several(predictions))
+    with library.quiet():
+        output = function(nodes if isinstance(predictions, tuple) else nodes[0])
+        xp = library.namespace("float64" if wide else "float32", wide)
+        slopes = walk_back(output, nodes, xp)
+    return answer(plain(output)), slopes if isinstance(predictions, tuple) else slopes[0]
 
 
 def _single(metric: Any, predictions: Any, targets: Any, **options: Any) -> Any:
@@ -101,7 +130,7 @@ def _in_blocks(
         return False
     denominator = options.get("denominator", 1)
     return (
-        metric.core == ((), ())
+        metric.elementwise
         and options.keys() <= {"weights", "where", "denominator", "empty"}
         and type(denominator) in (int, float)
         and denominator > 0
@@ -177,26 +206,42 @@ def gradient_hessian(
     if not metric.summable:
         message = "gradient_hessian needs one term per sample, which this metric does not have"
         raise fail(metric, message)
-    library, predictions = floating_like(metric, "predictions", predictions, targets)
-    wide = library.has_float64(predictions)
+    library, predictions = _floating(metric, predictions, targets)
+    wide = library.has_float64(several(predictions)[0])
     jets = _carrier(JetLibrary, library, wide)
     xp = library.namespace("float64" if wide else "float32", wide)
     call = partial(metric, weights=weights, where=where, reduction="none")
 
-    def along(direction: Array) -> tuple[Array, Array]:
+    def along(place: int, direction: Array) -> tuple[Array, Array]:
+        arrays = list(several(predictions))
+        dtype = arrays[place].dtype
+        arrays[place] = Jet(arrays[place], direction, None, jets)
         with library.quiet():
-            terms = call(Jet(predictions, direction, None, jets), targets)
+            terms = call(tuple(arrays) if isinstance(predictions, tuple) else arrays[0], targets)
         zero = xp.zeros_like(plain(terms))
         found = [getattr(terms, part, None) for part in ("first", "second")]
         filled = [xp.broadcast_to(zero if f is None else f, zero.shape) for f in found]
-        first, second = (xp.astype(f, predictions.dtype) for f in filled)
+        first, second = (xp.astype(f, dtype) for f in filled)
         return first, second
 
-    if not metric.core[0]:
-        return along(xp.ones_like(predictions))
-    place = xp.cumulative_sum(xp.ones_like(predictions, dtype=xp.counting), axis=-1) - 1
-    columns = [
-        along(xp.astype(place == k, predictions.dtype)) for k in range(predictions.shape[-1])
+    def of(place: int, array: Array, core: tuple[str, ...]) -> tuple[Array, Array]:
+        if not core:
+            return along(place, xp.ones_like(array))
+        shape, flat = array.shape, xp.reshape(array, (*array.shape[: array.ndim - len(core)], -1))
+        columns = [
+            along(place, xp.reshape(xp.astype(xp.places(flat) == k, array.dtype), shape))
+            for k in range(flat.shape[-1])
+        ]
+        first, second = (
+            xp.reshape(xp.stack(parts, axis=-1), shape) for parts in zip(*columns, strict=True)
+        )
+        return first, second
+
+    arrays = several(predictions)
+    pairs = [
+        of(k, x, core) for k, (x, core) in enumerate(zip(arrays, metric.parts[0], strict=True))
     ]
-    first, second = (xp.stack(parts, axis=-1) for parts in zip(*columns, strict=True))
-    return first, second
+    if isinstance(predictions, tuple):
+        first, second = zip(*pairs, strict=True)
+        return first, second
+    return pairs[0]

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple, final
 
-from . import classification, regression
-from ._metric import Metric
-from ._namespaces import Namespace
+import numpy as np
 
-_CATALOGUES = (regression, classification)
+from . import (
+    calibration,
+    classification,
+    counts,
+    curves,
+    divergences,
+    probabilistic,
+    regression,
+    robust,
+)
+from ._arrays import Totals, fail
+from ._metric import Exp, Metric, Root, Scaled, Wrapper, answer
+from ._namespaces import Array, Namespace
+from ._states import Mean, Spread, ratio
+
+# The files of definitions.
+CATALOGUES = (
+    regression, robust, classification, divergences, counts, curves, calibration, probabilistic,
+)  # fmt: skip
 
 
 def name_of(metric: Metric) -> str:
     """Return the public name of a metric, or its repr where its parameters are not the default."""
-    for catalogue in _CATALOGUES:
+    for catalogue in CATALOGUES:
         for name, member in vars(catalogue).items():
             if isinstance(member, Metric) and member == metric:
                 return name
@@ -22,7 +39,15 @@ def name_of(metric: Metric) -> str:
 
 
 def evaluate(
-    metrics: Iterable[Metric] | Mapping[str, Metric], predictions: Any, targets: Any, **options: Any
+    metrics: Iterable[Metric] | Mapping[str, Metric],
+    predictions: Any,
+    targets: Any,
+    *,
+    groups: Any = None,
+    num_groups: int | None = None,
+    standard_error: bool = False,
+    clusters: Any = None,
+    **options: Any,
 ) -> dict[str, Any]:
     """Return the values of several metrics by name.
 
@@ -35,6 +60,19 @@ def evaluate(
         Without names, a metric is called by its public name, or by its repr.
     predictions, targets : array
         As in a call of each metric.
+    groups : array, optional
+        A label for each sample, of any kind; instead of one value, there is a dict of one for each
+        label, from the same pass.
+    num_groups : int, optional
+        With it, groups are integers from 0 to num_groups - 1, a sample of another number is left
+        out, and the value is an array of one for each group: under ``jax.jit``, say, where labels
+        cannot be looked at. A group without samples is nan.
+    standard_error : bool
+        Return an `Estimate` for each metric: its value and the standard error of that. For metrics
+        with one term per sample, and their `Root`, `Scaled` and `Exp` (by the delta method).
+    clusters : array, optional
+        A label for each sample; samples of one label depend on each other (of one patient, of one
+        document), and the standard error allows for it.
     **options
         ``weights``, ``where``, ``axis``, ``event_axis``.
 
@@ -43,16 +81,158 @@ def evaluate(
     TypeError
         For anything that is not a metric, or a single metric instead of several.
     ValueError
-        Where two metrics have the same name.
+        Where two metrics have the same name; a standard error of a metric without terms; clusters
+        together with groups or an axis.
 
     Examples
     --------
     >>> import isoloss as il
     >>> il.evaluate([il.mean_squared_error, il.Huber(delta=2.0)], [1.0, 3.0], [1.0, 1.0])
     {'mean_squared_error': np.float64(2.0), 'Huber(delta=2.0)': np.float64(1.0)}
+    >>> il.evaluate([il.max_error], [1.0, 3.0, 5.0], [1.0, 1.0, 1.0], groups=["a", "b", "b"])
+    {'max_error': {'a': np.float64(0.0), 'b': np.float64(4.0)}}
+    >>> il.evaluate({"mbe": il.mbe}, [1.0, 3.0, 8.0], [1.0, 1.0, 1.0], standard_error=True)["mbe"]
+    Estimate(value=np.float64(3.0), standard_error=np.float64(2.0816659994661326))
     """
     shared = Shared(named("evaluate", metrics))
-    return shared.values(shared.states(predictions, targets, **options))
+    found, labels = options, None
+    if groups is not None:
+        if num_groups is None:
+            labels, groups = labels_of("groups", groups)
+            num_groups = len(labels)
+        found = options | {"groups": groups, "num_groups": num_groups}
+    elif num_groups is not None:
+        raise TypeError("evaluate: num_groups= says how many groups= there are, which is missing")
+    if standard_error:
+        values = estimates(shared.metrics, predictions, targets, clusters, found)
+    elif clusters is not None:
+        raise TypeError("evaluate: clusters= is for standard errors: pass standard_error=True")
+    else:
+        values = shared.values(shared.states(predictions, targets, **found))
+    if labels is None:
+        return values
+    return {name: _by_label(labels, value) for name, value in values.items()}
+
+
+class Estimate(NamedTuple):
+    """A value and the standard error of it.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.evaluate({"bias": il.mbe}, [1.0, 3.0], [0.0, 0.0], standard_error=True)["bias"].value
+    np.float64(2.0)
+    """
+
+    value: Any
+    standard_error: Any
+
+
+def _by_label(labels: list[Any], values: Any) -> dict[Any, Any]:
+    if isinstance(values, Estimate):
+        pairs = zip(*values, strict=True)
+        return dict(zip(labels, (Estimate(*pair) for pair in pairs), strict=True))
+    return dict(zip(labels, values, strict=True))
+
+
+def labels_of(name: str, given: Any) -> tuple[list[Any], Any]:
+    """Return the different labels, in order, and the number of each sample's."""
+    try:
+        array = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
+    except Exception as error:
+        message = f"evaluate: the labels of {name}= cannot be looked at here; number them from 0"
+        if name == "groups":
+            message += " and pass num_groups="
+        raise TypeError(message) from error
+    labels, numbers = np.unique(array, return_inverse=True)
+    return labels.tolist(), numbers.reshape(array.shape)
+
+
+# --- standard errors ------------------------------------------------------------------------------
+
+
+@final
+@dataclass(frozen=True)
+class _Spread(Wrapper):
+    """How far the terms of a loss are from their mean."""
+
+    metric: Metric
+
+    @property
+    def source(self) -> Any:
+        return self
+
+    def source_in(self, xp: Namespace) -> Any:
+        return self
+
+    def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Spread:
+        return total.spread(self.metric.terms(xp, prediction, target))
+
+    def formula(self, xp: Namespace, state: Spread) -> Array:
+        return state.standard_error(state.moments.mean_a.sum)
+
+
+def estimates(
+    metrics: dict[str, Metric], predictions: Any, targets: Any, clusters: Any, options: Any
+) -> dict[str, Estimate]:
+    """Return values and standard errors, from one pass; from another one if there are clusters."""
+    losses = {name: _terms_of(metric) for name, metric in metrics.items()}
+    means = {f"mean of {name}": loss for name, loss in losses.items()}
+    spreads = {f"spread of {name}": _Spread(loss) for name, loss in losses.items()}
+    shared = Shared({**metrics, **means, **({} if clusters is not None else spreads)})
+    states = shared.states(predictions, targets, **options)
+    values = shared.values(states)
+    if clusters is not None:
+        if options.get("groups") is not None or options.get("axis") is not None:
+            raise ValueError("evaluate: clusters= goes with neither groups= nor axis=")
+        labels, numbers = labels_of("clusters", clusters)
+        apart = Shared(means)
+        within = apart.states(
+            predictions, targets, **options, groups=numbers, num_groups=len(labels)
+        )
+    found = {}
+    for name, metric in metrics.items():
+        loss, mean = losses[name], values[f"mean of {name}"]
+        xp = states[shared.owner(loss)].weight.xp
+        with xp.quiet():
+            if clusters is None:
+                error = states[shared.owner(_Spread(loss))].standard_error(mean)
+            else:
+                error = _of_clusters(xp, within[apart.owner(loss)], mean)
+            error = error * _slope(metric, xp, values[name])
+            found[name] = Estimate(values[name], answer(xp.astype(error, xp.result)))
+    return found
+
+
+def _of_clusters(xp: Namespace, state: Mean, mean: Any) -> Array:
+    """Return the standard error of a mean, of the sums of clusters (Liang and Zeger, 1986)."""
+    weight = state.weight.sum
+    apart = state.total.sum - weight * mean
+    number = xp.sum(xp.astype(weight > 0, weight.dtype))
+    squares = xp.sum(apart * apart) * ratio(xp, number, number - 1)
+    return xp.sqrt(squares) / xp.sum(weight)
+
+
+def _terms_of(metric: Metric) -> Metric:
+    """Return the loss whose terms a metric is made of."""
+    loss = metric
+    while isinstance(loss, (Root, Scaled, Exp)):
+        loss = loss.metric
+    if not loss.summable:
+        message = "a standard error needs one term per sample, which this metric does not have"
+        raise fail(metric, message)
+    return loss
+
+
+def _slope(metric: Metric, xp: Namespace, value: Any) -> Any:
+    """Return the size of the derivative of a metric of a metric by the mean of the terms."""
+    if isinstance(metric, Scaled):
+        return abs(metric.factor) * _slope(metric.metric, xp, value / metric.factor)
+    if isinstance(metric, Exp):
+        return value * _slope(metric.metric, xp, xp.log(value))
+    if isinstance(metric, Root):
+        return 0.5 / value * _slope(metric.metric, xp, value * value)
+    return 1.0
 
 
 def named(caller: str, metrics: Iterable[Metric] | Mapping[str, Metric]) -> dict[str, Metric]:
@@ -81,7 +261,9 @@ class Shared:
         self._owners: dict[Metric, Metric] = {}  # whose state each metric is computed from
         self._groups: dict[Any, list[Metric]] = {}  # those that take a batch alike
         for metric in metrics.values():
-            alike = (metric.core, tuple(metric.sizes.items()), metric.domain)
+            names = (metric.prediction_names, metric.target_names)
+            own = metric.source if metric.weighs else None  # which samples count is its own matter
+            alike = (metric.parts, names, *metric.sizes.items(), metric.domain, metric.padding, own)
             self._groups.setdefault(alike, []).append(metric)
 
     def states(self, predictions: Any, targets: Any, **options: Any) -> dict[Metric, Any]:
@@ -103,6 +285,10 @@ class Shared:
                 owners[source] = metric
         self._owners |= {metric: owners[source] for metric, source in sources.items()}
         return tuple(owners.values())
+
+    def owner(self, metric: Metric) -> Metric:
+        """Return the metric that owns the state another is computed from."""
+        return self._owners[metric]
 
     def values(self, states: dict[Metric, Any]) -> dict[str, Any]:
         """Return the value of every metric, by name."""

@@ -74,7 +74,7 @@ def _summaries(
     shared: Shared, batches: Iterable[Any], axis: Axis, event_axis: int | None
 ) -> Iterator[dict[Metric, State]]:
     """Yield the states of batches, and of many small ones at once."""
-    alike = all(metric.core == ((), ()) for metric in shared.metrics.values())
+    alike = all(metric.elementwise for metric in shared.metrics.values())
     small, gathers = _Small(), alike and axis is event_axis is None
     for number, batch in enumerate(batches):
         predictions, targets, options = _parts(number, batch)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ._arrays import Inputs, fail
-from ._domains import NON_NEGATIVE, Interval
-from ._metric import Metric
+from ._domains import LOGITS, NON_NEGATIVE, Interval
+from ._metric import Metric, several
 from ._namespaces import INTEGERS, Array, Namespace, dtype_name
 
 
@@ -16,8 +16,9 @@ def validate(
     """Check that every value that counts is one the metric is defined for.
 
     Checks what a call checks (shapes, dtypes, devices), then that predictions and targets are
-    finite and inside the metric's domain, that integers fit the floats they become, and that
-    weights are finite, not negative and not all zero. Excluded samples are not looked at.
+    finite (logits may be infinite) and inside the metric's domain, that integers fit the floats
+    they become, and that weights are finite, not negative and not all zero. Excluded samples are
+    not looked at.
 
     Raises
     ------
@@ -32,43 +33,48 @@ def validate(
         ...
     ValueError: PoissonDeviance(): targets[1] is -1.0; targets must be >= 0
     """
-    inputs = Inputs(metric, predictions, targets, weights, where).batch()
-    xp = inputs.xp
+    inputs = Inputs(metric, predictions, targets, weights, where)
+    batch, xp, arrays = inputs.batch(), inputs.xp, inputs.arrays
+
+    def counted(array: Array) -> Array:
+        return array if batch.mask is None else xp.where(batch.mask, array, xp.zeros_like(array))
+
     if weights is not None:
-        _check(metric, xp, "weights", inputs.weights, NON_NEGATIVE)
-    _check(metric, xp, "predictions", inputs.predictions, metric.domain.predictions)
-    _check(metric, xp, "targets", inputs.targets, metric.domain.targets)
+        given_weights = counted(inputs.library.cast(xp, arrays["weights"]))
+        _check(metric, xp, "weights", given_weights, NON_NEGATIVE)
     limit = 2.0**53 if xp.computing_name == "float64" else 2.0**24
-    for name, given, array in (
-        ("predictions", predictions, inputs.predictions),
-        ("targets", targets, inputs.targets),
-    ):
-        if dtype_name(getattr(given, "dtype", "float64")) in INTEGERS:
-            _check(
-                metric,
-                xp,
-                name,
-                array,
-                Interval(-limit, limit),
-                f"to be exact in {xp.computing_name}",
-            )
-    if inputs.mask is not None and not bool(xp.any(inputs.mask)):
+    whole = Interval(-limit, limit)
+    given = (*several(batch.predictions), *several(batch.targets))
+    for (name, values), array in zip(inputs.intervals(), given, strict=True):
+        integers = dtype_name(arrays[name].dtype) in INTEGERS
+        if isinstance(values, Interval):
+            _check(metric, xp, name, array, values)
+            if integers:
+                _check(metric, xp, name, array, whole, f"to be exact in {xp.computing_name}")
+        elif integers:
+            labels = xp.astype(arrays[name], xp.counting)
+            _check(metric, xp, name, counted(labels), inputs.among(values))
+        else:
+            _check(metric, xp, name, inputs.library.cast(xp, arrays[name]), LOGITS)
+    if batch.mask is not None and not bool(xp.any(batch.mask)):
         raise fail(metric, "no sample counts: where= and weights= exclude all of them")
 
 
 def _check(
     metric: Metric, xp: Namespace, name: str, array: Array, interval: Interval, why: str = ""
 ) -> None:
-    finite = xp.isfinite(array)
-    wrong = xp.reshape(~(finite & interval.contains(array)), (-1,))
+    known = ~xp.isnan(array) if interval.infinite else xp.isfinite(array)
+    wrong = xp.reshape(~(known & interval.contains(array)), (-1,))
     if not bool(xp.any(wrong)):
         return
     first = int(xp.argmax(xp.astype(wrong, xp.int32)))
-    value = float(xp.reshape(array, (-1,))[first])
+    value = xp.reshape(array, (-1,))[first]
+    value = int(value) if "int" in dtype_name(array.dtype) else float(value)
     index = []
     for size in reversed(array.shape):
         first, place = divmod(first, size)
         index.append(str(place))
     where = f"[{', '.join(reversed(index))}]" if index else ""
-    need = f"{interval} {why}".strip() if interval.bounded else "finite"
+    allowed = "a number, not nan" if interval.infinite else "finite"
+    need = f"{interval} {why}".strip() if interval.bounded else allowed
     raise fail(metric, f"{name}{where} is {value}; {name} must be {need}")

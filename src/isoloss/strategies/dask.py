@@ -37,10 +37,12 @@ def statistics_of_all(metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, .
         return plain_statistics(metrics, inputs)
     dask, like = sys.modules["dask"], _of_one_sample(metrics, inputs)
     arrays = _aligned(inputs)
-    chunks = arrays["predictions"].chunks[: len(inputs.shape)]
+    chunks = arrays[inputs.data[0]].chunks[: len(inputs.shape)]
     parts = {name: array.to_delayed() for name, array in arrays.items()}
     summarise, merge, leaf = map(dask.delayed, (_summarise, _merge, _leaf))
-    what = (tuple(metrics), inputs.xp.result_name, inputs.xp.wide, inputs.axes)
+    what = (
+        tuple(metrics), inputs.xp.result_name, inputs.xp.wide, inputs.axes, inputs.number,
+    )  # fmt: skip
     kept = [axis for axis in range(len(chunks)) if axis not in inputs.axes]
 
     def merged(place: tuple[int, ...]) -> Any:
@@ -66,6 +68,7 @@ def statistics_of_all(metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, .
         def along(place: tuple[int, ...]) -> Array:
             if len(place) == len(kept):
                 shape = tuple(chunks[axis][i] for axis, i in zip(kept, place, strict=True))
+                shape += tuple(one.shape[len(kept) :])  # of classes, of groups
                 value = leaf(found[place], number)
                 return dask.array.from_delayed(value, shape, one.dtype)
             rows = [along((*place, i)) for i in range(len(chunks[kept[len(place)]]))]
@@ -83,13 +86,14 @@ def _of_one_sample(metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]
         name: np.ones((1,) * ndim + tuple(array.shape[ndim:]), array.dtype)
         for name, array in inputs.arrays.items()
     }
-    return _summarise(tuple(metrics), inputs.xp.result_name, inputs.xp.wide, inputs.axes, ones)
+    xp = inputs.xp
+    return _summarise(tuple(metrics), xp.result_name, xp.wide, inputs.axes, inputs.number, ones)
 
 
 def _aligned(inputs: Inputs) -> dict[str, Array]:
     """Return the inputs in the chunks of the predictions, each with whole rows of features."""
     ndim = len(inputs.shape)
-    loop = inputs.arrays["predictions"].chunks[:ndim]
+    loop = inputs.arrays[inputs.data[0]].chunks[:ndim]
 
     def chunked(array: Array) -> Array:
         wanted = (*loop, *((n,) for n in array.shape[ndim:]))
@@ -108,9 +112,10 @@ def _summarise(
     result: str,
     wide: bool,
     axes: tuple[int, ...],
+    number: int | None,
     arrays: dict[str, Array],
 ) -> tuple[Any, ...]:
-    inputs = Inputs.checked(metrics[0], arrays, result, wide, axes)
+    inputs = Inputs.checked(metrics[0], arrays, result, wide, axes, number)
     with inputs.xp.quiet():
         return summarise_block(metrics, inputs)
 

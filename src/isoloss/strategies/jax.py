@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._arrays import Inputs, Totals
-from .._metric import Metric
+from .._metric import Metric, several
 from .._namespaces import Array
 from ..strategies.plain import statistics_of_all as plain_statistics
 from ..strategies.plain import terms
@@ -52,7 +52,9 @@ def _compiles(metric: Metric) -> bool:
     A score subtracts numbers that must cancel exactly. Rounded to float64 in a fused loop or out of
     it, they do to the last digit of float32; in float32 throughout they would not.
     """
-    return metric.averages or bool(sys.modules["jax"].config.jax_enable_x64)
+    return (
+        metric.averages or metric.kind == "counts" or bool(sys.modules["jax"].config.jax_enable_x64)
+    )
 
 
 # --- calls ----------------------------------------------------------------------------------------
@@ -75,6 +77,8 @@ def direct(
 
     None asks for the general way.
     """
+    if metric.prediction_names or metric.target_names:
+        return None
     concrete = _concrete(predictions, targets, weights, where)
     if not _compiles(metric) or not (concrete or _large(predictions, targets, weights, where)):
         return None
@@ -153,7 +157,9 @@ def statistics_of_all(metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, .
     if not (_concrete(*inputs.arrays.values()) and all(map(_compiles, metrics))):
         return plain_statistics(metrics, inputs)
     try:
-        program = _statistics(tuple(metrics), inputs.xp.result_name, inputs.xp.wide, inputs.axes)
+        program = _statistics(
+            tuple(metrics), inputs.xp.result_name, inputs.xp.wide, inputs.axes, inputs.number
+        )
     except TypeError:
         return plain_statistics(metrics, inputs)
     return program(inputs.arrays)  # type: ignore[no-any-return]
@@ -161,10 +167,11 @@ def statistics_of_all(metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, .
 
 @lru_cache(maxsize=PROGRAMS)
 def _statistics(
-    metrics: tuple[Metric, ...], result: str, wide: bool, axes: tuple[int, ...]
+    metrics: tuple[Metric, ...], result: str, wide: bool, axes: tuple[int, ...], number: int | None
 ) -> Callable[..., Any]:
     def call(arrays: dict[str, Array]) -> tuple[Any, ...]:
-        return plain_statistics(metrics, Inputs.checked(metrics[0], arrays, result, wide, axes))
+        inputs = Inputs.checked(metrics[0], arrays, result, wide, axes, number)
+        return plain_statistics(metrics, inputs)
 
     return sys.modules["jax"].jit(call)  # type: ignore[no-any-return]
 
@@ -194,7 +201,8 @@ def differentiated(
     arrays = {k: v for k, v in options.items() if isinstance(v, jax.Array)}
     others = {k: v for k, v in options.items() if k not in arrays}
     # a function of the user's may look at values, and is new at every call if it is a lambda
-    if isinstance(metric, Metric) and _concrete(predictions, targets, *arrays.values()):
+    given = (*several(predictions), *several(targets), *arrays.values())
+    if isinstance(metric, Metric) and _concrete(*given):
         try:
             program = _gradient(function, metric, tuple(sorted(others.items())))
         except TypeError:

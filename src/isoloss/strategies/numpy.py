@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._arrays import Batch, Inputs, Totals, namespace_for
+from .._arrays import Batch, Inputs, Totals, namespace_for, totals_of
 from .._jets import Jet, JetLibrary, plain
 from .._namespaces import RANGE, Array, Library, Namespace, library_of
 from .._states import ELEMENTWISE, SPARE, Mean, Moments, Total, leafwise
@@ -66,7 +66,7 @@ def direct(
     shape = predictions.shape
     if xp is None or shape != targets.shape or not 0 < predictions.size <= DIRECT:
         return None
-    if not metric.averages or metric.core != ((), ()):
+    if not metric.averages or not metric.elementwise:
         return None
     computing = xp.computing
     p, t = predictions.astype(computing, copy=False), targets.astype(computing, copy=False)
@@ -244,14 +244,15 @@ class _Blocks:
     def __init__(self, metrics: Sequence[Metric], inputs: Inputs) -> None:
         self.metrics, self.inputs = metrics, inputs
         self.size = block_size(inputs)
-        strides = [inputs.arrays[name].strides for name in ("predictions", "targets")]
+        strides = [inputs.arrays[name].strides for name in inputs.data]
         far = [max(abs(s[axis]) for s in strides) for axis in range(len(inputs.shape))]
         self.outermost_first = sorted(range(len(far)), key=far.__getitem__, reverse=True)
 
     def evaluate(self, box: Box | tuple[()]) -> States:
         """Return the states of one block."""
         batch = self.inputs.batch(box)
-        xp, p, t, totals = batch.xp, batch.predictions, batch.targets, _NumPyTotals(batch)
+        xp, p, t = batch.xp, batch.predictions, batch.targets
+        totals = totals_of(batch, _NumPyTotals)
         states = tuple(metric.statistics(xp, p, t, totals) for metric in self.metrics)
         if box and not all(isinstance(state, ELEMENTWISE) for state in states):
             raise _WholeError
@@ -281,7 +282,7 @@ class _Blocks:
         """Return the axis to cut: the outermost, but first those that make a result large."""
         axes = [axis for axis in self.outermost_first if box[axis].stop - box[axis].start > 1]
         kept = [axis for axis in axes if axis not in self.inputs.axes]
-        if _volume([box[axis] for axis in kept]) > self.size // 8:
+        if kept and _volume([box[axis] for axis in kept]) > self.size // 8:
             return kept[0]
         return axes[0] if axes else 0
 
@@ -298,7 +299,7 @@ def block_size(inputs: Inputs) -> int:
     """Return how many samples the cache holds, with what a definition makes of them."""
     item = np.dtype(inputs.xp.computing).itemsize
     arrays = inputs.arrays
-    core = max(math.prod(arrays[k].shape[len(inputs.shape) :]) for k in ("predictions", "targets"))
+    core = max(math.prod(arrays[k].shape[len(inputs.shape) :]) for k in inputs.data)
     return max(1, CACHE // int(item * core * (len(arrays) + TEMPORARIES)))
 
 
@@ -366,10 +367,16 @@ def _merged(several: Iterable[States]) -> States:
     room = 0
     for states in several:
         pending.append(states)
-        room = room or max(16, PENDING // max(1, states[0].weight.value.size))
+        room = room or max(16, PENDING // max(map(_largest, states)))
         if len(pending) == room:
             pending = [_folded(pending)]
     return _folded(pending)
+
+
+def _largest(state: Any) -> int:
+    sizes = [1]
+    leafwise(lambda leaf: sizes.append(np.size(leaf)), state)
+    return max(sizes)
 
 
 def _folded(pending: list[States]) -> States:
@@ -442,7 +449,7 @@ def _all_boxes(inputs: Inputs) -> Iterator[Box]:
 
 
 def _sum_of_weights(inputs: Inputs) -> float:
-    if len(inputs.arrays) == 2:
+    if inputs.unweighted:
         return math.prod(inputs.shape)
 
     def one(box: Box) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .._arrays import Inputs, Totals
+from .._arrays import Inputs, Totals, totals_of
 from .._namespaces import Array
 from .._states import fold as fold_stacked
 
@@ -21,7 +21,7 @@ def statistics(metric: Metric, inputs: Inputs) -> Any:
 def statistics_of_all(metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]:
     """Return the states of several metrics that take the same inputs."""
     batch = inputs.batch()
-    xp, p, t, totals = batch.xp, batch.predictions, batch.targets, Totals(batch)
+    xp, p, t, totals = batch.xp, batch.predictions, batch.targets, totals_of(batch)
     return tuple(metric.statistics(xp, p, t, totals) for metric in metrics)
 
 

@@ -96,7 +96,7 @@ def _pointwise(metric: Any) -> bool:
         if not metric.summable:
             return False
         metric = metric.metric
-    if not metric.summable or metric.core != ((), ()):
+    if not (metric.summable and metric.elementwise):
         return False
     return all(type(x) in _NUMBERS for x in vars(metric).values())
 

@@ -1,0 +1,968 @@
+"""Counts: what follows from how often each class was predicted for each class.
+
+One confusion matrix serves all of them, and `evaluate` makes it once. Its rows are the classes of
+the targets, its columns those predicted. Of one class, TP is how often it was predicted rightly, FP
+how often wrongly, FN how often another was predicted instead, and TN everything else.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import MISSING, dataclass
+from typing import Any, ClassVar, final
+
+from ._arrays import Totals
+from ._domains import POSITIVE, REAL, UNIT, Domain, Interval, Labels
+from ._metric import Metric, choice, parameter
+from ._namespaces import Array, Namespace
+from ._states import Counts, ratio
+
+ZERO_OR_ONE = UNIT.without(0.0, 1.0)
+
+
+class _OfMatrix(Metric):
+    """A function of the confusion matrix of so many classes."""
+
+    signature: ClassVar[str] = "(classes),()->()"
+    kind: ClassVar[str] = "counts"
+    greater_is_better: ClassVar[bool] = True
+    num_classes: int
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(Labels(self.num_classes, scores=True), Labels(self.num_classes))
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {"classes": self.num_classes}
+
+    @property
+    def source(self) -> Any:
+        return "confusion matrix", self.num_classes
+
+    @final
+    def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Counts:
+        """Count the pairs of labels."""
+        return total.confusion(prediction, target, self.num_classes)
+
+    @final
+    def formula(self, xp: Namespace, state: Counts) -> Array:
+        """Return the value that the matrix gives."""
+        return self.of_matrix(xp, state.matrix(self.num_classes))
+
+    @abstractmethod
+    def of_matrix(self, xp: Namespace, matrix: Array) -> Array:
+        """Return the value that a matrix gives."""
+
+
+def _of_classes(xp: Namespace, matrix: Array) -> tuple[Array, Array, Array, Array]:
+    """Return TP, FP, FN and TN of each class; nothing is subtracted, so that 0 is exactly 0."""
+    turned = xp.moveaxis(matrix, -1, -2)
+    extra, missed = _others(xp, turned), _others(xp, matrix)
+    rest = _others(xp, xp.moveaxis(missed, -1, -2))
+    tp, fp, fn, tn = (_diagonal(xp, x) for x in (matrix, extra, missed, rest))
+    return tp, fp, fn, tn
+
+
+def _diagonal(xp: Namespace, matrix: Array) -> Array:
+    return xp.sum(matrix * _identity(xp, matrix), axis=-1)
+
+
+def _others(xp: Namespace, matrix: Array) -> Array:
+    """Return for each place of a row the sum over all others."""
+    none, turned = xp.zeros_like(matrix[..., :1]), xp.flip(matrix, axis=-1)
+    before, after = (
+        xp.concat([none, xp.cumulative_sum(x, axis=-1)[..., :-1]], axis=-1)
+        for x in (matrix, turned)
+    )
+    return before + xp.flip(after, axis=-1)
+
+
+def _identity(xp: Namespace, matrix: Array) -> Array:
+    column = xp.places(matrix)
+    row = xp.cumulative_sum(xp.ones_like(matrix, dtype=xp.counting), axis=-2) - 1
+    return xp.astype(row == column, matrix.dtype)
+
+
+class _OfClasses(_OfMatrix):
+    """A ratio of counts of each class, and its average over the classes."""
+
+    average: str | None
+
+    @final
+    def of_matrix(self, xp: Namespace, matrix: Array) -> Array:
+        """Return the ratio of each class, or their average."""
+        counts = _of_classes(xp, matrix)
+        if self.average == "micro":
+            return ratio(xp, *self.ratio_of(*(xp.sum(x, axis=-1) for x in counts)), 0.0)
+        scores = ratio(xp, *self.ratio_of(*counts), 0.0)
+        if self.average is None:
+            return scores
+        right, extra, missed, _ = counts
+        named = right + extra + missed
+        named = ratio(xp, named, named, 0.0)  # else a class has no part in the mean; nan is nan
+        weights = right + missed if self.average == "weighted" else named
+        return ratio(xp, xp.sum(weights * scores, axis=-1), xp.sum(weights, axis=-1), 0.0)
+
+    @abstractmethod
+    def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
+        """Return numerator and denominator."""
+
+
+CLASSES = Interval(low=1)
+
+
+@final
+@dataclass(frozen=True)
+class ConfusionMatrix(_OfMatrix):
+    r"""Confusion matrix: how often each class was predicted for each class.
+
+    .. math:: C_{ij} = \sum w \, [y = i] [\hat y = j]
+
+    Kind: counts; predictions ``(...)`` integer labels or ``(..., classes)`` floating scores, of
+    which the first of the largest is the prediction; targets ``(...)`` integers from 0 to
+    num_classes - 1. The result is ``(num_classes, num_classes)``, after the axes that are kept.
+    Counts are exact beyond 2^24; a label outside makes all of it nan.
+
+    Parameters
+    ----------
+    num_classes : int >= 1
+        The number of classes.
+    normalize : {None, "true", "pred", "all"}
+        Divide by the sum of each row, of each column, or of all; 0 where that is 0.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.ConfusionMatrix(num_classes=2)([0, 1, 1, 1], [0, 1, 0, 1])
+    array([[1., 1.],
+           [0., 2.]])
+
+    References
+    ----------
+    scikit-learn's ``confusion_matrix``.
+    """
+
+    num_classes: int = parameter(MISSING, CLASSES, whole=True)
+    normalize: str | None = choice(None, "true", "pred", "all")
+
+    def of_matrix(self, xp: Namespace, matrix: Array) -> Array:
+        if self.normalize is None:
+            return matrix
+        axes = {"true": -1, "pred": -2, "all": (-2, -1)}[self.normalize]
+        return ratio(xp, matrix, xp.sum(matrix, axis=axes, keepdims=True) + 0 * matrix, 0.0)
+
+
+@final
+@dataclass(frozen=True)
+class Precision(_OfClasses):
+    r"""Precision: the share of what was predicted as a class that is of it.
+
+    .. math:: \frac{TP}{TP + FP}
+
+    Kind: counts, of one confusion matrix; predictions ``(...)`` integer labels or
+    ``(..., classes)`` floating scores, of which the first of the largest is the prediction; targets
+    ``(...)`` integers from 0 to num_classes - 1. A label outside gives nan. 0 / 0 is 0, as by
+    default in scikit-learn, and a class that neither a target nor a prediction names has no part in
+    the macro average. Gradient 0.
+
+    Parameters
+    ----------
+    num_classes : int >= 1
+        The number of classes.
+    average : {"macro", "micro", "weighted", None}
+        The mean over classes; the ratio of sums over classes; the mean weighted by how often each
+        class is a target; or the value of each class, in an axis more.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.Precision(num_classes=3, average=None)([0, 2, 1, 2], [0, 1, 1, 2])
+    array([1. , 1. , 0.5])
+
+    References
+    ----------
+    van Rijsbergen (1979), *Information Retrieval*; scikit-learn's ``precision_score``,
+    whose average is that of class 1 of two unless told otherwise.
+    """
+
+    num_classes: int = parameter(MISSING, CLASSES, whole=True)
+    average: str | None = choice("macro", "micro", "weighted", None)
+
+    def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
+        return tp, tp + fp
+
+
+@final
+@dataclass(frozen=True)
+class Recall(_OfClasses):
+    r"""Recall: the share of a class that was predicted as it; sensitivity, true positive rate.
+
+    .. math:: \frac{TP}{TP + FN}
+
+    Kind: counts, of one confusion matrix; predictions ``(...)`` integer labels or
+    ``(..., classes)`` floating scores, of which the first of the largest is the prediction; targets
+    ``(...)`` integers from 0 to num_classes - 1. A label outside gives nan. 0 / 0 is 0, as by
+    default in scikit-learn, and a class that neither a target nor a prediction names has no part in
+    the macro average. Gradient 0.
+
+    Parameters
+    ----------
+    num_classes : int >= 1
+        The number of classes.
+    average : {"macro", "micro", "weighted", None}
+        The mean over classes; the ratio of sums over classes; the mean weighted by how often each
+        class is a target; or the value of each class, in an axis more.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.Recall(num_classes=3, average=None)([0, 2, 1, 2], [0, 1, 1, 2])
+    array([1. , 0.5, 1. ])
+
+    References
+    ----------
+    van Rijsbergen (1979), *Information Retrieval*; scikit-learn's ``recall_score``.
+    """
+
+    num_classes: int = parameter(MISSING, CLASSES, whole=True)
+    average: str | None = choice("macro", "micro", "weighted", None)
+
+    def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
+        return tp, tp + fn
+
+
+@final
+@dataclass(frozen=True)
+class F1Score(_OfClasses):
+    r"""F1 score: the harmonic mean of precision and recall.
+
+    .. math:: \frac{2 TP}{2 TP + FP + FN}
+
+    Kind: counts, of one confusion matrix; predictions ``(...)`` integer labels or
+    ``(..., classes)`` floating scores, of which the first of the largest is the prediction; targets
+    ``(...)`` integers from 0 to num_classes - 1. A label outside gives nan. 0 / 0 is 0, as by
+    default in scikit-learn, and a class that neither a target nor a prediction names has no part in
+    the macro average. Gradient 0.
+
+    Parameters
+    ----------
+    num_classes : int >= 1
+        The number of classes.
+    average : {"macro", "micro", "weighted", None}
+        The mean over classes; the ratio of sums over classes; the mean weighted by how often each
+        class is a target; or the value of each class, in an axis more.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.F1Score(num_classes=3, average="micro")([0, 2, 1, 2], [0, 1, 1, 2])
+    np.float64(0.75)
+
+    References
+    ----------
+    van Rijsbergen (1979), *Information Retrieval*; scikit-learn's ``f1_score``.
+    """
+
+    num_classes: int = parameter(MISSING, CLASSES, whole=True)
+    average: str | None = choice("macro", "micro", "weighted", None)
+
+    def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
+        return 2 * tp, 2 * tp + fp + fn
+
+
+@final
+@dataclass(frozen=True)
+class FBeta(_OfClasses):
+    r"""F-beta score: the weighted harmonic mean of precision and recall.
+
+    .. math:: \frac{(1 + \beta^2) TP}{(1 + \beta^2) TP + FP + \beta^2 FN}
+
+    Kind: counts, of one confusion matrix; predictions ``(...)`` integer labels or
+    ``(..., classes)`` floating scores, of which the first of the largest is the prediction; targets
+    ``(...)`` integers from 0 to num_classes - 1. A label outside gives nan. 0 / 0 is 0, as by
+    default in scikit-learn, and a class that neither a target nor a prediction names has no part in
+    the macro average. Gradient 0.
+
+    Parameters
+    ----------
+    num_classes : int >= 1
+        The number of classes.
+    average : {"macro", "micro", "weighted", None}
+        The mean over classes; the ratio of sums over classes; the mean weighted by how often each
+        class is a target; or the value of each class, in an axis more.
+    beta : float > 0
+        How many times as important recall is as precision.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.FBeta(num_classes=3, average=None, beta=2.0)([0, 2, 1, 2], [0, 1, 1, 2])
+    array([1.        , 0.55555556, 0.83333333])
+
+    References
+    ----------
+    van Rijsbergen (1979), *Information Retrieval*; scikit-learn's ``fbeta_score``.
+    """
+
+    num_classes: int = parameter(MISSING, CLASSES, whole=True)
+    average: str | None = choice("macro", "micro", "weighted", None)
+    beta: float = parameter(1.0, POSITIVE)
+
+    def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
+        square = self.beta * self.beta
+        return (1 + square) * tp, (1 + square) * tp + fp + square * fn
+
+
+@final
+@dataclass(frozen=True)
+class Specificity(_OfClasses):
+    r"""Specificity: the share of the other classes that was not predicted as a class.
+
+    .. math:: \frac{TN}{TN + FP}
+
+    Kind: counts, of one confusion matrix; predictions ``(...)`` integer labels or
+    ``(..., classes)`` floating scores, of which the first of the largest is the prediction; targets
+    ``(...)`` integers from 0 to num_classes - 1. A label outside gives nan. 0 / 0 is 0, as by
+    default in scikit-learn, and a class that neither a target nor a prediction names has no part in
+    the macro average. Gradient 0.
+
+    Parameters
+    ----------
+    num_classes : int >= 1
+        The number of classes.
+    average : {"macro", "micro", "weighted", None}
+        The mean over classes; the ratio of sums over classes; the mean weighted by how often each
+        class is a target; or the value of each class, in an axis more.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.Specificity(num_classes=3, average=None)([0, 2, 1, 2], [0, 1, 1, 2])
+    array([1.        , 1.        , 0.66666667])
+
+    References
+    ----------
+    Yerushalmy (1947); torchmetrics's ``multiclass_specificity``.
+    """
+
+    num_classes: int = parameter(MISSING, CLASSES, whole=True)
+    average: str | None = choice("macro", "micro", "weighted", None)
+
+    def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
+        return tn, tn + fp
+
+
+@final
+@dataclass(frozen=True)
+class NegativePredictiveValue(_OfClasses):
+    r"""Negative predictive value: the share of what was not predicted as a class that is not.
+
+    .. math:: \frac{TN}{TN + FN}
+
+    Kind: counts, of one confusion matrix; predictions ``(...)`` integer labels or
+    ``(..., classes)`` floating scores, of which the first of the largest is the prediction; targets
+    ``(...)`` integers from 0 to num_classes - 1. A label outside gives nan. 0 / 0 is 0, as by
+    default in scikit-learn, and a class that neither a target nor a prediction names has no part in
+    the macro average. Gradient 0.
+
+    Parameters
+    ----------
+    num_classes : int >= 1
+        The number of classes.
+    average : {"macro", "micro", "weighted", None}
+        The mean over classes; the ratio of sums over classes; the mean weighted by how often each
+        class is a target; or the value of each class, in an axis more.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.NegativePredictiveValue(num_classes=3, average=None)([0, 2, 1, 2], [0, 1, 1, 2])
+    array([1.        , 0.66666667, 1.        ])
+
+    References
+    ----------
+    Vecchio (1966); torchmetrics's ``multiclass_negative_predictive_value``.
+    """
+
+    num_classes: int = parameter(MISSING, CLASSES, whole=True)
+    average: str | None = choice("macro", "micro", "weighted", None)
+
+    def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
+        return tn, tn + fn
+
+
+@final
+@dataclass(frozen=True)
+class JaccardScore(_OfClasses):
+    r"""Jaccard score: intersection over union of a class.
+
+    .. math:: \frac{TP}{TP + FP + FN}
+
+    Kind: counts, of one confusion matrix; predictions ``(...)`` integer labels or
+    ``(..., classes)`` floating scores, of which the first of the largest is the prediction; targets
+    ``(...)`` integers from 0 to num_classes - 1. A label outside gives nan. 0 / 0 is 0, as by
+    default in scikit-learn, and a class that neither a target nor a prediction names has no part in
+    the macro average. Gradient 0.
+
+    Parameters
+    ----------
+    num_classes : int >= 1
+        The number of classes.
+    average : {"macro", "micro", "weighted", None}
+        The mean over classes; the ratio of sums over classes; the mean weighted by how often each
+        class is a target; or the value of each class, in an axis more.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.JaccardScore(num_classes=3, average=None)([0, 2, 1, 2], [0, 1, 1, 2])
+    array([1. , 0.5, 0.5])
+
+    References
+    ----------
+    Jaccard (1901); scikit-learn's ``jaccard_score``.
+    """
+
+    num_classes: int = parameter(MISSING, CLASSES, whole=True)
+    average: str | None = choice("macro", "micro", "weighted", None)
+
+    def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
+        return tp, tp + fp + fn
+
+
+@final
+@dataclass(frozen=True)
+class DiceScore(_OfClasses):
+    r"""Dice score: twice the intersection over the sum of sizes; the same number as F1.
+
+    .. math:: \frac{2 TP}{2 TP + FP + FN}
+
+    Kind: counts, of one confusion matrix; predictions ``(...)`` integer labels or
+    ``(..., classes)`` floating scores, of which the first of the largest is the prediction; targets
+    ``(...)`` integers from 0 to num_classes - 1. A label outside gives nan. 0 / 0 is 0, as by
+    default in scikit-learn, and a class that neither a target nor a prediction names has no part in
+    the macro average. Gradient 0.
+
+    Parameters
+    ----------
+    num_classes : int >= 1
+        The number of classes.
+    average : {"macro", "micro", "weighted", None}
+        The mean over classes; the ratio of sums over classes; the mean weighted by how often each
+        class is a target; or the value of each class, in an axis more.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.DiceScore(num_classes=3, average="macro")([0, 2, 1, 2], [0, 1, 1, 2])
+    np.float64(0.7777777777777777)
+
+    References
+    ----------
+    Dice (1945), *Measures of the Amount of Ecologic Association Between Species*.
+    """
+
+    num_classes: int = parameter(MISSING, CLASSES, whole=True)
+    average: str | None = choice("macro", "micro", "weighted", None)
+
+    def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
+        return 2 * tp, 2 * tp + fp + fn
+
+
+@final
+@dataclass(frozen=True)
+class BalancedAccuracy(_OfMatrix):
+    r"""Balanced accuracy: the mean recall of the classes that occur.
+
+    .. math:: \frac{1}{C} \sum_c \frac{TP_c}{TP_c + FN_c}
+
+    Kind: counts, of one confusion matrix; predictions ``(...)`` integer labels or
+    ``(..., classes)`` floating scores, of which the first of the largest is the prediction; targets
+    ``(...)`` integers from 0 to num_classes - 1. A label outside gives nan. Gradient 0.
+
+    Classes that no target names are left out.
+
+    Parameters
+    ----------
+    num_classes : int >= 1
+        The number of classes.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.BalancedAccuracy(num_classes=3)([0, 2, 1, 2], [0, 1, 1, 2])
+    np.float64(0.8333333333333334)
+
+    References
+    ----------
+    Brodersen et al. (2010); scikit-learn's ``balanced_accuracy_score``.
+    """
+
+    num_classes: int = parameter(MISSING, CLASSES, whole=True)
+
+    def of_matrix(self, xp: Namespace, matrix: Array) -> Array:
+        return _mean_recall(xp, matrix)[0]
+
+
+def _mean_recall(xp: Namespace, matrix: Array) -> tuple[Array, Array]:
+    """Return the mean recall of the classes that occur, and how many these are."""
+    right, _, missed, _ = _of_classes(xp, matrix)
+    occurs = ratio(xp, right + missed, right + missed, 0.0)
+    recall = ratio(xp, right, right + missed, 0.0)
+    return ratio(xp, xp.sum(recall, axis=-1), xp.sum(occurs, axis=-1)), xp.sum(occurs, axis=-1)
+
+
+@final
+@dataclass(frozen=True)
+class Informedness(_OfMatrix):
+    r"""Informedness: balanced accuracy from 0, for guessing, to 1; of two classes, Youden's J.
+
+    .. math:: \frac{B - 1 / C}{1 - 1 / C}
+
+    Kind: counts, of one confusion matrix; predictions ``(...)`` integer labels or
+    ``(..., classes)`` floating scores, of which the first of the largest is the prediction; targets
+    ``(...)`` integers from 0 to num_classes - 1. A label outside gives nan. Gradient 0.
+
+    B is the balanced accuracy and C the number of classes that occur; nan where it is one.
+
+    Parameters
+    ----------
+    num_classes : int >= 1
+        The number of classes.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.Informedness(num_classes=2)([0, 1, 1, 1], [0, 1, 0, 1])
+    np.float64(0.5)
+
+    References
+    ----------
+    Youden (1950); Powers (2011). scikit-learn's ``balanced_accuracy_score`` with
+    ``adjusted=True``.
+    """
+
+    num_classes: int = parameter(MISSING, CLASSES, whole=True)
+
+    def of_matrix(self, xp: Namespace, matrix: Array) -> Array:
+        mean, classes = _mean_recall(xp, matrix)
+        return ratio(xp, mean * classes - 1, classes - 1)
+
+
+@final
+@dataclass(frozen=True)
+class MatthewsCorrelation(_OfMatrix):
+    r"""Matthews correlation coefficient: the correlation of targets and predictions.
+
+    .. math:: \frac{n \sum_c C_{cc} - \sum_c p_c t_c}
+        {\sqrt{n^2 - \sum_c p_c^2} \sqrt{n^2 - \sum_c t_c^2}}
+
+    Kind: counts, of one confusion matrix; predictions ``(...)`` integer labels or
+    ``(..., classes)`` floating scores, of which the first of the largest is the prediction; targets
+    ``(...)`` integers from 0 to num_classes - 1. A label outside gives nan. Gradient 0.
+
+    t_c and p_c are how often a class is a target and a prediction. 0 where all targets, or all
+    predictions, are of one class.
+
+    Parameters
+    ----------
+    num_classes : int >= 1
+        The number of classes.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.MatthewsCorrelation(num_classes=2)([0, 1, 1, 1], [0, 1, 0, 1])
+    np.float64(0.5773502691896258)
+
+    References
+    ----------
+    Matthews (1975); Gorodkin (2004) for many classes; scikit-learn's ``matthews_corrcoef``.
+    """
+
+    num_classes: int = parameter(MISSING, CLASSES, whole=True)
+
+    def of_matrix(self, xp: Namespace, matrix: Array) -> Array:
+        matrix = matrix / xp.sum(matrix, axis=(-2, -1), keepdims=True)
+        right = xp.sum(matrix * _identity(xp, matrix), axis=(-2, -1))
+        p, t = xp.sum(matrix, axis=-2), xp.sum(matrix, axis=-1)
+        spread = _spread(xp, p) * _spread(xp, t)
+        return ratio(xp, right - xp.sum(p * t, axis=-1), xp.sqrt(spread), 0.0)
+
+
+def _spread(xp: Namespace, shares: Array) -> Array:
+    """Return ``1 - sum(shares^2)``, exactly 0 where one share is all."""
+    return xp.sum(shares * (xp.sum(shares, axis=-1, keepdims=True) - shares), axis=-1)
+
+
+@final
+@dataclass(frozen=True)
+class CohenKappa(_OfMatrix):
+    r"""Cohen's kappa: agreement beyond that of chance.
+
+    .. math:: \frac{\sum_c C_{cc} / n - \sum_c p_c t_c / n^2}{1 - \sum_c p_c t_c / n^2}
+
+    Kind: counts, of one confusion matrix; predictions ``(...)`` integer labels or
+    ``(..., classes)`` floating scores, of which the first of the largest is the prediction; targets
+    ``(...)`` integers from 0 to num_classes - 1. A label outside gives nan. Gradient 0.
+
+    t_c and p_c are how often a class is a target and a prediction. nan where all targets and
+    predictions are of one class.
+
+    Parameters
+    ----------
+    num_classes : int >= 1
+        The number of classes.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.CohenKappa(num_classes=2)([0, 1, 1, 1], [0, 1, 0, 1])
+    np.float64(0.5)
+
+    References
+    ----------
+    Cohen (1960); scikit-learn's ``cohen_kappa_score``.
+    """
+
+    num_classes: int = parameter(MISSING, CLASSES, whole=True)
+
+    def of_matrix(self, xp: Namespace, matrix: Array) -> Array:
+        matrix = matrix / xp.sum(matrix, axis=(-2, -1), keepdims=True)
+        wrong = xp.sum(matrix * (1 - _identity(xp, matrix)), axis=(-2, -1))
+        p, t = xp.sum(matrix, axis=-2), xp.sum(matrix, axis=-1)
+        by_chance = xp.sum(p * (xp.sum(t, axis=-1, keepdims=True) - t), axis=-1)
+        return 1 - ratio(xp, wrong, by_chance)
+
+
+# --- one class of two, by a threshold -------------------------------------------------------------
+
+
+class _Binary(Metric):
+    """A ratio of the counts of scores at or above a threshold, and of labels."""
+
+    kind: ClassVar[str] = "counts"
+    greater_is_better: ClassVar[bool] = True
+    threshold: float
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(REAL, ZERO_OR_ONE)
+
+    @property
+    def source(self) -> Any:
+        return "confusion matrix of two", self.threshold
+
+    @final
+    def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Counts:
+        """Count the pairs of label and side of the threshold."""
+        side = xp.where(prediction >= self.threshold, 1.0, 0.0)
+        index = xp.astype(2 * xp.where(target > 0, 1.0, 0.0) + side, xp.counting)
+        known = (prediction == prediction) & ((target == 0) | (target == 1))
+        return total.counts(xp.where(known, index, xp.full_like(index, -1)), 4)
+
+    @final
+    def formula(self, xp: Namespace, state: Counts) -> Array:
+        """Return the ratio."""
+        tn, fp, fn, tp = (state.counts.sum[..., k] for k in range(4))
+        return ratio(xp, *self.ratio_of(tp, fp, fn, tn), 0.0)
+
+    @abstractmethod
+    def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
+        """Return numerator and denominator."""
+
+
+@final
+@dataclass(frozen=True)
+class BinaryAccuracy(_Binary):
+    r"""Accuracy of scores: the share of the samples on the side of their label.
+
+    .. math:: \frac{TP + TN}{TP + TN + FP + FN}
+
+    Kind: counts; predictions ``(...)`` scores, of which those at or above the threshold are
+    positive; targets ``(...)`` 0 or 1, of any dtype. Any other target and a score of nan give nan;
+    0 / 0 is 0. No sigmoid is applied: for logits, the threshold 0 is the probability 1/2.
+    Gradient 0.
+
+    Parameters
+    ----------
+    threshold : float
+        The least score that is positive.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.BinaryAccuracy()([0.2, 0.5, 0.9, 0.7], [0, 1, 0, 1])
+    np.float64(0.75)
+
+    References
+    ----------
+    torchmetrics and Keras take a score equal to the threshold as negative.
+    """
+
+    threshold: float = parameter(0.5, REAL)
+
+    def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
+        return tp + tn, tp + tn + fp + fn
+
+
+@final
+@dataclass(frozen=True)
+class BinaryPrecision(_Binary):
+    r"""Precision of scores: the share of the positive ones whose label is 1.
+
+    .. math:: \frac{TP}{TP + FP}
+
+    Kind: counts; predictions ``(...)`` scores, of which those at or above the threshold are
+    positive; targets ``(...)`` 0 or 1, of any dtype. Any other target and a score of nan give nan;
+    0 / 0 is 0. No sigmoid is applied: for logits, the threshold 0 is the probability 1/2.
+    Gradient 0.
+
+    Parameters
+    ----------
+    threshold : float
+        The least score that is positive.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.BinaryPrecision()([0.2, 0.5, 0.9, 0.7], [0, 1, 0, 1])
+    np.float64(0.6666666666666666)
+
+    References
+    ----------
+    van Rijsbergen (1979); `Precision`.
+    torchmetrics and Keras take a score equal to the threshold as negative.
+    """
+
+    threshold: float = parameter(0.5, REAL)
+
+    def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
+        return tp, tp + fp
+
+
+@final
+@dataclass(frozen=True)
+class BinaryRecall(_Binary):
+    r"""Recall of scores: the share of the labels 1 that is positive.
+
+    .. math:: \frac{TP}{TP + FN}
+
+    Kind: counts; predictions ``(...)`` scores, of which those at or above the threshold are
+    positive; targets ``(...)`` 0 or 1, of any dtype. Any other target and a score of nan give nan;
+    0 / 0 is 0. No sigmoid is applied: for logits, the threshold 0 is the probability 1/2.
+    Gradient 0.
+
+    Parameters
+    ----------
+    threshold : float
+        The least score that is positive.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.BinaryRecall()([0.2, 0.5, 0.9, 0.7], [0, 1, 0, 1])
+    np.float64(1.0)
+
+    References
+    ----------
+    van Rijsbergen (1979); `Recall`.
+    torchmetrics and Keras take a score equal to the threshold as negative.
+    """
+
+    threshold: float = parameter(0.5, REAL)
+
+    def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
+        return tp, tp + fn
+
+
+@final
+@dataclass(frozen=True)
+class BinaryF1Score(_Binary):
+    r"""F1 of scores: the harmonic mean of precision and recall.
+
+    .. math:: \frac{2 TP}{2 TP + FP + FN}
+
+    Kind: counts; predictions ``(...)`` scores, of which those at or above the threshold are
+    positive; targets ``(...)`` 0 or 1, of any dtype. Any other target and a score of nan give nan;
+    0 / 0 is 0. No sigmoid is applied: for logits, the threshold 0 is the probability 1/2.
+    Gradient 0.
+
+    Parameters
+    ----------
+    threshold : float
+        The least score that is positive.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.BinaryF1Score()([0.2, 0.5, 0.9, 0.7], [0, 1, 0, 1])
+    np.float64(0.8)
+
+    References
+    ----------
+    van Rijsbergen (1979); `F1Score`.
+    torchmetrics and Keras take a score equal to the threshold as negative.
+    """
+
+    threshold: float = parameter(0.5, REAL)
+
+    def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
+        return 2 * tp, 2 * tp + fp + fn
+
+
+@final
+@dataclass(frozen=True)
+class BinaryFBeta(_Binary):
+    r"""F-beta of scores: the weighted harmonic mean of precision and recall.
+
+    .. math:: \frac{(1 + \beta^2) TP}{(1 + \beta^2) TP + FP + \beta^2 FN}
+
+    Kind: counts; predictions ``(...)`` scores, of which those at or above the threshold are
+    positive; targets ``(...)`` 0 or 1, of any dtype. Any other target and a score of nan give nan;
+    0 / 0 is 0. No sigmoid is applied: for logits, the threshold 0 is the probability 1/2.
+    Gradient 0.
+
+    Parameters
+    ----------
+    threshold : float
+        The least score that is positive.
+    beta : float > 0
+        How many times as important recall is as precision.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.BinaryFBeta()([0.2, 0.5, 0.9, 0.7], [0, 1, 0, 1])
+    np.float64(0.8)
+
+    References
+    ----------
+    van Rijsbergen (1979); `FBeta`.
+    torchmetrics and Keras take a score equal to the threshold as negative.
+    """
+
+    threshold: float = parameter(0.5, REAL)
+    beta: float = parameter(1.0, POSITIVE)
+
+    def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
+        square = self.beta * self.beta
+        return (1 + square) * tp, (1 + square) * tp + fp + square * fn
+
+
+@final
+@dataclass(frozen=True)
+class BinarySpecificity(_Binary):
+    r"""Specificity of scores: the share of the labels 0 that is negative.
+
+    .. math:: \frac{TN}{TN + FP}
+
+    Kind: counts; predictions ``(...)`` scores, of which those at or above the threshold are
+    positive; targets ``(...)`` 0 or 1, of any dtype. Any other target and a score of nan give nan;
+    0 / 0 is 0. No sigmoid is applied: for logits, the threshold 0 is the probability 1/2.
+    Gradient 0.
+
+    Parameters
+    ----------
+    threshold : float
+        The least score that is positive.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.BinarySpecificity()([0.2, 0.5, 0.9, 0.7], [0, 1, 0, 1])
+    np.float64(0.5)
+
+    References
+    ----------
+    Yerushalmy (1947); `Specificity`.
+    torchmetrics and Keras take a score equal to the threshold as negative.
+    """
+
+    threshold: float = parameter(0.5, REAL)
+
+    def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
+        return tn, tn + fp
+
+
+@final
+@dataclass(frozen=True)
+class BinaryNegativePredictiveValue(_Binary):
+    r"""Negative predictive value of scores: the share of the negative ones whose label is 0.
+
+    .. math:: \frac{TN}{TN + FN}
+
+    Kind: counts; predictions ``(...)`` scores, of which those at or above the threshold are
+    positive; targets ``(...)`` 0 or 1, of any dtype. Any other target and a score of nan give nan;
+    0 / 0 is 0. No sigmoid is applied: for logits, the threshold 0 is the probability 1/2.
+    Gradient 0.
+
+    Parameters
+    ----------
+    threshold : float
+        The least score that is positive.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.BinaryNegativePredictiveValue()([0.2, 0.5, 0.9, 0.7], [0, 1, 0, 1])
+    np.float64(1.0)
+
+    References
+    ----------
+    Vecchio (1966); `NegativePredictiveValue`.
+    torchmetrics and Keras take a score equal to the threshold as negative.
+    """
+
+    threshold: float = parameter(0.5, REAL)
+
+    def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
+        return tn, tn + fn
+
+
+@final
+@dataclass(frozen=True)
+class BinaryJaccardScore(_Binary):
+    r"""Jaccard score of scores: intersection over union of the positive ones and the labels 1.
+
+    .. math:: \frac{TP}{TP + FP + FN}
+
+    Kind: counts; predictions ``(...)`` scores, of which those at or above the threshold are
+    positive; targets ``(...)`` 0 or 1, of any dtype. Any other target and a score of nan give nan;
+    0 / 0 is 0. No sigmoid is applied: for logits, the threshold 0 is the probability 1/2.
+    Gradient 0.
+
+    Parameters
+    ----------
+    threshold : float
+        The least score that is positive.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.BinaryJaccardScore()([0.2, 0.5, 0.9, 0.7], [0, 1, 0, 1])
+    np.float64(0.6666666666666666)
+
+    References
+    ----------
+    Jaccard (1901); `JaccardScore`.
+    torchmetrics and Keras take a score equal to the threshold as negative.
+    """
+
+    threshold: float = parameter(0.5, REAL)
+
+    def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
+        return tp, tp + fp + fn
+
+
+# --- the members most people call -----------------------------------------------------------------
+
+binary_accuracy = BinaryAccuracy()
+binary_precision = BinaryPrecision()
+binary_recall = BinaryRecall()
+binary_f1_score = BinaryF1Score()
+binary_fbeta = BinaryFBeta()
+binary_specificity = BinarySpecificity()
+binary_negative_predictive_value = BinaryNegativePredictiveValue()
+binary_jaccard_score = BinaryJaccardScore()

@@ -1,0 +1,217 @@
+"""Curves: how well scores order the samples of label 1 before those of label 0.
+
+P and N are the weights of the labels 1 and 0; scores that are equal cannot be told apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass
+from typing import Any, ClassVar, final
+
+from ._arrays import Totals
+from ._domains import REAL, UNIT, Domain
+from ._metric import Metric, parameter
+from ._namespaces import Array, Namespace
+from ._states import Counts, Samples, ratio
+
+ZERO_OR_ONE = UNIT.without(0.0, 1.0)
+
+
+def _area(xp: Namespace, positive: Array, negative: Array) -> Array:
+    """Return the area under the ROC curve, of weights in the order of scores, highest first."""
+    before = xp.cumulative_sum(positive, axis=-1) - positive / 2  # equal scores count half
+    p, n = (xp.sum(x, axis=-1) for x in (positive, negative))
+    return ratio(xp, ratio(xp, xp.sum(before * negative, axis=-1), n), p)
+
+
+def _average_precision(xp: Namespace, positive: Array, negative: Array) -> Array:
+    """Return the mean precision at each label 1, of weights in the order of scores."""
+    found = xp.cumulative_sum(positive, axis=-1)
+    seen = xp.cumulative_sum(positive + negative, axis=-1)
+    precision = ratio(xp, found, seen, 0.0)
+    return ratio(xp, xp.sum(positive * precision, axis=-1), xp.sum(positive, axis=-1))
+
+
+class _OfSamples(Metric):
+    """A metric of scores in their order, and of labels."""
+
+    kind: ClassVar[str] = "sorted whole"
+    greater_is_better: ClassVar[bool] = True
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(REAL, ZERO_OR_ONE)
+
+    @property
+    def source(self) -> Any:
+        return "samples of score and label"
+
+    @final
+    def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Samples:
+        """Keep the samples."""
+        return total.samples(self._inside(xp, prediction, target, prediction), target)
+
+
+@final
+@dataclass(frozen=True)
+class ROCAUC(_OfSamples):
+    r"""Area under the ROC curve: the share of pairs of both labels that scores put in order.
+
+    .. math:: \frac{1}{P N} \sum_{y_i = 1} \sum_{y_j = 0} w_i w_j
+        \left([s_i > s_j] + \tfrac{1}{2} [s_i = s_j]\right)
+
+    Kind: sorted whole; predictions ``(...)`` any scores, logits or probabilities alike; targets
+    ``(...)`` 0 or 1, nan otherwise. Its state is the data: merging concatenates, so it does not
+    stream in constant memory (`BinnedROCAUC` does). Labels of one kind alone: nan, as in
+    scikit-learn. Gradient 0.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.roc_auc_score([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
+    np.float64(0.75)
+
+    References
+    ----------
+    Mann and Whitney (1947); Hanley and McNeil (1982); scikit-learn's ``roc_auc_score``.
+    """
+
+    def formula(self, xp: Namespace, state: Samples) -> Array:
+        return _area(xp, *state.thresholds())
+
+
+@final
+@dataclass(frozen=True)
+class AveragePrecision(_OfSamples):
+    r"""Average precision: the mean over the labels 1 of the precision down to their score.
+
+    .. math:: \sum_k (R_k - R_{k - 1}) P_k
+
+    with precision P and recall R down to the k-th highest score.
+
+    Kind: sorted whole; predictions ``(...)`` any scores, targets ``(...)`` 0 or 1, nan otherwise.
+    Its state is the data: merging concatenates, so it does not stream in constant memory
+    (`BinnedAveragePrecision` does). No label of 1: nan, where scikit-learn answers 0 and warns.
+    Gradient 0.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.average_precision_score([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
+    np.float64(0.8333333333333333)
+
+    References
+    ----------
+    Buckley and Voorhees (2000); scikit-learn's ``average_precision_score``.
+    """
+
+    def formula(self, xp: Namespace, state: Samples) -> Array:
+        return _average_precision(xp, *state.thresholds())
+
+
+class _OfBins(Metric):
+    """A metric of the counts of both labels between thresholds."""
+
+    kind: ClassVar[str] = "counts"
+    greater_is_better: ClassVar[bool] = True
+    thresholds: tuple[float, ...]
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(REAL, ZERO_OR_ONE)
+
+    @property
+    def source(self) -> Any:
+        return "scores between thresholds", self.thresholds
+
+    @final
+    def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Counts:
+        """Count the labels of both kinds in each bin."""
+        bins = len(self.thresholds) + 1
+        known = (target == 0) | (target == 1)
+        index = xp.bin_of(prediction, tuple(sorted(self.thresholds)))
+        place = index + bins * xp.astype(target > 0, xp.counting)
+        index = xp.where(known & (index >= 0), place, xp.full_like(place, -1))
+        return total.counts(index, 2 * bins)
+
+    def _of_labels(self, xp: Namespace, state: Counts) -> tuple[Array, Array]:
+        """Return the counts of labels 1 and 0, those of the highest scores first."""
+        both = xp.flip(state.matrix(2), axis=-1)
+        return both[..., 1, :], both[..., 0, :]
+
+
+@final
+@dataclass(frozen=True)
+class BinnedROCAUC(_OfBins):
+    r"""Area under the ROC curve, of scores that are known to lie between thresholds.
+
+    .. math:: \frac{1}{P N} \sum_k N_k \left(\sum_{l > k} P_l + \tfrac{1}{2} P_k\right)
+
+    Kind: counts, which stream in constant memory; predictions ``(...)`` any scores, targets
+    ``(...)`` 0 or 1, nan otherwise. Scores in one bin, from a threshold to below the next, are as
+    equal: with each of the scores as a threshold it is `ROCAUC`. Labels of one kind alone: nan.
+    Gradient 0.
+
+    Parameters
+    ----------
+    thresholds : tuple of float
+        Any grid, in any order: of logits, of probabilities, of the scores' own quantiles.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.BinnedROCAUC(thresholds=(-2.0, 0.0, 2.0))([-3.0, -1.0, 1.0, 3.0], [0, 1, 0, 1])
+    np.float64(0.75)
+
+    References
+    ----------
+    Hanley and McNeil (1982). Keras's and torchmetrics's grids are even on [0, 1], where scores that
+    are all small fall into one bin.
+    """
+
+    thresholds: tuple[float, ...] = parameter(MISSING, REAL, several=True)
+
+    def formula(self, xp: Namespace, state: Counts) -> Array:
+        return _area(xp, *self._of_labels(xp, state))
+
+
+@final
+@dataclass(frozen=True)
+class BinnedAveragePrecision(_OfBins):
+    r"""Average precision, of scores that are known to lie between thresholds.
+
+    .. math:: \sum_k (R_k - R_{k - 1}) P_k
+
+    with precision P and recall R down to each threshold.
+
+    Kind: counts, which stream in constant memory; predictions ``(...)`` any scores, targets
+    ``(...)`` 0 or 1, nan otherwise. Scores in one bin, from a threshold to below the next, are as
+    equal: with each of the scores as a threshold it is `AveragePrecision`. No label of 1: nan.
+    Gradient 0.
+
+    Parameters
+    ----------
+    thresholds : tuple of float
+        Any grid, in any order: of logits, of probabilities, of the scores' own quantiles.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.BinnedAveragePrecision(thresholds=(0.25, 0.5))([0.1, 0.3, 0.6, 0.9], [0, 1, 0, 1])
+    np.float64(0.5833333333333333)
+
+    References
+    ----------
+    Buckley and Voorhees (2000).
+    """
+
+    thresholds: tuple[float, ...] = parameter(MISSING, REAL, several=True)
+
+    def formula(self, xp: Namespace, state: Counts) -> Array:
+        return _average_precision(xp, *self._of_labels(xp, state))
+
+
+# --- the members most people call -----------------------------------------------------------------
+
+roc_auc_score = ROCAUC()
+average_precision_score = AveragePrecision()
