@@ -155,8 +155,8 @@ def test_hessian(metric):
     reverse_reverse = torch.autograd.functional.hessian(f, a).reshape(p.size, p.size)
     for found in (forward_reverse, reverse_reverse):
         assert torch.isfinite(found).all()
-        close(found, found.T)
-        close(found, forward_reverse)
+        close(found, found.T, ulps=32)  # the root of one square is straight: terms cancel
+        close(found, forward_reverse, ulps=32)
         if metric.summable:
             close(
                 found.diagonal().reshape(p.shape),

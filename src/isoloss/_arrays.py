@@ -262,7 +262,8 @@ class Inputs:
 
     def cores(self, arrays: dict[str, Array]) -> dict[str, tuple[str, ...]]:
         """Return the core dimensions of each array; labels in the place of scores have none."""
-        cores = dict(zip(self.data, sum(self.metric.parts, ()), strict=True))
+        parts: tuple[tuple[str, ...], ...] = sum(self.metric.parts, ())
+        cores = dict(zip(self.data, parts, strict=True))
         for name, values in self.intervals():
             if getattr(values, "scores", False) and dtype_name(arrays[name].dtype) not in FLOATS:
                 cores[name] = ()

@@ -402,7 +402,9 @@ def _cross_entropy(xp: Namespace, shares: Array, x: Array, /) -> Array:
     """``-sum(shares log(softmax(x)))`` along the last axis; a share of 0 adds 0, whatever x is."""
     highest, rest = xp.logsumexp(x)
     below = xp.expand_dims(highest, axis=-1) - x
-    hidden = ((shares == 0) & xp.isinf(below)) | (x == math.inf)
+    infinite = x == math.inf
+    alone = xp.sum(xp.astype(infinite, x.dtype), axis=-1, keepdims=True) == 1  # two: nan, as inf - inf is
+    hidden = ((shares == 0) & ~xp.isfinite(below)) | (infinite & alone)
     below = xp.where(hidden, xp.zeros_like(x), below)
     return xp.sum(shares * (below + xp.expand_dims(rest, axis=-1)), axis=-1)
 

@@ -182,6 +182,7 @@ def estimates(
     shared = Shared({**metrics, **means, **({} if clusters is not None else spreads)})
     states = shared.states(predictions, targets, **options)
     values = shared.values(states)
+    apart, within = shared, states
     if clusters is not None:
         if options.get("groups") is not None or options.get("axis") is not None:
             raise ValueError("evaluate: clusters= goes with neither groups= nor axis=")
