@@ -53,6 +53,11 @@ class Backend:
         return isoloss.gradient(function, predictions, targets, **options)
 
 
+def of_items(metric: Any, where: Any) -> Any:
+    """Return a mask of samples as one of their items, where a metric takes that."""
+    return where if getattr(metric, "padding", None) is None else where[..., None]
+
+
 class Strict(Backend):
     """NumPy, refusing what the standard does not promise; its devices are only simulated.
 
@@ -111,7 +116,9 @@ class Jax(Backend):
         if mode == "isoloss":
             return super().gradient(mode, function, predictions, targets, **options)
         p, t, options = self.padded(predictions, targets, options)
-        found = self.forward(function, p, t, options["weights"], options["where"])
+        where = options["where"]
+        where = of_items(function, where) if where.ndim == 1 else where
+        found = self.forward(function, p, t, options["weights"], where)
         samples = len(self.jax.tree.leaves(targets)[0])
         return self.jax.tree.map(lambda one: one[:samples], found)
 

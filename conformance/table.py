@@ -1,4 +1,4 @@
-"""Write the measured errors into README.md: ``python conformance/table.py build/ulp/*.json``."""
+"""Write the measured errors into docs/accuracy.md: ``python conformance/table.py build/ulp/*.json``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "accuracy.md"
 START, END = "<!-- ulp-table -->\n", "<!-- /ulp-table -->"
 LIBRARIES = ("numpy", "array_api_strict", "torch", "jax x64", "jax", "array_api_strict float32")
 KINDS = ("value float32", "value float64", "gradient float32", "gradient float64")
@@ -35,8 +35,8 @@ def main(paths: list[str]) -> None:
             texts = [f"{found[kind]:.1f}" if kind in found else "-" for kind in KINDS]
             cells.append(" ".join(texts))
         lines.append(f"| `{metric}` | {' | '.join(cells)} | {cases[metric]} |")
-    before, rest = README.read_text().split(START)
-    README.write_text(before + START + "\n".join(lines) + "\n" + END + rest.split(END)[1])
+    before, rest = PAGE.read_text().split(START)
+    PAGE.write_text(before + START + "\n".join(lines) + "\n" + END + rest.split(END)[1])
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from instances import (
     value,
     wide,
 )
+from libraries import of_items
 
 import isoloss as il
 
@@ -45,7 +46,7 @@ def device(request, metric):
 
 # the functions that ask where numbers are: which is the largest, in which order, in which bin
 INDICES = {("calls", name) for name in (
-    "argmax", "argsort", "bin_of", "cross_entropy", "exponentials", "label_cross_entropy", "logsumexp", "margin", "rank",
+    "argmax", "argsort", "bin_of", "cross_entropy", "exponentials", "label_cross_entropy", "logsumexp", "margin", "rank", "softmax",
 )}  # fmt: skip
 
 
@@ -78,8 +79,8 @@ def test_values_and_derivatives(metric, device):
     p, t = draw(metric, (6, 2))
     w, m = excluded(metric, (6, 2))
     a, b, weights, mask = placed(device, p, t, w, m)
-    both = {"weights": weights, "where": mask}
-    want = {"weights": w, "where": m}
+    both = {"weights": weights, "where": of_items(metric, mask)}
+    want = {"weights": w, "where": of_items(metric, m)}
     holds(device, metric(a, b, **both), value(metric, p, t, **want))
     holds(device, metric(a, b, axis=0, keepdims=True), value(metric, p, t, axis=0, keepdims=True))
     holds(device, il.gradient(one_number(metric), a, b, **both), gradient(metric, p, t, **want))
@@ -103,8 +104,8 @@ def test_what_stands_beside_an_array(metric, device):
     p, t = draw(metric, (5,))
     w, m = excluded(metric, (5,))
     a, b = placed(device, p, t)
-    lists = {"weights": w.tolist(), "where": m.tolist()}
-    want = {"weights": w, "where": m}
+    lists = {"weights": w.tolist(), "where": of_items(metric, m).tolist()}
+    want = {"weights": w, "where": of_items(metric, m)}
     pairs = [(a, t.tolist()), (a, b)]
     if t.dtype == p.dtype:  # labels alone do not say what becomes of numbers
         pairs.append((p.tolist(), b))
@@ -133,12 +134,14 @@ def test_states(metric, device):
     w, m = excluded(metric, (7,))
     a, b, weights, mask = placed(device, p, t, w, m)
     parts = [
-        metric.summary(a[:3, ...], b[:3, ...], weights=weights[:3], where=mask[:3]),
-        metric.summary(a[3:5, ...], b[3:5, ...], where=mask[3:5]),
+        metric.summary(
+            a[:3, ...], b[:3, ...], weights=weights[:3], where=of_items(metric, mask[:3])
+        ),
+        metric.summary(a[3:5, ...], b[3:5, ...], where=of_items(metric, mask[3:5])),
         metric.summary(a[5:, ...], b[5:, ...]),
     ]
     merged = parts[0].merge(parts[1]).merge(parts[2])
     assert {leaf.device for leaf in leaves((*parts, merged))} == {device}
     w[3:], m[5:] = 1, True
-    holds(device, metric.compute(merged), value(metric, p, t, weights=w, where=m))
+    holds(device, metric.compute(merged), value(metric, p, t, weights=w, where=of_items(metric, m)))
     assert metric.compute(merged).device == device

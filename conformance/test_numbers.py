@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from libraries import Backend
+from libraries import Backend, of_items
 from ulp import distance, ulp
 
 import isoloss as il
@@ -42,9 +42,11 @@ class Excess(NamedTuple):
     reason: str
     libraries: tuple[str, ...] = JAX + STRICT
     case: str | None = None  # in any
+    always: bool = True  # not where a processor may round twice, or once, and meet the promise
 
 
 TWO = "a difference of two terms"
+FUSED = "0 is a difference of two terms; a multiplication fused with it leaves a rounding"
 TINY = "1 / p^2 is 1e-40, below float32"
 EXCEPTIONS = [
     Excess("r2_score", "value", 12.0, "1 - 1.07: fewer digits than its terms"),
@@ -68,6 +70,45 @@ EXCEPTIONS = [
     Excess("negative_binomial_nll", "gradient", 12.0, TWO),
     Excess("lognormal_nll", "gradient", 6.0, TWO, JAX),
     Excess("energy_score", "value", 6.0, "a mean of norms less half of another", JAX),
+    Excess(
+        "brier_decomposition",
+        "value",
+        5.0,
+        "a square of a difference of means",
+        ("jax x64",),
+        always=False,
+    ),
+    Excess("binary_cross_entropy", "gradient", math.inf, FUSED, JAX, "certain_2", always=False),
+    Excess("MatthewsCorrelation", "value", 8.0, "a difference of products near 0"),
+    Excess("adaptive_calibration_error", "gradient", 10.0, TWO),
+    Excess("binary_adaptive_calibration_error", "gradient", 14.0, TWO, STRICT),
+    Excess("barlow_twins", "value", 6.0, "squares of differences from 1", JAX),
+    Excess("barlow_twins", "gradient", 10.0, TWO),
+    Excess("vicreg", "value", 6.0, "squares of differences from 1", JAX),
+    Excess("kling_gupta", "value", 6.0, "squares of differences from 1", JAX),
+    Excess("binary_adaptive_calibration_error", "gradient", 6.0, TWO, JAX),
+    Excess("d2_tweedie_score", "gradient", 6.0, TWO, JAX),
+    Excess("approx_ndcg", "gradient", 6.0, "the libraries' float32 exp"),
+    Excess("softmax_cross_entropy_with_probabilities", "gradient", 6.0, TWO, JAX),
+    Excess("cosine_embedding", "value", math.inf, FUSED, JAX, "parallel", always=False),
+    Excess("cosine_embedding", "gradient", math.inf, FUSED, JAX, "parallel", always=False),
+    Excess("ctc", "value", 1024.0, "the loss less that of the best path", JAX, "sure"),
+    Excess("d2_brier_score", "value", 8.0, "1 - a ratio", JAX),
+    Excess("d2_tweedie_score", "value", 14.0, "1 - a ratio"),
+    Excess("clip", "gradient", 10.0, TWO),
+    Excess("giou", "value", 8.0, TWO, JAX),
+    Excess("giou", "gradient", 8.0, TWO),
+    Excess("lambda_rank", "value", 6.0, "the libraries' float32 exp", JAX, "sure"),
+    Excess("focal_tversky", "gradient", 6.0, "a power, rounded to float32", JAX),
+    Excess("kto", "gradient", 6.0, TWO, JAX),
+    Excess("kto", "second", 8.0, TWO),
+    Excess("kling_gupta", "gradient", 6.0, TWO),
+    Excess("siglip", "gradient", 16.0, TWO),
+    Excess("supervised_contrastive", "gradient", 8.0, TWO, JAX),
+    Excess("triplet_margin", "gradient", 6.0, "a power, rounded to float32", JAX),
+    Excess("lambda_rank", "gradient", 5.0, "the libraries' float32 exp", STRICT),
+    Excess("dpo", "gradient", 8.0, TWO, STRICT),
+    Excess("tversky", "gradient", 5.0, TWO, JAX, always=False),
     Excess("variogram_score", "value", 6.0, "the square of a difference of powers", JAX),
     Excess("pseudo_huber", "second", 8.0, "the cube of a root"),
     Excess("linex", "value", 6.0, "the libraries' float32 exp"),
@@ -101,8 +142,10 @@ def flat(nested: Any) -> list[Any]:
     return [leaf for one in nested for leaf in flat(one)] if isinstance(nested, list) else [nested]
 
 
-def pointwise(metric: il.Metric) -> bool:
+def pointwise(metric: Any) -> bool:
     """Whether every sample has a term of its own, of one number."""
+    if isinstance(metric, type):  # what has no default is of counts
+        return False
     return metric.summable and not metric.core[0] and not metric.prediction_names
 
 
@@ -127,9 +170,12 @@ def cases(
         floating = "float" in dtype
         if (floating and dtype not in backend.dtypes) or (dtype == "int64" and not backend.float64):
             continue
+        if dtype == "float32" and record["parameters"] and backend.label == "jax x64":
+            continue  # computed in float64, as that is; each costs two compilations
         default = getattr(il, name)
+        kind = default if isinstance(default, type) else type(default)
         parameters = number_parameters(record)
-        metric = type(default)(**parameters) if parameters else default
+        metric = kind(**parameters) if parameters else default
         options = {}
         if record["weights"] is not None:
             widest = "float64" if backend.float64 else "float32"
@@ -138,6 +184,8 @@ def cases(
         t = given(backend, record["targets"], dtype, metric.target_names)
         if record["case"] != "typical":  # that alone is called as it is on every library
             p, t, options = backend.padded(p, t, options)
+            if "where" in options:
+                options["where"] = of_items(metric, options["where"])
         yield record, metric, p, t, options
 
 
@@ -172,7 +220,9 @@ class Measure:
         self.exceptions = [e for e in here if backend.label in e.libraries]
         self.needed: set[Excess] = set()
 
-    def add(self, record: dict[str, Any], error: float, limit: float, what: str) -> None:
+    def add(
+        self, record: dict[str, Any], error: float, limit: float, what: str, dtype: str
+    ) -> None:
         own = record["dtype"] == "float64" or not self.backend.float64  # not what is widened
         if record["condition"] != 1.0:
             limit *= record["condition"] if own else 1.0
@@ -182,8 +232,9 @@ class Measure:
                 if exception.case in (None, record["case"]) and error > limit / 2:
                     limit = exception.limit
                     self.needed.add(exception)
-            label = f"{self.aspect} {record['dtype']}"
-            self.worst[label] = max(self.worst[label], error)
+            label = f"{self.aspect} {record['dtype'] if 'float' in record['dtype'] else dtype}"
+            if math.isfinite(limit):  # the promise is about cases with digits to compare
+                self.worst[label] = max(self.worst[label], error)
             self.counts[label] += 1
         if not error <= limit:
             case = f"{record['case']} {record['dtype']} {record['parameters']}"
@@ -195,7 +246,8 @@ class Measure:
             self.record_property("ulp", row)
         assert not self.failures, "\n".join(self.failures)
         assert self.counts, "no case was run"
-        assert self.needed == set(self.exceptions), "the promise is kept: remove the exception"
+        always = {exception for exception in self.exceptions if exception.always}
+        assert always <= self.needed, "the promise is kept: remove the exception"
 
 
 def value_limit(backend: Backend, dtype: str) -> float:
@@ -215,8 +267,10 @@ def test_value(backend: Backend, name: str, record_property: Callable[..., None]
             ]
         limit = value_limit(backend, record["dtype"])
         limit = OWN if dtype == "float64" else limit
-        error = distance(float(value), record["value"], dtype, flushes=backend.flushes)
-        measure.add(record, error, limit, f"got {float(value)!r}, expected {record['value']}")
+        got, exact = flat([backend.numbers(value)]), flat([record["value"]])
+        pairs = zip(got, exact, strict=True)
+        error = max(distance(one, text, dtype, flushes=backend.flushes) for one, text in pairs)
+        measure.add(record, error, limit, f"got {got}, expected {exact}", dtype)
     measure.finish()
 
 
@@ -244,7 +298,15 @@ def gradient_errors(
     return max(errors)
 
 
-@pytest.mark.parametrize("name", sorted(RECORDS))
+# metrics of numbers; those of labels have none to differentiate by, those of several values no gradient
+DIFFERENTIATED = sorted(
+    name
+    for name, records in RECORDS.items()
+    if any(r["gradient"] is not None and "float" in r["dtype"] for r in records)
+)
+
+
+@pytest.mark.parametrize("name", DIFFERENTIATED)
 def test_gradient(backend: Backend, name: str, record_property: Callable[..., None]) -> None:
     """Every gradient is that of the derivative contract, by every way the library differentiates."""
     measure = Measure(backend, name, "gradient", record_property)
@@ -262,7 +324,7 @@ def test_gradient(backend: Backend, name: str, record_property: Callable[..., No
             got = each_sample(backend, found, len(record["targets"]))
             error = gradient_errors(backend, metric, got, exact, dtype)
             what = f"{mode}: got {got}, expected {exact}"
-            measure.add(record, error, GRADIENT.get(dtype, HALF), what)
+            measure.add(record, error, GRADIENT.get(dtype, HALF), what, dtype)
     measure.finish()
 
 
@@ -281,5 +343,6 @@ def test_second_derivative(
             got = each_sample(backend, found, len(record["targets"]))
             error = gradient_errors(backend, metric, got, exact, record["dtype"])
             limit = GRADIENT[record["dtype"]]
-            measure.add(record, error, limit, f"{key}: got {got}, expected {exact}")
+            what = f"{key}: got {got}, expected {exact}"
+            measure.add(record, error, limit, what, record["dtype"])
     measure.finish()

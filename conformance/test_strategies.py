@@ -10,8 +10,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from instances import ALL, NAMED, STRUCTURES, draw, excluded, inputs_of, integers, one_number, spoil
-from libraries import installed
+from instances import (
+    ALL,
+    NAMED,
+    STRUCTURES,
+    draw,
+    excluded,
+    inputs_of,
+    integers,
+    magnified,
+    one_number,
+    spoil,
+)
+from libraries import installed, of_items
 
 import isoloss as il
 from isoloss._arrays import Inputs
@@ -62,9 +73,11 @@ def test_sizes(metric, dtype, small):
     for n in SIZES:
         p, t = draw(metric, (n,), dtype=dtype)
         w, m = excluded(metric, (n,), dtype=dtype) if n > 3 else (np.ones(n), np.ones(n, bool))
+        m = of_items(metric, m)
+        size = magnified(metric, t)
         for options in ({}, {"weights": w}, {"where": m}, {"weights": w, "where": m}):
             want = plainly(metric, p, t, **options)
-            close(metric(p, t, **options), want, 1 if dtype != "float64" else 8, 1)
+            close(metric(p, t, **options), want, 1 if dtype != "float64" else 8, size)
 
 
 @every_metric
@@ -74,7 +87,7 @@ def test_layouts_and_axes(metric, order, small):
     loop = (9, 5, 7)
     p, t = draw(metric, loop)
     w, m = excluded(metric, loop)
-    options = {"weights": w[:, :1], "where": m[0]}
+    options = {"weights": w[:, :1], "where": of_items(metric, m[0])}
     lay = {
         "C": np.ascontiguousarray,
         "F": np.asfortranarray,
@@ -169,7 +182,7 @@ def test_threads(metric, small):
     spoil(p, 7, np.inf)
     spoil(t, 9, np.nan)
     w, m = excluded(metric, (400,))
-    for options in ({}, {"weights": w, "where": m}):
+    for options in ({}, {"weights": w, "where": of_items(metric, m)}):
         slope = one_number(metric)
         want = metric(p, t, **options), il.gradient(slope, p, t, **options)
         for number in (2, 5):

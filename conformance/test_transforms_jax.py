@@ -42,6 +42,7 @@ from instances import (
 )
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
+from libraries import of_items
 
 import isoloss as il
 from isoloss.strategies.jax import SMALL
@@ -68,7 +69,7 @@ def test_jit(metric):
     """A jitted call gives the value of a plain call, with weights, mask, axis and every reduction."""
     p, t = draw(metric, (6, 3))
     w, m = excluded(metric, (6, 3))
-    options = [{}, {"weights": w, "where": m}, {"axis": 0, "keepdims": True}]
+    options = [{}, {"weights": w, "where": of_items(metric, m)}, {"axis": 0, "keepdims": True}]
     options += [{"reduction": r, "weights": w} for r in ("sum", "none") if metric.summable]
     options += [{"denominator": 7.0}] if metric.averages else []
     calls = lambda p, t: [metric(p, t, **o) for o in options]  # noqa: E731
@@ -115,8 +116,8 @@ def test_large(metric, overflows):
     if overflows:
         largest = np.finfo(DTYPE).max / 64
         p *= np.sqrt(largest) if metric is il.mse else largest
-    f = lambda p, t: metric(p, t, weights=w, where=m)  # noqa: E731
-    options = {"weights": w, "where": m}
+    f = lambda p, t: metric(p, t, weights=w, where=of_items(metric, m))  # noqa: E731
+    options = {"weights": w, "where": of_items(metric, m)}
     want = [value(metric, *row, **options) for row in zip(p, t, strict=True)]
     slopes = [gradient(metric, *row, **options) for row in zip(p, t, strict=True)]
     many = lambda slopes: SMALL * np.asarray(slopes)  # noqa: E731 - each is as small as one share
@@ -151,19 +152,24 @@ def test_vmap(metric):
     p, t = draw(metric, (3, 5))
     w, m = excluded(metric, (5,))
     number = one_number(metric)
-    f = lambda p, t: metric(p, t, weights=w, where=m)  # noqa: E731
+    f = lambda p, t: metric(p, t, weights=w, where=of_items(metric, m))  # noqa: E731
     both = jax.jit(
         lambda p, t: (
             jax.vmap(f)(p, t),
-            jax.vmap(jax.grad(lambda p, t: number(p, t, weights=w, where=m)))(p, t),
+            jax.vmap(jax.grad(lambda p, t: number(p, t, weights=w, where=of_items(metric, m))))(
+                p, t
+            ),
             jax.vmap(f, (0, None))(p, t[0]),
         )
     )
     values, slopes, one_target = both(p, t)
     rows = [(p[k], t[k]) for k in range(3)]
-    close(values, [value(metric, *row, weights=w, where=m) for row in rows])
-    close(slopes, [gradient(metric, *row, weights=w, where=m) for row in rows])
-    close(one_target, [value(metric, row[0], t[0], weights=w, where=m) for row in rows])
+    close(values, [value(metric, *row, weights=w, where=of_items(metric, m)) for row in rows])
+    close(slopes, [gradient(metric, *row, weights=w, where=of_items(metric, m)) for row in rows])
+    close(
+        one_target,
+        [value(metric, row[0], t[0], weights=w, where=of_items(metric, m)) for row in rows],
+    )
 
 
 @central_metric
@@ -192,7 +198,7 @@ def test_gradient_hessian(metric):
     """gradient_hessian gives under jit what it gives NumPy."""
     p, t = draw(metric, (4,))
     w, m = excluded(metric, (4,))
-    f = functools.partial(il.gradient_hessian, metric, weights=w, where=m)
+    f = functools.partial(il.gradient_hessian, metric, weights=w, where=of_items(metric, m))
     want = f(*wide(p, t))
     for one, expected in zip(jax.jit(f)(p, t), want, strict=True):
         assert one.dtype == p.dtype
@@ -213,9 +219,11 @@ def test_scan(metric):
     def stream(p, t, w, m):
         def step(state, batch):
             p, t, w, m = batch
-            return state.merge(metric.summary(p, t, weights=w, where=m, axis=0)), None
+            return state.merge(
+                metric.summary(p, t, weights=w, where=of_items(metric, m), axis=0)
+            ), None
 
-        first = metric.summary(p[0], t[0], weights=w[0], where=m[0], axis=0)
+        first = metric.summary(p[0], t[0], weights=w[0], where=of_items(metric, m[0]), axis=0)
         none = metric.summary(p[0, :0], t[0, :0], axis=0)
         assert _kinds(first.merge(first)) == _kinds(none.merge(first)) == _kinds(first)
         after_first, _ = jax.lax.scan(step, first, (p[1:], t[1:], w[1:], m[1:]))
@@ -224,7 +232,7 @@ def test_scan(metric):
 
     whole = value(
         metric, p.reshape(20, *p.shape[2:]), t.reshape(20, *t.shape[2:]), weights=w.reshape(20, 2),
-        where=m.reshape(20, 2), axis=0,
+        where=of_items(metric, m.reshape(20, 2)), axis=0,
     )  # fmt: skip
     for found in stream(p, t, w, m):
         close(found, whole)
@@ -324,17 +332,19 @@ def test_shard_map(metric):
     mesh = _mesh(AxisType.Auto)
 
     def one_device(p, t, w, m):
-        return metric.compute(il.across(metric.summary(p, t, weights=w, where=m), "batch"))
+        return metric.compute(
+            il.across(metric.summary(p, t, weights=w, where=of_items(metric, m)), "batch")
+        )
 
     every = jax.shard_map(one_device, mesh=mesh, in_specs=P("batch"), out_specs=P())
     compiled = jax.jit(every)
-    close(compiled(p, t, w, m), value(metric, p, t, weights=w, where=m))
+    close(compiled(p, t, w, m), value(metric, p, t, weights=w, where=of_items(metric, m)))
     program = compiled.lower(p, t, w, m).compile().as_text()
     assert program.count(" all-reduce(") == 1  # one sum across devices, of all numbers at once
     if metric.kind != "sorted whole":
         first = lambda *arrays: every(*arrays).reshape(-1)[0]  # noqa: E731
         slope = jax.jit(jax.grad(first))(p, t, w, m)
-        close(slope, gradient(metric, p, t, weights=w, where=m))
+        close(slope, gradient(metric, p, t, weights=w, where=of_items(metric, m)))
 
 
 @pytest.mark.once
@@ -389,7 +399,7 @@ def test_masked_is_removed(metric):
     p, t = draw(metric, (8,))
     w, m = excluded(metric, (8,))
     function = one_number(metric)
-    by_mask = lambda p, t, w: function(p, t, weights=w, where=m)  # noqa: E731
+    by_mask = lambda p, t, w: function(p, t, weights=w, where=of_items(metric, m))  # noqa: E731
     by_weight = lambda p, t, w: function(p, t, weights=jnp.where(m, w, 0))  # noqa: E731
     both = jax.jit(lambda *a: (*jax.value_and_grad(by_mask)(*a), jax.jacfwd(by_weight)(*a)))
     want, slope = (
@@ -413,7 +423,9 @@ def test_all_masked(metric):
     p, t = draw(metric, (3,))
     m = np.zeros(3, dtype=bool)
     both = jax.value_and_grad(one_number(metric))
-    f = jax.jit(lambda p, t: [both(p, t, where=m, **o) for o in ({}, {"empty": 0.5})])
+    f = jax.jit(
+        lambda p, t: [both(p, t, where=of_items(metric, m), **o) for o in ({}, {"empty": 0.5})]
+    )
     (one, slope), (filled, slope_filled) = f(p, t)
     assert np.isnan(one)
     assert filled == 0.5

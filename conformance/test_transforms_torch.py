@@ -38,6 +38,7 @@ from instances import (
     value,
     wide,
 )
+from libraries import of_items
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import isoloss as il
@@ -84,17 +85,18 @@ def test_backward(metric):
     a, b, weights, mask = tensors(p, t, w, m)
     a.requires_grad_()
     number = one_number(metric)
-    found = number(a, b, weights=weights, where=mask)
+    found = number(a, b, weights=weights, where=of_items(metric, mask))
     assert found.dtype == a.dtype
-    close(found, value(number, p, t, weights=w, where=m))
-    close(slope(found, a), gradient(metric, p, t, weights=w, where=m))
+    close(found, value(number, p, t, weights=w, where=of_items(metric, m)))
+    close(slope(found, a), gradient(metric, p, t, weights=w, where=of_items(metric, m)))
     assert not metric(a.detach(), b).requires_grad
     with torch.no_grad():
         assert not metric(a, b).requires_grad
     with torch.inference_mode():
         close(metric(a, b), value(metric, p, t))
     targets = metric.domain.targets
-    if not isinstance(targets, Labels) and targets.gap is None:  # one of two may be told apart only
+    steps = isinstance(targets, Labels) or targets.gap is not None or metric.padding is not None
+    if not steps:  # labels are told apart only, and grades of relevance put in order
         b.requires_grad_()
         assert metric(a.detach(), b).requires_grad
 
@@ -106,8 +108,8 @@ def test_gradients(metric):
     w, m = excluded(metric, (6,))
     a, b, weights, mask = tensors(p, t, w, m)
     number = one_number(metric)
-    f = lambda a: number(a, b, weights=weights, where=mask)  # noqa: E731
-    want = gradient(metric, p, t, weights=w, where=m)
+    f = lambda a: number(a, b, weights=weights, where=of_items(metric, mask))  # noqa: E731
+    want = gradient(metric, p, t, weights=w, where=of_items(metric, m))
     for mode in (torch.func.grad, torch.func.jacrev, torch.func.jacfwd):
         found = mode(f)(a)
         assert found.dtype == a.dtype
@@ -115,7 +117,7 @@ def test_gradients(metric):
     direction = torch.linspace(-1, 1, a.numel()).reshape(a.shape)
     along = np.sum(want * direction.numpy())
     one, tangent = torch.func.jvp(f, (a,), (direction,))
-    close(one, value(number, p, t, weights=w, where=m))
+    close(one, value(number, p, t, weights=w, where=of_items(metric, m)))
     close(tangent, along, ulps=64)  # a sum in which terms cancel
     with torch.autograd.forward_ad.dual_level():
         dual = f(torch.autograd.forward_ad.make_dual(a, direction))
@@ -129,17 +131,18 @@ def test_vmap(metric):
     p, t = draw(metric, (3, 5))
     w, m = excluded(metric, (5,))
     a, b, weights, mask = tensors(p, t, w, m)
-    f = lambda p, t: metric(p, t, weights=weights, where=mask)  # noqa: E731
+    f = lambda p, t: metric(p, t, weights=weights, where=of_items(metric, mask))  # noqa: E731
     close(
-        torch.func.vmap(f)(a, b), [value(metric, p[k], t[k], weights=w, where=m) for k in range(3)]
+        torch.func.vmap(f)(a, b),
+        [value(metric, p[k], t[k], weights=w, where=of_items(metric, m)) for k in range(3)],
     )
-    slopes = [gradient(metric, p[k], t[k], weights=w, where=m) for k in range(3)]
+    slopes = [gradient(metric, p[k], t[k], weights=w, where=of_items(metric, m)) for k in range(3)]
     number = one_number(metric)
-    one = torch.func.grad(lambda p, t: number(p, t, weights=weights, where=mask))
+    one = torch.func.grad(lambda p, t: number(p, t, weights=weights, where=of_items(metric, mask)))
     close(torch.func.vmap(one)(a, b), slopes)
     close(
         torch.func.vmap(f, (0, None))(a, b[0]),
-        [value(metric, p[k], t[0], weights=w, where=m) for k in range(3)],
+        [value(metric, p[k], t[0], weights=w, where=of_items(metric, m)) for k in range(3)],
     )
 
 
@@ -185,14 +188,17 @@ def test_compile(metric):
     w, m = excluded(metric, (6,))
     a, b, weights, mask = tensors(p, t, w, m)
     a.requires_grad_()
-    f = lambda a, b, w, m: metric(a, b, weights=w, where=m)  # noqa: E731
+    f = lambda a, b, w, m: metric(a, b, weights=w, where=of_items(metric, m))  # noqa: E731
     backends = ["eager", "aot_eager"] if DTYPE == "float32" else ["aot_eager"]
     for backend in backends:
         found = torch.compile(f, fullgraph=True, backend=backend)(a, b, weights, mask)
         assert found.dtype == a.dtype
-        close(found, value(metric, p, t, weights=w, where=m))
+        close(found, value(metric, p, t, weights=w, where=of_items(metric, m)))
         a.grad = None
-        close(slope(found.reshape(-1)[0], a), gradient(metric, p, t, weights=w, where=m))
+        close(
+            slope(found.reshape(-1)[0], a),
+            gradient(metric, p, t, weights=w, where=of_items(metric, m)),
+        )
 
 
 @pytest.mark.once
@@ -300,7 +306,9 @@ def test_meta_and_fake(metric):
         assert found.device.type == "meta"
     with FakeTensorMode() as mode:
         a, b = (mode.from_tensor(x) for x in tensors(p, t))
-        found = metric(a, b, where=mode.from_tensor(torch.ones(4, 3, dtype=torch.bool)))
+        found = metric(
+            a, b, where=of_items(metric, mode.from_tensor(torch.ones(4, 3, dtype=torch.bool)))
+        )
         assert (tuple(found.shape), found.dtype, found.device.type) == (extra, a.dtype, "cpu")
 
 
@@ -404,8 +412,9 @@ def test_masked_is_removed(metric):
         spoil(p, ~m, bad)
         spoil(t, ~m, -bad)
         a, b, weights, mask = tensors(p, t, w, m)
-        close(metric(a, b, weights=weights, where=mask), want)
-        reverse = torch.func.grad(lambda a: number(a, b, weights=weights, where=mask))(a)  # noqa: B023
+        close(metric(a, b, weights=weights, where=of_items(metric, mask)), want)
+        items = of_items(metric, mask)
+        reverse = torch.func.grad(lambda a: number(a, b, weights=weights, where=items))(a)  # noqa: B023
         forward = torch.func.jacfwd(lambda a: number(a, b, weights=weights * mask))(a)  # noqa: B023
         for found in (reverse, forward):
             close(found[mask], expected)
@@ -422,9 +431,9 @@ def _across(metric, rank, size):
             m,
             m & (np.arange(size) >= cut)[:, None],
         ):  # the second: nothing is left of rank 0
-            options = {"weights": w, "where": mask}
+            options = {"weights": w, "where": of_items(metric, mask)}
             leaf, rest = tensors(p[mine], t[mine])
-            shares = dict(zip(options, tensors(w[mine], mask[mine]), strict=True))
+            shares = dict(zip(options, tensors(*(x[mine] for x in options.values())), strict=True))
             state = il.across(metric.summary(leaf.requires_grad_(), rest, **shares))
             found = metric.compute(state)
             close(found, value(metric, p, t, **options))
@@ -445,7 +454,7 @@ def _distributed(rank, port, failures):
             # a table, of weights or of edges, is an ordinary tensor, which torch lets no distributed
             # one meet; and it cannot flatten labels that are sharded unevenly
             tables = {("calls", f) for f in ("bin_of", "chosen", "constant")} & features(metric)
-            counts = metric.kind in ("counts", "sorted whole")
+            counts = metric.kind in ("counts", "sorted whole", "batch-pairwise")
             for size in (6, 7):
                 p, t = draw(metric, (size, 2))
                 for placement in (Shard(0), Shard(1), Replicate()):

@@ -65,8 +65,9 @@ def entry(kind: Any, names: list[str]) -> str:
 
 def functions(family: ModuleType) -> list[Any]:
     """Return the public functions of a family, which some metrics are."""
-    members = vars(family).values()
-    return [f for f in members if inspect.isfunction(f) and getattr(il, f.__name__, None) is f]
+    members = [f for f in vars(family).values() if inspect.isfunction(f)]
+    own = (f for f in members if f.__module__ == family.__name__)
+    return [f for f in own if getattr(il, f.__name__, None) is f]
 
 
 def page(family: ModuleType) -> str:

@@ -76,6 +76,8 @@ EITHER: dict[str, Function] = {  # both carriers know these
     "stack": lambda xp, x: xp.stack([x, x * x, Y + 0 * x]) * np.stack([Y, Y, Y]),
     "stack, axis": lambda xp, x: xp.stack([x, x * x], axis=-1) * np.stack([Y, 2 * Y], axis=-1),
     "astype": lambda xp, x: xp.astype(x, xp.float64) * Y,
+    "matmul": lambda xp, x: xp.matmul(x * x, np.moveaxis(Y, -1, -2)) + xp.matmul(Y[0], xp.moveaxis(x, -1, -2)),
+    "matmul of x and x": lambda xp, x: xp.matmul(x, xp.moveaxis(x, -1, -2)) * Y[..., :3],
     "x[..., k]": lambda xp, x: x[..., 1] * x[..., -1] * Y[..., 0],
     "rel": lambda xp, x: xp.relative_expm1(x),
     "xlogy": lambda xp, x: xp.xlogy(Y, x),

@@ -15,7 +15,7 @@ import isoloss as il
 sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
 
 from instances import STRUCTURES, draw, excluded
-from libraries import BACKENDS, Backend, installed
+from libraries import BACKENDS, Backend, installed, of_items
 
 GROUPS = 4
 
@@ -46,14 +46,15 @@ def test_each_group_is_as_if_alone(backend: Backend, metric: il.Metric) -> None:
     w, m = excluded(metric, (40,), dtype="float32")
     groups = np.random.default_rng(2).integers(0, GROUPS, 40)
     arrays = [given(backend, x) for x in (p, t, w, m, groups)]
-    for options in ({}, {"weights": arrays[2], "where": arrays[3]}):
+    for options in ({}, {"weights": arrays[2], "where": of_items(metric, arrays[3])}):
         state = metric.summary(
             arrays[0], arrays[1], **options, groups=arrays[4], num_groups=GROUPS + 1
         )
         found = np.asarray(backend.numbers(metric.compute(state)))
         for group in range(GROUPS + 1):
             chosen = groups == group
-            of_group = {"weights": w[chosen], "where": m[chosen]} if options else {}
+            of_group = {"weights": w[chosen], "where": of_items(metric, m[chosen])}
+            of_group = of_group if options else {}
             wide = [
                 x[chosen].astype("float64") if x.dtype.kind == "f" else x[chosen] for x in (p, t)
             ]
@@ -124,7 +125,9 @@ def test_standard_errors(backend: Backend, metric: il.Loss) -> None:
     plain = il.evaluate({"": metric}, a, b, standard_error=True)[""]
     close(float(plain.value), metric(*wide))
     close(float(plain.standard_error), np.std(terms, ddof=1) / math.sqrt(50), 1 / 8)
-    heavy = il.evaluate({"": metric}, a, b, weights=weights, where=mask, standard_error=True)[""]
+    heavy = il.evaluate(
+        {"": metric}, a, b, weights=weights, where=of_items(metric, mask), standard_error=True
+    )[""]
     close(float(heavy.standard_error), by_hand(terms[m], w[m].astype("float64")), 1 / 8)
 
 

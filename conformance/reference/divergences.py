@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -449,7 +450,44 @@ SPECTRA = (
     Special("far", [[1e-8, 2.0, 3e8]], [[1e8, 3.0, 1e-8]], smooth=True),
 )
 
+
+def softmax_kl(z: Row, t: Row) -> mpf:
+    """The divergence from the softmax, whose logarithm is a difference."""
+    with mp.workdps(mp.dps + 700):  # exp(-1200) beside 1
+        log_sum = mp.log(mp.fsum(mp.exp(x) for x in z))
+        return mp.fsum(
+            xlogy(b, b) - (b * (a - log_sum) if b else 0) for a, b in zip(z, t, strict=True)
+        )
+
+
+def softmax_kl_of_ratios(z: Row, t: Row) -> mpf:
+    """The mean of log(t / p) over the target, p by ratios of exponentials."""
+    with mp.workdps(mp.dps + 700):
+        shares = [1 / mp.fsum(mp.exp(x - a) for x in z) if a > -mp.inf else mpf(0) for a in z]
+        if any(b and not p for p, b in zip(shares, t, strict=True)):
+            return mp.inf
+        return mp.fsum(b * mp.log(b / p) for p, b in zip(shares, t, strict=True) if b)
+
+
+def logits(rng: random.Random, parameters: dict[str, Any]) -> tuple[Any, Any]:
+    """Logits that are not far from a target."""
+    target = distribution(rng)
+    return [float(mp.log(x)) + 4 * (rng.random() - 0.5) for x in target], target
+
+
 DEFINITIONS: dict[str, Definition] = {
+    "kl_divergence_with_logits": Definition(
+        softmax_kl, softmax_kl_of_ratios, logits,
+        special=(
+            Special("equal", [[0.0] * 4], [[0.25] * 4], smooth=True),
+            Special("near", [[2.0**-20, 0.0, -(2.0**-21), 0.0]], [[0.25] * 4], smooth=True, dtypes=("float64",), condition=256.0),
+            Special("certain", [[0.5, -1.0, 2.0]], [[0.0, 0.0, 1.0]], smooth=True),
+            Special("far", [[600.0, 0.0, -600.0]], [[0.25, 0.5, 0.25]], smooth=True, dtypes=("float64",)),
+            Special("far", [[60.0, 0.0, -20.0]], [[0.25, 0.5, 0.25]], smooth=True),
+            Special("ruled_out", [[-math.inf, 0.0, 1.0]], [[0.0, 0.5, 0.5]], {}),
+            Special("impossible", [[-math.inf, 0.0]], [[0.5, 0.5]]),
+        ),
+    ),
     "kl_divergence": between(
         by_term(kl), by_term(kl_by_atanh),
         special=specials(with_slopes(lambda p, t: -mpf(t) / mpf(p) if p else mpf(0)), falls=True),

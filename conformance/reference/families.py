@@ -110,7 +110,7 @@ def derivatives(function: Callable[[Any], mpf], p: Any) -> tuple[list[mpf], list
             return (high - low) / (2 * step), (high - 2 * here + low) / step**2
 
         for place, x in enumerate(leaves(p)):
-            step = (abs(x) if x else mpf(1)) * mpf(10) ** -45
+            step = (abs(x) if x and mp.isfinite(x) else mpf(1)) * mpf(10) ** -45
             found = pair(place, step)
             if min(map(abs, found)) < mpf(10) ** -30:
                 again = pair(place, 2 * step)

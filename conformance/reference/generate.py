@@ -19,6 +19,7 @@ from typing import Any
 
 import crosscheck
 import families
+import wholes
 from cases import Case, every_case, representable
 from definitions import CLASSIFICATION, Result, evaluate
 from mpmath import mp
@@ -27,10 +28,18 @@ EXPECTED = Path(__file__).resolve().parents[1] / "expected"
 FIRST = ("regression", "classification")
 DECLARED = (
     "divergences",
+    "embedding",
+    "forecasting",
+    "image",
+    "language",
     "multiclass",
     "probabilistic",
+    "ranking",
     "robust",
+    "segmentation",
+    "sequence",
 )  # modules of `families.Definition`
+WHOLE = ("calibration", "counts", "curves", "skill")  # modules of `wholes.Whole`
 
 
 def decimal(x: Any) -> Any:
@@ -73,10 +82,11 @@ def record(case: Case, result: Result) -> dict[str, Any]:
 
 def results(family: str) -> Iterator[tuple[Case, Result]]:
     """Every case of a family, computed, and compared with a second way to the same number."""
-    if family in DECLARED:
+    if family in DECLARED + WHOLE:
+        kind = families if family in DECLARED else wholes
         declared = importlib.import_module(family).DEFINITIONS
-        for case, known in families.every_case(declared):
-            yield case, families.evaluate(declared[case.metric], case, known)
+        for case, known in kind.every_case(declared):
+            yield case, kind.evaluate(declared[case.metric], case, known)
         return
     for case in every_case():
         if (case.metric in CLASSIFICATION) == (family == "classification"):
@@ -95,8 +105,10 @@ def results(family: str) -> Iterator[tuple[Case, Result]]:
 def records(family: str) -> Iterator[dict[str, Any]]:
     """Every case of a family, written out."""
     for case, result in results(family):
-        numbers = [*families.leaves(case.predictions), *(case.weights or [])]
-        if not all(not math.isfinite(x) or representable(x, case.dtype) for x in numbers):
+        of_weights = case.dtype if "float" in case.dtype else "float32"
+        numbers = [(x, case.dtype) for x in families.leaves(case.predictions)]
+        numbers += [(w, of_weights) for w in case.weights or []]
+        if not all(not math.isfinite(x) or representable(x, dtype) for x, dtype in numbers):
             raise ValueError(f"not {case.dtype} numbers: {case}")
         yield record(case, result)
 
@@ -110,7 +122,7 @@ def document(family: str) -> str:
 def main() -> int:
     """Write the files, or compare them with a fresh run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("families", nargs="*", default=[*FIRST, *DECLARED])
+    parser.add_argument("families", nargs="*", default=[*FIRST, *DECLARED, *WHOLE])
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     chosen = parser.parse_args()
     stale = 0

@@ -315,6 +315,13 @@ DEFINITIONS = {
         labels=True,
         counts=counts,
     ),
+    "log_loss": Definition(
+        lambda p, y: -mp.log(p[y]) if p[y] else mp.inf,
+        lambda p, y: mp.log(1 / p[y]) if p[y] else mp.inf,
+        shares,
+        special=(Special("certain", [[0.0, 1.0], [1.0, 0.0]], [1, 0], smooth=True), Special("impossible", [[0.0, 1.0]], [0])),
+        labels=True,
+    ),
     "softmax_focal": Definition(
         focal,
         focal_of_margin,

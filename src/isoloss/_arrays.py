@@ -282,6 +282,8 @@ class Inputs:
                 raw[name] = data[name] = library.cast(xp, arrays[name])
             else:
                 raw[name], data[name], bad = self._labels(arrays[name], values)
+                core = tuple(range(len(self.shape), bad.ndim))
+                bad = xp.any(bad, axis=core) if core else bad
                 wrong = bad if wrong is None else wrong | bad
         mask, weights = arrays.get("where"), arrays.get("weights")
         if weights is not None:
@@ -563,7 +565,9 @@ def _broadcast(metric: Any, xp: Namespace, name: str, array: Array, shape: Shape
     if _agree(own, shape):
         return array
     padded = (1,) * (len(shape) - len(own)) + own
-    if len(own) > len(shape) or any(n != 1 and n != m for n, m in zip(padded, shape, strict=True)):
+    if len(own) > len(shape) or not all(
+        n == 1 or _agree((n,), (m,)) for n, m in zip(padded, shape, strict=True)
+    ):
         message = f"{name} have shape {own}, which does not broadcast to the loss's shape {shape}"
         if len(own) < len(shape) and own == shape[: len(own)]:
             index = ", ".join([":"] * len(own) + ["None"] * (len(shape) - len(own)))

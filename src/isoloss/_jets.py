@@ -94,7 +94,7 @@ class Carrier(_special.Differentiable):
     __array_ufunc__ = None  # NumPy arrays leave the arithmetic to us
     value: Array
     varies: bool
-    isoloss_library: Library
+    isoloss_library: CarrierLibrary
 
     @property
     def dtype(self) -> Any:
@@ -282,7 +282,7 @@ class Jet(Carrier):
     A derivative may be None, which is 0 everywhere, or a number, which costs no array.
     """
 
-    def __init__(self, value: Array, first: Any, second: Any, library: Library) -> None:
+    def __init__(self, value: Array, first: Any, second: Any, library: CarrierLibrary) -> None:
         self.value, self.first, self.second, self.isoloss_library = value, first, second, library
 
     @property
@@ -296,10 +296,15 @@ class Jet(Carrier):
 
 def _linear(function: Any, jet: Jet) -> Jet:
     """Apply a linear function of one array to value and derivatives alike."""
-    first, second = (
-        p if p is None or isinstance(p, float) else function(p) for p in (jet.first, jet.second)
-    )
-    return Jet(function(jet.value), first, second, jet.isoloss_library)
+    raw, shape = jet.isoloss_library.under.raw, jet.value.shape
+
+    def of(part: Any) -> Any:
+        if part is None or isinstance(part, float):
+            return part
+        # what was added may have had fewer rows or columns than what it was added to
+        return function(part if part.shape == shape else raw.broadcast_to(part, shape))
+
+    return Jet(function(jet.value), of(jet.first), of(jet.second), jet.isoloss_library)
 
 
 class JetLibrary(CarrierLibrary):
@@ -470,6 +475,18 @@ class JetLibrary(CarrierLibrary):
             x = filled(x)
             return _linear(lambda part: xp.take_along_axis(part, plain(indices), axis=axis), x)
 
+        def matmul(x: Any, y: Any, /) -> Jet:
+            (a, a1, a2), (b, b1, b2) = (
+                parts(filled(z) if isinstance(z, Jet) else z) for z in (x, y)
+            )
+
+            def times(u: Any, v: Any) -> Any:
+                return None if u is None or v is None else xp.matmul(u, v)
+
+            cross = _times(times(a1, b1), 2.0) if curved else None
+            second = _plus(_plus(times(a2, b), times(a, b2)), cross)
+            return Jet(xp.matmul(a, b), _plus(times(a1, b), times(a, b1)), second, library)
+
         def bins(index: Array, weights: Any, size: int, /) -> Any:
             if not isinstance(weights, Jet):
                 return library.constant(xp.bins(plain(index), weights, size))
@@ -485,4 +502,5 @@ class JetLibrary(CarrierLibrary):
             "max": extremum("max"), "min": extremum("min"), "concat": joined("concat"),
             "polynomial": polynomial,
             "maximum": either("maximum"), "minimum": either("minimum"), "stack": joined("stack"),
+            "matmul": matmul,
         }  # fmt: skip

@@ -445,7 +445,7 @@ def _check_parameters(metric: Any, item: Any, value: Any, several: bool) -> None
         message = f"{item.name} must be an integer, not {value!r}"
         raise fail(metric, message, TypeError)
     if "interval" in item.metadata:
-        for one in value if isinstance(value, tuple) else (value,):
+        for one in value if several and isinstance(value, tuple) else (value,):
             _check_parameter(metric, item.name, one, item.metadata["interval"])
 
 

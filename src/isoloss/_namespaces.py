@@ -378,6 +378,13 @@ def _logsumexp(xp: Namespace, x: Array, /) -> tuple[Array, Array]:
     return highest, xp.log1p(rest)
 
 
+def _softmax(xp: Namespace, logits: Array, /) -> tuple[Array, Array]:
+    """Return probabilities and their logarithms; each is exact where the other is rounded."""
+    highest, rest = (xp.expand_dims(part, axis=-1) for part in xp.logsumexp(logits))
+    below = xp.where(logits == math.inf, xp.zeros_like(logits), logits - highest)
+    return xp.exp(below) * xp.exp(-rest), below - rest
+
+
 def _margin(xp: Namespace, x: Array, labels: Array, /) -> Array:
     """``log(sum(exp(x)))`` of all numbers but the label's, less the label's: the logit against it.
 
@@ -402,11 +409,16 @@ def _cross_entropy(xp: Namespace, shares: Array, x: Array, /) -> Array:
     """``-sum(shares log(softmax(x)))`` along the last axis; a share of 0 adds 0, whatever x is."""
     highest, rest = xp.logsumexp(x)
     below = xp.expand_dims(highest, axis=-1) - x
-    infinite = x == math.inf
-    alone = xp.sum(xp.astype(infinite, x.dtype), axis=-1, keepdims=True) == 1  # two: nan, as inf - inf is
+    infinite = x == math.inf  # one alone loses nothing; two are nan, as inf - inf is
+    alone = xp.sum(xp.astype(infinite, x.dtype), axis=-1, keepdims=True) == 1
     hidden = ((shares == 0) & ~xp.isfinite(below)) | (infinite & alone)
     below = xp.where(hidden, xp.zeros_like(x), below)
     return xp.sum(shares * (below + xp.expand_dims(rest, axis=-1)), axis=-1)
+
+
+def _parameter(xp: Namespace, number: Any, like: Array, /) -> Any:
+    """Return a hyper-parameter; an array takes the computation's dtype before it is rounded."""
+    return number if isinstance(number, (int, float)) else xp.constant(number, like)
 
 
 def _chosen(xp: Namespace, numbers: Any, labels: Array, /) -> Array:
@@ -453,6 +465,13 @@ def _bin_of(xp: Namespace, x: Array, edges: tuple[float, ...], /) -> Array:
     return xp.where(xp.isnan(x), xp.full_like(found, -1), found)
 
 
+def _scan(xp: Namespace, step: Callable[..., Any], state: Any, /, *sequences: Array) -> Any:
+    """Take a state through the steps of sequences, along their last axis but one."""
+    for t in range(sequences[0].shape[-2]):
+        state = step(state, *(x[..., t, :] for x in sequences))
+    return state
+
+
 def _rows(xp: Namespace, x: Array, axes: tuple[int, ...], /) -> Array:
     """Bring the reduced axes last and into one, in row order: shape ``(kept..., n)``."""
     kept = tuple(i for i in range(x.ndim) if i not in axes)
@@ -465,8 +484,9 @@ def _rows(xp: Namespace, x: Array, axes: tuple[int, ...], /) -> Array:
 _FUNCTIONS: tuple[Callable[..., Array], ...] = (
     _clip, _sqrt, _xlogy, _xlog1py, _softplus, _sigmoid, _sigmoid_power, _log_ratio,
     _relative_expm1, _lgamma, _log_cosh, _sqrt1pm1, _tweedie_deviance, _power_of_two,
-    _unit_vector, _pick, _places, _at, _exponentials, _logsumexp, _margin, _label_cross_entropy,
-    _cross_entropy, _chosen, _bins, _bin_max, _bin_of, _sums_by, _rows,
+    _unit_vector, _pick, _places, _at, _exponentials, _logsumexp, _softmax, _margin,
+    _label_cross_entropy,
+    _cross_entropy, _parameter, _chosen, _bins, _bin_max, _bin_of, _sums_by, _rows, _scan,
     *_special.FUNCTIONS,
 )  # fmt: skip
 
@@ -712,6 +732,7 @@ class JaxLibrary(Library):
             "bin_of": _jax_bin_of,
             "rows": _jax_rows,
             "sums_by": _jax_sums_by,
+            "scan": _jax_scan,
             **_jax_rules(jax),
             "total": partial(_sum_directly, raw),
         }
@@ -794,6 +815,13 @@ def _jax_bin_max(index: Array, x: Array, size: int, /) -> Array:
     jnp = sys.modules["jax"].numpy
     row = jnp.arange(index.shape[0])[:, None]
     return jnp.zeros((index.shape[0], size), x.dtype).at[row, index].max(x)
+
+
+def _jax_scan(step: Callable[..., Any], state: Any, /, *sequences: Array) -> Any:
+    """Take a state through the steps of sequences in a loop of XLA, whose length costs nothing."""
+    jax = sys.modules["jax"]
+    along = tuple(jax.numpy.moveaxis(x, -2, 0) for x in sequences)
+    return jax.lax.scan(lambda state, x: (step(state, *x), None), state, along)[0]
 
 
 def _jax_rules(jax: Any) -> dict[str, Any]:
@@ -891,7 +919,7 @@ class StrictLibrary(Library):
 class DaskLibrary(Library):
     name = "Dask"
     strategy = "isoloss.strategies.dask"
-    sorts = False  # neither along an axis of several chunks, nor has it take_along_axis
+    sorts = False  # not along an axis of several chunks
 
     def overrides(self, result: str) -> dict[str, Any]:
         dask = sys.modules["dask.array"]
@@ -908,22 +936,82 @@ class DaskLibrary(Library):
             """Index: Dask's own form reshapes, which needs to know the sizes of the chunks."""
             return x[(slice(None),) * (axis % (x.ndim + 1)) + (None,)]
 
-        def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
-            """Select along the last axis by comparing: Dask has no function of this name."""
-            place = dask.cumsum(dask.ones_like(x, dtype=np.int64), axis=-1) - 1
-            columns = [
-                dask.sum(dask.where(place == indices[..., k : k + 1], x, 0), axis=-1)
-                for k in range(indices.shape[-1])
-            ]
-            return dask.stack(columns, axis=-1, allow_unknown_chunksizes=True)
+        def whole(x: Array, axis: int) -> Array:
+            """Bring a row into one chunk, as those of samples are."""
+            return x.rechunk({axis % x.ndim: -1})
 
-        stack = partial(dask.stack, allow_unknown_chunksizes=True)
+        def argsort(x: Array, /, *, axis: int = -1, stable: bool = True) -> Array:
+            sort = partial(np.argsort, axis=axis, stable=stable)
+            return dask.map_blocks(sort, whole(x, axis), dtype=np.int64)
+
+        def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
+            take, x = partial(np.take_along_axis, axis=axis), whole(x, axis)
+            pairs = zip(x.chunks, indices.chunks, strict=True)
+            chunks = [two if sum(one) == 1 else one for one, two in pairs]
+            chunks[axis] = indices.chunks[axis]  # there may be more, or fewer, than x has numbers
+            return dask.map_blocks(take, x, indices, chunks=tuple(chunks), dtype=x.dtype)
+
+        def bins(index: Array, weights: Array | None, size: int, /) -> Array:
+            """Count every chunk in one pass, then add up the counts: no task for every bin."""
+            arrays = (index,) if weights is None else (index, weights.rechunk(index.chunks))
+            dtype = np.dtype(np.int64) if weights is None else weights.dtype
+            rows, columns = index.chunks
+            counts = dask.map_blocks(
+                partial(_bins_of_chunk, size), *arrays, new_axis=2, dtype=dtype,
+                chunks=(rows, (1,) * len(columns), (size,)), meta=np.empty((0, 0, 0), dtype),
+            )  # fmt: skip
+            return counts.sum(axis=1)
+
+        def broadcast_to(x: Array, /, shape: tuple[int, ...]) -> Array:
+            """Repeat inside of every chunk; Dask's own form refuses unknown sizes."""
+            if all(n == n for n in x.shape):
+                return dask.broadcast_to(x, shape)
+            x = x[(None,) * (len(shape) - x.ndim)]
+            repeats = {k: n for k, n in enumerate(shape) if x.shape[k] == 1 and n != 1}
+            chunks = tuple((repeats[k],) if k in repeats else c for k, c in enumerate(x.chunks))
+            return dask.map_blocks(partial(_repeated, repeats), x, chunks=chunks, dtype=x.dtype)
+
+        def cumulative_sum(x: Array, /, *, axis: int) -> Array:
+            """Add up rows of one chunk where sizes are unknown; Dask fails at several chunks."""
+            x = x if all(n == n for n in x.shape) else whole(x, axis)
+            return self.raw.cumulative_sum(x, axis=axis)
+
+        def reshape(x: Array, /, shape: tuple[int, ...]) -> Array:
+            """Reshape what follows the axes of unknown sizes, inside of every chunk."""
+            kept = max((k + 1 for k, n in enumerate(shape) if n != n), default=0)
+            if kept == 0:
+                return self.raw.reshape(x, shape)
+            size, rest = math.prod(x.shape[kept:]), shape[kept:]
+            rest = tuple(-(size // math.prod(rest)) if n == -1 else n for n in rest)
+            x = x.rechunk(dict.fromkeys(range(kept, x.ndim), -1))
+            return dask.map_blocks(
+                partial(_reshaped, kept, rest), x, drop_axis=range(kept, x.ndim),
+                new_axis=range(kept, len(shape)), meta=np.empty((0,) * len(shape), x.dtype),
+                chunks=(*x.chunks[:kept], *((n,) for n in rest)),
+            )  # fmt: skip
+
+        stack, concat = (
+            partial(function, allow_unknown_chunksizes=True)
+            for function in (dask.stack, dask.concatenate)
+        )
         return {
-            "total": total,
-            "expand_dims": expand_dims,
-            "stack": stack,
-            "take_along_axis": take_along_axis,
-        }
+            "total": total, "expand_dims": expand_dims, "stack": stack, "argsort": argsort,
+            "take_along_axis": take_along_axis, "bins": bins, "broadcast_to": broadcast_to,
+            "reshape": reshape, "concat": concat, "cumulative_sum": cumulative_sum,
+        }  # fmt: skip
+
+
+def _bins_of_chunk(size: int, index: Array, weights: Array | None = None) -> Array:
+    return _bincount(index, weights, size)[:, None, :]
+
+
+def _reshaped(kept: int, rest: tuple[int, ...], part: Array) -> Array:
+    return np.reshape(part, part.shape[:kept] + rest)
+
+
+def _repeated(repeats: dict[int, int], part: Array) -> Array:
+    shape: Any = tuple(repeats.get(k, n) for k, n in enumerate(part.shape))
+    return np.broadcast_to(part, shape)
 
 
 _LIBRARIES: dict[int, Library] = {}

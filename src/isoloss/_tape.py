@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any
 
 from ._jets import DERIVATIVES, Carrier, CarrierLibrary, plain
-from ._namespaces import Array, Library, Namespace
+from ._namespaces import Array, Namespace
 from ._special import _polynomial, horner
 
 Pullback = Callable[[Array], Array]  # from the gradient of a result to that of an argument
@@ -24,7 +24,7 @@ class Node(Carrier):
     def __init__(
         self,
         value: Array,
-        library: Library,
+        library: CarrierLibrary,
         parents: tuple[tuple[Node, Pullback], ...] = (),
         varies: bool = False,
     ) -> None:
@@ -193,6 +193,14 @@ class TapeLibrary(CarrierLibrary):
         def flip(x: Any, /, *, axis: Any = None) -> Any:
             return record(xp.flip(plain(x), axis=axis), (x, lambda g: xp.flip(g, axis=axis)))
 
+        def matmul(x: Any, y: Any, /) -> Any:
+            a, b = plain(x), plain(y)
+            return record(
+                xp.matmul(a, b),
+                shaped(x, lambda g: xp.matmul(g, xp.moveaxis(b, -1, -2))),
+                shaped(y, lambda g: xp.matmul(xp.moveaxis(a, -1, -2), g)),
+            )
+
         def astype(x: Any, dtype: Any, /) -> Any:
             a = plain(x)
             return record(xp.astype(a, dtype), (x, lambda g: xp.astype(g, a.dtype)))
@@ -223,7 +231,7 @@ class TapeLibrary(CarrierLibrary):
             value, backs, start = xp.concat([plain(x) for x in arrays], axis=axis), [], 0
             for x in arrays:
                 part = slice(start, start := start + x.shape[axis])
-                where = (slice(None),) * (axis % x.ndim) + (part,)
+                where = (slice(None),) * (axis % x.ndim) + (part, ...)
                 backs.append((x, lambda g, where=where: g[where]))
             return record(value, *backs)
 
@@ -266,6 +274,7 @@ class TapeLibrary(CarrierLibrary):
             "maximum": either("maximum"), "minimum": either("minimum"),
             "sum": total, "mean": mean, "max": largest, "total": accurate,
             "broadcast_to": broadcast_to, "permute_dims": permute_dims, "moveaxis": moveaxis,
+            "matmul": matmul,
             "astype": astype, "stack": stack, "getitem": getitem,
             "take_along_axis": take_along_axis, "cumulative_sum": cumulative_sum,
             "bins": bins, "concat": concat, "min": smallest, "flip": flip, "polynomial": polynomial,

@@ -460,6 +460,39 @@ class NegativeLogLikelihood(Loss):
 
 @final
 @dataclass(frozen=True)
+class LogLoss(Loss):
+    r"""Log loss: the negative log likelihood of integer labels, from probabilities.
+
+    .. math:: -\log p_y
+
+    Kind: row-wise; predictions ``(..., classes)`` probabilities, a row with a number outside 0 to 1
+    is nan; targets ``(...)`` integers from 0 to classes - 1, nan outside. Probabilities are neither
+    clipped nor divided by their sum: 0 for what happened gives inf.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.log_loss([[0.5, 0.5], [0.0, 1.0]], [0, 1])
+    np.float64(0.34657359027997264)
+
+    References
+    ----------
+    Good (1952). scikit-learn's ``log_loss``, which clips at the dtype's spacing; its form for
+    probabilities of the label 1 alone is `BinaryCrossEntropy`.
+    """
+
+    signature: ClassVar[str] = "(classes),()->()"
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(UNIT, Labels())
+
+    def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
+        return 0.0 - xp.log(xp.pick(prediction, target))
+
+
+@final
+@dataclass(frozen=True)
 class SoftmaxFocal(Loss):
     r"""Focal loss of many classes: a cross-entropy that counts the less, the surer the answer.
 
@@ -709,6 +742,7 @@ brier_score = BrierScore()
 softmax_cross_entropy = SoftmaxCrossEntropy()
 softmax_cross_entropy_with_probabilities = SoftmaxCrossEntropyWithProbabilities()
 negative_log_likelihood = NegativeLogLikelihood()
+log_loss = LogLoss()
 softmax_focal = SoftmaxFocal()
 multiclass_hinge = MulticlassHinge()
 multiclass_brier_score = MulticlassBrierScore()

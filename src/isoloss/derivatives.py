@@ -109,6 +109,9 @@ def _recorded(metric: Any, library: Library, predictions: Any, function: Any) ->
         output = function(nodes if isinstance(predictions, tuple) else nodes[0])
         xp = library.namespace("float64" if wide else "float32", wide)
         slopes = walk_back(output, nodes, xp)
+    if library.name == "Dask":  # what was made one row has other chunks
+        pairs = zip(slopes, several(predictions), strict=True)
+        slopes = tuple(slope.rechunk(array.chunks) for slope, array in pairs)
     return answer(plain(output)), slopes if isinstance(predictions, tuple) else slopes[0]
 
 

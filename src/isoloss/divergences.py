@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any, ClassVar, final
 
 from ._arrays import fail
-from ._domains import BETWEEN_0_AND_1, NON_NEGATIVE, POSITIVE, REAL, UNIT, Domain
+from ._domains import BETWEEN_0_AND_1, LOGITS, NON_NEGATIVE, POSITIVE, REAL, UNIT, Domain
 from ._metric import Loss, parameter
 from ._namespaces import Array, Namespace
 
@@ -54,6 +54,48 @@ class KLDivergence(Loss):
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         excess = _excess(xp, *_both_positive(xp, prediction, target), 1.0)
         return excess + _lost(xp, prediction, target)
+
+
+@final
+@dataclass(frozen=True)
+class KLDivergenceWithLogits(Loss):
+    r"""Kullback-Leibler divergence of the target from the softmax of logits, in nats.
+
+    .. math:: \sum t \log(t / \mathrm{softmax}(z)), \quad 0 \log 0 = 0
+
+    Kind: row-wise; predictions ``(..., classes)`` any logits, of which -inf rules a class out;
+    targets ``(..., classes)`` between 0 and 1, a row with any other number is nan. A class of t = 0
+    adds 0; one that is ruled out where t > 0 gives inf. Exact for far logits; near the
+    target, as exact as the softmax is. The gradient is that of the softmax cross-entropy, which is
+    larger by the entropy of the target.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.kl_divergence_with_logits([[0.0, 0.0]], [[0.0, 1.0]])
+    np.float64(0.6931471805599453)
+
+    References
+    ----------
+    Kullback and Leibler (1951). torch's ``kl_div`` takes ``log_softmax`` of the logits, and its
+    "mean" divides by the number of classes too; `DistillationKL` takes logits on both sides.
+    """
+
+    signature: ClassVar[str] = "(classes),(classes)->()"
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(LOGITS, UNIT)
+
+    def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
+        p, log_p = xp.softmax(prediction)
+        positive = target > 0
+        log_ratio = xp.log(xp.where(positive, target, 1.0)) - xp.where(positive, log_p, 0.0)
+        near = positive & (xp.abs(log_ratio) < 8)
+        close = xp.tweedie_deviance(xp.where(near, p, 1.0), xp.where(near, target, 1.0), 1) / 2
+        terms = xp.where(near, close, target * xp.where(near, 0.0, log_ratio) + (p - target))
+        high, low = _sum_in_two(xp, target)  # less 1, the sum of p
+        return xp.sum(terms, axis=-1) + ((high - 1) + low)
 
 
 @final
@@ -686,6 +728,7 @@ def _check_positions(metric: Wasserstein1D) -> None:
 # --- the members most people call -----------------------------------------------------------------
 
 kl_divergence = KLDivergence()
+kl_divergence_with_logits = KLDivergenceWithLogits()
 jensen_shannon_divergence = JensenShannonDivergence()
 alpha_divergence = AlphaDivergence()
 beta_divergence = BetaDivergence()

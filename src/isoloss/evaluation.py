@@ -11,12 +11,20 @@ import numpy as np
 from . import (
     calibration,
     classification,
+    correlation,
     counts,
     curves,
     divergences,
+    embedding,
+    forecasting,
+    image,
+    language,
     probabilistic,
+    ranking,
     regression,
     robust,
+    segmentation,
+    sequence,
 )
 from ._arrays import Totals, fail
 from ._metric import Exp, Metric, Root, Scaled, Wrapper, answer
@@ -26,6 +34,7 @@ from ._states import Mean, Spread, ratio
 # The files of definitions.
 CATALOGUES = (
     regression, robust, classification, divergences, counts, curves, calibration, probabilistic,
+    correlation, forecasting, segmentation, image, ranking, embedding, language, sequence,
 )  # fmt: skip
 
 

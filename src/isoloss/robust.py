@@ -79,8 +79,7 @@ def _general(xp: Namespace, x: Array, alpha: Any) -> Array:
     With b = abs(alpha - 2) and ``1 + x^2 / b = (1 + s)^2`` it is ``b ((1 + s)^alpha - 1) / alpha``,
     which tends to ``b log(1 + s)`` as alpha does to 0, and to ``x^2 / 2`` as b or x does.
     """
-    if not isinstance(alpha, (int, float)):  # before anything is rounded to a narrower dtype
-        alpha = xp.constant(alpha, x)
+    alpha = xp.parameter(alpha, x)
     alpha = xp.where(alpha < _WELSCH, _WELSCH, alpha)
     b = abs(alpha - 2)
     root = xp.where(b == 0, 1.0, b) ** 0.5

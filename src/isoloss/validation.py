@@ -37,7 +37,12 @@ def validate(
     batch, xp, arrays = inputs.batch(), inputs.xp, inputs.arrays
 
     def counted(array: Array) -> Array:
-        return array if batch.mask is None else xp.where(batch.mask, array, xp.zeros_like(array))
+        mask = batch.mask
+        if mask is None:
+            return array
+        for _ in range(array.ndim - mask.ndim):  # a sample of many labels
+            mask = xp.expand_dims(mask, axis=-1)
+        return xp.where(mask, array, xp.zeros_like(array))
 
     if weights is not None:
         given_weights = counted(inputs.library.cast(xp, arrays["weights"]))

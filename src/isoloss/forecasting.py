@@ -1,0 +1,798 @@
+"""Forecasting: errors on the scale of a series' own past, and skill over another forecast.
+
+f is a forecast, y what came of it, z the training series before it. A series is one sample.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, final
+
+from ._arrays import Totals, fail
+from ._domains import BETWEEN_0_AND_1, NON_NEGATIVE, POSITIVE, REAL, UNIT, Domain, Interval, Labels
+from ._metric import Core, Loss, Metric, Parts, Wrapper, choice, is_zero, parameter
+from ._namespaces import Array, Namespace
+from ._states import Counts, Mean, Moments, Samples, State, Total, _merge_fields, _same_kind, ratio
+
+SEASON = Interval(low=1)
+
+
+class Pair(NamedTuple):
+    """Two states of the same samples."""
+
+    one: Any
+    two: Any
+
+    @property
+    def weight(self) -> Total:
+        weight: Total = self.one.weight
+        return weight
+
+    def merge(self, other: Any) -> Any:
+        """Merge each with its own."""
+        return _merge_fields(self, other)
+
+
+# --- errors on the scale of the training series ---------------------------------------------------
+
+
+def _changes(metric: Any, xp: Namespace, training: Array) -> Array:
+    """Return the errors of the seasonal naive forecast within the training series."""
+    length, season = training.shape[-1], metric.season
+    if length <= season:
+        have = f"training has {length} value{'s' * (length != 1)}"
+        raise fail(metric, f"{have}; a season of {season} needs at least {season + 1}")
+    return training[..., season:] - training[..., :-season]
+
+
+def _root_mean_square(xp: Namespace, x: Array) -> Array:
+    """Return the root mean square along the last axis, though squares may be out of range."""
+    size = xp.max(xp.abs(xp.stop_gradient(x)), axis=-1, keepdims=True)
+    scale = xp.power_of_two(size)
+    x = x * scale
+    return xp.sqrt(xp.mean(x * x, axis=-1)) / scale[..., 0]
+
+
+@final
+@dataclass(frozen=True)
+class MeanAbsoluteScaledError(Loss):
+    r"""Mean absolute scaled error: of a forecast, over that of the naive one in training.
+
+    .. math:: \frac{\frac{1}{h} \sum_t |y_t - f_t|}
+        {\frac{1}{n - m} \sum_{t = m + 1}^{n} |z_t - z_{t - m}|}
+
+    of h forecasts, n values to train with and seasons of m; the mean over the series. Below 1, the
+    forecast is better than the seasonal naive one was, one step ahead, within the training series.
+
+    Kind: row-wise; predictions ``(..., horizon)``; targets a tuple ``(future, training)`` of
+    ``(..., horizon)`` and ``(..., history)``, of any real numbers. Series of other lengths go into
+    states of their own, which merge. A training series that repeats its season exactly has scale 0
+    and gives nan, and a gradient of 0: leave it out with ``where=``. At y = f the subgradient is 0.
+
+    Parameters
+    ----------
+    season : int >= 1
+        The length m of a season, in steps: 12 for months, 1 for series without seasons.
+
+    Raises
+    ------
+    ValueError
+        For a training series no longer than a season.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.mase([[7.0, 8.0]], ([[6.0, 6.0]], [[1.0, 2.0, 4.0, 4.0]]))
+    np.float64(1.5)
+
+    References
+    ----------
+    Hyndman and Koehler (2006), *Another look at measures of forecast accuracy*. permetrics scales
+    by the series that is forecast; the peers that scale by the training series differ in what they
+    answer for scale 0: an error, 0, or a number over a tiny one.
+    """
+
+    signature: ClassVar[str] = "(horizon),((horizon),(history))->()"
+    target_names: ClassVar[tuple[str, ...]] = ("future", "training")
+    season: int = parameter(1, SEASON)
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(REAL, (REAL, REAL))
+
+    def pointwise(self, xp: Namespace, prediction: Array, target: Any) -> Array:
+        future, training = target
+        error = xp.mean(xp.abs(prediction - future), axis=-1)
+        return ratio(xp, error, xp.mean(xp.abs(_changes(self, xp, training)), axis=-1))
+
+
+@final
+@dataclass(frozen=True)
+class RootMeanSquaredScaledError(Loss):
+    r"""Root mean squared scaled error: of a forecast, over that of the naive one in training.
+
+    .. math:: \sqrt{\frac{\frac{1}{h} \sum_t (y_t - f_t)^2}
+        {\frac{1}{n - m} \sum_{t = m + 1}^{n} (z_t - z_{t - m})^2}}
+
+    of h forecasts, n values to train with and seasons of m; the mean over the series, of which M5
+    weighs each by its sales: ``weights=``.
+
+    Kind: row-wise; predictions ``(..., horizon)``; targets a tuple ``(future, training)`` of
+    ``(..., horizon)`` and ``(..., history)``, of any real numbers, whose squares may be out of
+    range. Series of other lengths go into states of their own, which merge. A training series that
+    repeats its season exactly has scale 0 and gives nan, and a gradient of 0: leave it out with
+    ``where=``. Where all of a forecast is right the gradient is 0.
+
+    Parameters
+    ----------
+    season : int >= 1
+        The length m of a season, in steps; 1 in M5.
+
+    Raises
+    ------
+    ValueError
+        For a training series no longer than a season.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.rmsse([[9.0, 6.0]], ([[6.0, 2.0]], [[0.0, 2.0, 3.0, 1.0, 5.0]]))
+    np.float64(1.4142135623730951)
+
+    References
+    ----------
+    Makridakis, Spiliotis and Assimakopoulos (2022), *M5 accuracy competition*, where the training
+    series starts with the first sale. MSSE, its square, leaves out the root.
+    """
+
+    signature: ClassVar[str] = "(horizon),((horizon),(history))->()"
+    target_names: ClassVar[tuple[str, ...]] = ("future", "training")
+    season: int = parameter(1, SEASON)
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(REAL, (REAL, REAL))
+
+    def pointwise(self, xp: Namespace, prediction: Array, target: Any) -> Array:
+        future, training = target
+        error = _root_mean_square(xp, prediction - future)
+        return ratio(xp, error, _root_mean_square(xp, _changes(self, xp, training)))
+
+
+def _percentage(xp: Namespace, prediction: Array, future: Array) -> Array:
+    """Return the mean of 2 |f - y| / (|f| + |y|) along the last axis; 0 / 0 is 0."""
+    p, y = xp.abs(prediction), xp.abs(future)
+    size = p / 2 + y / 2
+    size = xp.where(size == 0, xp.ones_like(size), size)
+    near = xp.quotient(xp.abs(prediction - future), size)
+    far = 2 - 2 * xp.quotient(y, size)  # its derivative does not cancel
+    apart = prediction * xp.sign(future) < 0
+    terms = xp.where(apart, 2 * xp.ones_like(p), xp.where(p > 3 * y, far, near))
+    return xp.mean(terms, axis=-1)
+
+
+@final
+@dataclass(frozen=True)
+class OverallWeightedAverage(Metric):
+    r"""Overall weighted average of two errors, each over that of a reference forecast.
+
+    .. math:: \frac{1}{2} \left(\frac{E_w[\mathrm{sMAPE}(f)]}{E_w[\mathrm{sMAPE}(r)]}
+        + \frac{E_w[\mathrm{MASE}(f)]}{E_w[\mathrm{MASE}(r)]}\right)
+
+    where each error is a mean over all series before it is divided. 1 is as good as the reference
+    r, in M4 the forecast called Naive 2: the last value, of a series freed of its season.
+
+    Kind: sums, which stream exactly; predictions ``(..., horizon)``; targets a tuple
+    ``(future, training, reference)`` of ``(..., horizon)``, ``(..., history)`` and
+    ``(..., horizon)``, of any real numbers. Series of other lengths go into states of their own,
+    which merge. A training series of scale 0 (see `MeanAbsoluteScaledError`) and a reference that
+    is right everywhere give nan. At y = f the subgradient is 0.
+
+    Parameters
+    ----------
+    season : int >= 1
+        The length of a season in the scale of MASE, in steps.
+
+    Raises
+    ------
+    ValueError
+        For a training series no longer than a season.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> future, training, naive = [[3.0, 1.0]], [[1.0, 2.0, 2.0]], [[1.0, 1.0]]
+    >>> il.owa([[3.0, 3.0]], (future, training, naive))
+    np.float64(1.0)
+    >>> il.owa([[3.0, 1.0]], (future, training, naive))
+    np.float64(0.0)
+
+    References
+    ----------
+    Makridakis, Spiliotis and Assimakopoulos (2020), *The M4 Competition*.
+    """
+
+    signature: ClassVar[str] = "(horizon),((horizon),(history),(horizon))->()"
+    target_names: ClassVar[tuple[str, ...]] = ("future", "training", "reference")
+    season: int = parameter(1, SEASON)
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(REAL, (REAL, REAL, REAL))
+
+    def statistics(self, xp: Namespace, prediction: Array, target: Any, total: Totals) -> Pair:
+        future, training, reference = target
+        percentages = (_percentage(xp, f, future) for f in (prediction, reference))
+        scaled = MeanAbsoluteScaledError(self.season)
+        errors = (scaled.terms(xp, f, (future, training)) for f in (prediction, reference))
+        return Pair(total.ratio(*percentages), total.ratio(*errors))
+
+    def formula(self, xp: Namespace, state: Pair) -> Array:
+        return (state.one.ratio() + state.two.ratio()) / 2
+
+
+# --- skill over another forecast ------------------------------------------------------------------
+
+
+@final
+@dataclass(frozen=True)
+class SkillScore(Wrapper):
+    r"""Skill score: by what share a forecast makes the error of a reference forecast smaller.
+
+    .. math:: 1 - m(f) / m(r)
+
+    of any error m that is 0 for a perfect forecast: 1 is perfect, 0 as good as the reference r,
+    below 0 worse. Each error is that of all samples before one is divided by the other.
+
+    Kind: that of the metric, with two of its states, which merge as exactly as they do; predictions
+    as the metric takes them; targets a tuple of its targets and the reference's predictions (one by
+    one, where those are a tuple themselves). The gradient is that of the forecast alone. A
+    reference without error: nan.
+
+    Parameters
+    ----------
+    metric : Metric
+        The error, whose lower values are better.
+
+    Raises
+    ------
+    ValueError
+        For a metric whose greater values are better.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> observed, climatology = [1.0, 0.0, 1.0], [0.5, 0.5, 0.5]
+    >>> il.SkillScore(il.brier_score)([1.0, 0.0, 0.5], (observed, climatology))
+    np.float64(0.6666666666666667)
+
+    References
+    ----------
+    Murphy (1988), *Skill scores based on the mean square error*; Wilks (2011), *Statistical
+    Methods in the Atmospheric Sciences*, section 8.1.4.
+    """
+
+    metric: Metric
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.metric.greater_is_better:
+            raise fail(self, "metric must be an error, which is 0 for a perfect forecast")
+
+    @property
+    def signature(self) -> str:  # type: ignore[override]
+        sides = [["(" + ",".join(core) + ")" for core in side] for side in self.parts]
+        predictions, targets = (s[0] if len(s) == 1 else f"({','.join(s)})" for s in sides)
+        return f"{predictions},{targets}->()"
+
+    @property
+    def parts(self) -> Parts:  # type: ignore[override]
+        predictions, targets = self.metric.parts
+        return predictions, targets + predictions
+
+    @property
+    def core(self) -> Core:  # type: ignore[override]
+        return self.metric.core
+
+    @property
+    def target_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        names = self.metric.prediction_names
+        references = tuple(f"reference_{name}" for name in names) or ("reference",)
+        return (self.metric.target_names or ("targets",)) + references
+
+    @property
+    def domain(self) -> Domain:
+        domain = self.metric.domain
+        return Domain(domain.predictions, domain.of_targets + domain.of_predictions)
+
+    @property
+    def padding(self) -> Any:  # type: ignore[override]
+        fills = self.metric.padding
+        return None if fills is None else (*fills, *fills[: len(self.metric.parts[0])])
+
+    @property
+    def elementwise(self) -> bool:  # type: ignore[override]
+        return False
+
+    @property
+    def averages(self) -> bool:  # type: ignore[override]
+        return False
+
+    @property
+    def greater_is_better(self) -> bool:  # type: ignore[override]
+        return True
+
+    @property
+    def kind(self) -> str:  # type: ignore[override]
+        return "sums" if self.metric.kind == "mean" else self.metric.kind
+
+    @property
+    def source(self) -> Any:
+        return "beside a reference", self.metric.source
+
+    def source_in(self, xp: Namespace) -> Any:
+        return "beside a reference", self.metric.source_in(xp)
+
+    def included(self, xp: Namespace, target: Any) -> Array | None:
+        return self.metric.included(xp, self._apart(target)[0])
+
+    def importance(self, xp: Namespace, target: Any) -> Array | None:
+        return self.metric.importance(xp, self._apart(target)[0])
+
+    def _apart(self, target: tuple[Array, ...]) -> tuple[Any, Any]:
+        """Return the metric's targets and the reference's predictions."""
+        number = len(self.metric.parts[1])
+        own, reference = target[:number], target[number:]
+        return (
+            own if self.metric.target_names else own[0],
+            reference if self.metric.prediction_names else reference[0],
+        )
+
+    def statistics(self, xp: Namespace, prediction: Any, target: Any, total: Totals) -> State:
+        own, reference = self._apart(target)
+        forecasts = (prediction, reference)
+        return Pair(*(self.metric.statistics(xp, f, own, total) for f in forecasts))
+
+    def formula(self, xp: Namespace, state: Any) -> Array:
+        one, two = (self.metric.formula(xp, part) for part in state)
+        return 1 - ratio(xp, one, two)
+
+
+@final
+@dataclass(frozen=True)
+class NashSutcliffe(Metric):
+    r"""Nash-Sutcliffe efficiency of a simulation: the coefficient of determination, `R2Score`.
+
+    .. math:: 1 - \frac{\sum w (f - y)^2}{\sum w (y - E_w[y])^2}
+
+    Kind: moments; predictions (simulated) and targets (observed) ``(...)`` of any real numbers; one
+    value for each gauge with ``axis``. 1 is perfect, 0 the mean of what was observed. Constant
+    targets: nan.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.nash_sutcliffe([2.5, 0.0, 2.0, 8.0], [3.0, -0.5, 2.0, 7.0])
+    np.float64(0.9486081370449679)
+
+    References
+    ----------
+    Nash and Sutcliffe (1970), *River flow forecasting through conceptual models*.
+    """
+
+    kind: ClassVar[str] = "moments"
+    greater_is_better: ClassVar[bool] = True
+
+    @property
+    def source(self) -> str:
+        return "moments of error and target"
+
+    def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Moments:
+        return total.moments(prediction - target, target)
+
+    def formula(self, xp: Namespace, state: Moments) -> Array:
+        return _explained(xp, state)
+
+
+def _explained(xp: Namespace, state: Moments) -> Array:
+    """Return the share of the variance that is explained, of moments of error and target."""
+    squares = state.aa.sum + state.weight.sum * state.mean_a.sum * state.mean_a.sum
+    return 1 - ratio(xp, squares, state.bb.sum)
+
+
+@final
+@dataclass(frozen=True)
+class KlingGupta(Metric):
+    r"""Kling-Gupta efficiency of a simulation: correlation, variability and bias in one.
+
+    .. math:: 1 - \sqrt{(r - 1)^2 + (a - 1)^2 + (\mu_f / \mu_y - 1)^2}
+
+    with Pearson's correlation r, and for a the ratio of the standard deviations, s_f / s_y (2009),
+    or of the coefficients of variation, (s_f / mu_f) / (s_y / mu_y) (2012).
+
+    Kind: moments; predictions (simulated) and targets (observed) ``(...)`` of any real numbers; one
+    value for each gauge with ``axis``. 1 is perfect; the mean of what was observed has no
+    correlation: a constant input gives nan, and so does a mean of 0 that is divided by. At 1 the
+    gradient is 0.
+
+    Parameters
+    ----------
+    version : {2009, 2012}
+        The year of the definition.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.kling_gupta([1.0, 2.0, 3.0], [2.0, 3.0, 4.0])
+    np.float64(0.6666666666666667)
+
+    References
+    ----------
+    Gupta, Kling, Yilmaz and Martinez (2009), *Decomposition of the mean squared error and NSE
+    performance criteria*; Kling, Fuchs and Paulin (2012), *Runoff conditions in the upper Danube
+    basin under an ensemble of climate change scenarios*, whose a keeps a bias out of the
+    variability. Peers default to either: ask them for the year.
+    """
+
+    kind: ClassVar[str] = "moments"
+    greater_is_better: ClassVar[bool] = True
+    version: int = choice(2009, 2012)
+
+    @property
+    def source(self) -> str:
+        return "moments of prediction and target"
+
+    def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Moments:
+        return total.moments(prediction, target)
+
+    def formula(self, xp: Namespace, state: Moments) -> Array:
+        spread = xp.sqrt(ratio(xp, state.aa.sum, state.bb.sum))
+        linear = ratio(xp, state.ab.sum, state.bb.sum * spread) - 1
+        bias = ratio(xp, state.mean_a.sum, state.mean_b.sum)
+        varied = (spread if self.version == 2009 else ratio(xp, spread, bias)) - 1
+        apart = ratio(xp, state.mean_a.minus(state.mean_b), state.mean_b.sum)
+        return 1 - xp.sqrt(linear * linear + varied * varied + apart * apart)
+
+
+# --- skill over the best constant -----------------------------------------------------------------
+
+
+class DevianceMoments(NamedTuple):
+    """The mean of targets; the sums of their deviances from it, and from the predictions.
+
+    A Tweedie deviance is a Bregman divergence: of a part, the deviances from any other number add
+    up to those from its mean and, for each sample, the deviance of its mean from that number
+    (Banerjee et al., 2005). So parts merge without a difference of large sums, as moments do.
+    """
+
+    mean: Total
+    spread: Total
+    unexplained: Total
+    power: Array
+    weight: Total
+
+    def merge(self, other: DevianceMoments) -> DevianceMoments:
+        """Merge about the common mean; exact up to rounding, in any order."""
+        _same_kind(self, other)
+        xp = self.weight.merge(other.weight).xp
+        with xp.quiet():
+            return self._about_the_common_mean(other, xp)
+
+    def _about_the_common_mean(self, other: DevianceMoments, xp: Namespace) -> DevianceMoments:
+        weight = self.weight.merge(other.weight)
+        share = ratio(xp, other.weight.sum, weight.sum, 0.0)
+        nothing = self.weight.sum == 0
+        pairs = zip(other.mean[:2], self.mean[:2], strict=True)
+        start = Total(*(xp.where(nothing, *pair) for pair in pairs))
+        mean = _plus(start, other.mean.minus(start) * share)
+        spread = self.spread.merge(other.spread)
+        for part in (self, other):
+            own, step = part.weight.sum, part.mean.minus(mean)
+            step = xp.where(own == 0, xp.zeros_like(step), step)
+            spread = _plus(spread, own * _of_a_step(xp, mean.sum, step, self.power))
+        return DevianceMoments(
+            mean, spread, self.unexplained.merge(other.unexplained), self.power, weight
+        )
+
+
+def _plus(total: Total, extra: Array) -> Total:
+    return total.merge(Total(extra, 0 * total.error))
+
+
+def _deviance(xp: Namespace, mean: Array, y: Array, power: Any) -> Array:
+    """Return the Tweedie deviance of numbers from a mean that need not be positive.
+
+    Then it is the function that the deviance is the Bregman divergence of, which vanishes there,
+    and where y does. Only negative powers can have a negative mean.
+    """
+    inside, high = mean > 0, y > 0
+    one = xp.ones_like(mean)
+    near = xp.tweedie_deviance(xp.where(inside, mean, one), y, power)
+    divisor = xp.where(power < 0, (1 - power) * (2 - power), 1.0)
+    far = 2 * xp.where(high & ~inside, y, one) ** (2 - power) / divisor
+    return xp.where(inside, near, xp.where(high, far, 0 * one))
+
+
+def _of_a_step(xp: Namespace, mean: Array, step: Array, power: Any) -> Array:
+    """Return the deviance from a mean of a number a step away, which the sum of both may lose.
+
+    The deviance grows with the square of a small step; of a large one, nothing is lost.
+    """
+    inside = mean > 0
+    one = xp.ones_like(mean)
+    known = xp.where(inside, mean, one)
+    number = mean + step
+    taken = xp.where(inside, number - mean, one)
+    lost = taken == 0
+    factor = xp.where(inside & ~lost, step / xp.where(lost, one, taken), one)
+    near = (step / known) ** 2 * known ** (2 - power)
+    return xp.where(lost, near, _deviance(xp, mean, number, power) * factor * factor)
+
+
+@final
+@dataclass(frozen=True)
+class D2Tweedie(Metric):
+    r"""Share of the Tweedie deviance that is explained: one minus its ratio to that of the mean.
+
+    .. math:: 1 - \frac{\sum w \, d(y, f)}{\sum w \, d(y, E_w[y])}
+
+    with the unit deviance d of `TweedieDeviance`, of which the mean is the best constant.
+
+    Kind: moments, which stream exactly: of a state, the mean and the deviances from it, which merge
+    about the common mean. Predictions ``(...)`` positive (any real number for power 0); targets
+    ``(...)`` real for power <= 0, at least 0 for powers from 1 to 2, positive from 2 on. Others
+    give nan. 1 is perfect, 0 the mean of the targets, and there is no lower end. Constant targets,
+    and a mean of them that is not positive where it must be: nan. Power 0 is `R2Score`.
+
+    Parameters
+    ----------
+    power : float, not between 0 and 1
+        The power of the mean that the variance is proportional to: 0 normal, 1 Poisson, 2 gamma,
+        3 inverse Gaussian.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.D2Tweedie(power=1)([1.0, 3.0], [1.0, 3.0])
+    np.float64(1.0)
+    >>> il.d2_tweedie_score([2.5, 0.0, 2.0, 8.0], [3.0, -0.5, 2.0, 7.0])
+    np.float64(0.9486081370449679)
+
+    References
+    ----------
+    Cameron and Windmeijer (1997), *An R-squared measure of goodness of fit for some common
+    nonlinear regression models*; scikit-learn's ``d2_tweedie_score``.
+    """
+
+    kind: ClassVar[str] = "moments"
+    greater_is_better: ClassVar[bool] = True
+    power: float = parameter(0.0, REAL.without(0.0, 1.0))
+
+    @property
+    def domain(self) -> Domain:
+        if is_zero(self.power):
+            return Domain()
+        if not isinstance(self.power, (int, float)):  # a traced power is at least 1
+            return Domain(POSITIVE, NON_NEGATIVE)
+        targets = REAL if self.power < 0 else NON_NEGATIVE if self.power < 2 else POSITIVE
+        return Domain(POSITIVE, targets)
+
+    @property
+    def source(self) -> Any:
+        return "moments of error and target" if is_zero(self.power) else self
+
+    def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> State:
+        if is_zero(self.power):
+            return total.moments(prediction - target, target)
+        terms = xp.tweedie_deviance(prediction, target, self.power)
+        unexplained = total.mean(self._inside(xp, prediction, target, terms))
+        return _deviances(xp, target, unexplained, self.power, total)
+
+    def formula(self, xp: Namespace, state: Any) -> Array:
+        if isinstance(state, Moments):
+            return _explained(xp, state)
+        spread = state.spread.sum
+        spread = xp.where(state.mean.sum > 0, spread, xp.zeros_like(spread))
+        return 1 - ratio(xp, state.unexplained.sum, spread)
+
+
+def _deviances(
+    xp: Namespace, target: Array, unexplained: Mean, power: Any, total: Totals
+) -> DevianceMoments:
+    """Summarise targets by their mean and the deviances from it."""
+    weight = unexplained.weight
+
+    def mean(x: Array) -> Array:
+        return ratio(xp, total.mean(x).total.sum, weight.sum, 0.0)
+
+    first = mean(target)
+    rest = mean(target - total._expand(first))  # so that the mean of equal numbers is exact
+    value = first + rest
+    error = rest - (value - first)
+    spread = total(_deviance(xp, total._expand(value), target, power)).value
+    spread = spread - weight.sum * _of_a_step(xp, value, error, power)
+    return DevianceMoments(
+        Total(value, xp.astype(error, xp.result)),
+        Total(spread, xp.zeros_like(unexplained.total.error)),
+        unexplained.total._replace(spare=None),
+        power + xp.zeros_like(value),
+        weight,
+    )
+
+
+@final
+@dataclass(frozen=True)
+class D2Pinball(Metric):
+    r"""Share of the pinball loss that is explained: one minus its ratio to that of the quantile.
+
+    .. math:: 1 - \frac{\sum w \, \rho_q(y - f)}{\min_c \sum w \, \rho_q(y - c)}
+
+    with the pinball loss of `Pinball`. For quantile 0.5 it is that of the absolute error, whose
+    best constant is the median: `d2_absolute_error_score`.
+
+    Kind: sorted whole; predictions and targets ``(...)`` of any real numbers. The best constant is
+    a quantile of all targets, so its state is the data: merging concatenates, and it does not
+    stream in constant memory. 1 is perfect, 0 the best constant. Constant targets: nan. At y = f
+    the derivative is the average of both sides.
+
+    Parameters
+    ----------
+    quantile : 0 < float < 1
+        The quantile that the prediction stands for.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.d2_absolute_error_score([2.5, 0.0, 2.0, 8.0], [3.0, -0.5, 2.0, 7.0])
+    np.float64(0.7647058823529411)
+
+    References
+    ----------
+    Koenker and Machado (1999), *Goodness of fit and related inference processes for quantile
+    regression*; scikit-learn's ``d2_pinball_score`` and ``d2_absolute_error_score``.
+    """
+
+    kind: ClassVar[str] = "sorted whole"
+    greater_is_better: ClassVar[bool] = True
+    quantile: float = parameter(0.5, BETWEEN_0_AND_1)
+
+    def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Samples:
+        return total.samples(_pinball(xp, target - prediction, self.quantile), target)
+
+    def formula(self, xp: Namespace, state: Samples) -> Array:
+        return 1 - _over_the_best(xp, state, self.quantile)
+
+
+def _over_the_best(xp: Namespace, state: Samples, quantile: Any) -> Array:
+    """Return the pinball loss, of samples of it and of targets, over that of the quantile."""
+    if state.values.shape[-1] == 0:
+        return state.weight.value  # nothing to sort; `empty` takes its place
+    weights = xp.astype(state.weights, xp.computing)
+    counted = xp.expand_dims(weights > 0, axis=-2)  # of other groups, even nan is no matter
+    values = xp.where(counted, state.values, xp.zeros_like(state.values))
+    losses, targets = values[..., 0, :], values[..., 1, :]
+    best = _pinball(xp, targets - _quantile(xp, targets, weights, quantile), quantile)
+    return ratio(xp, *(xp.sum(weights * x, axis=-1) for x in (losses, best)))
+
+
+def _pinball(xp: Namespace, short: Array, quantile: Any) -> Array:
+    return xp.maximum(quantile * short, (quantile - 1) * short)
+
+
+def _quantile(xp: Namespace, x: Array, weights: Array, quantile: Any) -> Array:
+    """Return the number that the share of the weights lies below; between two, their average."""
+    order = xp.argsort(x, axis=-1)
+    upto = xp.cumulative_sum(xp.take_along_axis(weights, order, axis=-1), axis=-1)
+    share = quantile * upto[..., -1:]
+
+    def at(passed: Array) -> Array:
+        index = xp.sum(xp.astype(passed, xp.counting), axis=-1, keepdims=True)
+        index = xp.clip(index, max=x.shape[-1] - 1)
+        return xp.take_along_axis(x, xp.take_along_axis(order, index, axis=-1), axis=-1)
+
+    return at(upto < share) / 2 + at(upto <= share) / 2
+
+
+class _OfClasses(Metric):
+    """One minus a score of probabilities over that of the best constant ones."""
+
+    signature: ClassVar[str] = "(classes),()->()"
+    kind: ClassVar[str] = "counts"
+    greater_is_better: ClassVar[bool] = True
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(UNIT, Labels())
+
+    def _summed(
+        self, xp: Namespace, prediction: Array, target: Array, terms: Array, total: Totals
+    ) -> Counts:
+        """Count the classes, and sum a term among their samples."""
+        terms = self._inside(xp, prediction, target, terms)
+        return total.counts(target, prediction.shape[-1], terms)
+
+
+@final
+@dataclass(frozen=True)
+class D2LogLoss(_OfClasses):
+    r"""Share of the log loss that is explained: one minus its ratio to that of the classes' shares.
+
+    .. math:: 1 - \frac{-\sum_i w_i \log p_{i, y_i}}{-\sum_c n_c \log(n_c / n)}
+
+    with the weight n_c of each class among the targets, whose share is the best constant.
+
+    Kind: counts, which stream exactly; predictions ``(..., classes)`` probabilities, nan outside 0
+    to 1; targets ``(...)`` integers from 0 to classes - 1, nan outside. Probabilities are taken as
+    they are: 0 for what happened gives -inf. One class alone: nan.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.d2_log_loss_score([[0.5, 0.5], [0.5, 0.5]], [0, 1])
+    np.float64(0.0)
+
+    References
+    ----------
+    McFadden (1974), *Conditional logit analysis of qualitative choice behavior*; scikit-learn's
+    ``d2_log_loss_score``, which clips.
+    """
+
+    def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Counts:
+        chosen = xp.pick(prediction, target)
+        return self._summed(xp, prediction, target, -xp.log(chosen), total)
+
+    def formula(self, xp: Namespace, state: Counts) -> Array:
+        number, losses = (state.matrix(2)[..., k, :] for k in range(2))
+        some = xp.where(number == 0, xp.ones_like(number), number)
+        whole = xp.sum(number, axis=-1, keepdims=True) + 0 * number
+        rare = xp.where(number == 0, some, whole)  # log(1) of a class that there is not
+        best = xp.sum(number * xp.log_ratio(rare, some), axis=-1)
+        return 1 - ratio(xp, xp.sum(losses, axis=-1), best)
+
+
+@final
+@dataclass(frozen=True)
+class D2Brier(_OfClasses):
+    r"""Share of the Brier score that is explained: one minus its ratio to that of the shares.
+
+    .. math:: 1 - \frac{\sum_i w_i \sum_c (p_{ic} - [y_i = c])^2}{\sum_c n_c (1 - n_c / n)}
+
+    with the weight n_c of each class among the targets, whose share is the best constant.
+
+    Kind: counts, which stream exactly; predictions ``(..., classes)`` probabilities, nan outside 0
+    to 1; targets ``(...)`` integers from 0 to classes - 1, nan outside. One class alone: nan.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.d2_brier_score([[0.5, 0.5], [0.5, 0.5]], [0, 1])
+    np.float64(0.0)
+
+    References
+    ----------
+    Brier (1950); scikit-learn's ``d2_brier_score``.
+    """
+
+    def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Counts:
+        apart = prediction - xp.astype(xp.at(prediction, target), xp.computing)
+        return self._summed(xp, prediction, target, xp.sum(apart * apart, axis=-1), total)
+
+    def formula(self, xp: Namespace, state: Counts) -> Array:
+        number, squares = (state.matrix(2)[..., k, :] for k in range(2))
+        before = xp.cumulative_sum(number, axis=-1) - number
+        whole = xp.sum(number, axis=-1)
+        best = 2 * ratio(xp, xp.sum(number * before, axis=-1), whole)  # pairs of unlike labels
+        return 1 - ratio(xp, xp.sum(squares, axis=-1), best)
+
+
+# --- the members most people call -----------------------------------------------------------------
+
+mean_absolute_scaled_error = mase = MeanAbsoluteScaledError()
+root_mean_squared_scaled_error = rmsse = RootMeanSquaredScaledError()
+overall_weighted_average = owa = OverallWeightedAverage()
+nash_sutcliffe = NashSutcliffe()
+kling_gupta = KlingGupta()
+d2_tweedie_score = D2Tweedie()
+d2_pinball_score = d2_absolute_error_score = D2Pinball()
+d2_log_loss_score = D2LogLoss()
+d2_brier_score = D2Brier()

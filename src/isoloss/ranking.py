@@ -1,0 +1,761 @@
+"""Ranking: losses and metrics of lists of items, each with a score and a relevance.
+
+In every formula s is a score, y a relevance, i and j are items of one list, and r is a rank, 1 for
+the highest score. Items that ``where=`` leaves out are no part of their list.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple, final
+
+from ._domains import LOGITS, NON_NEGATIVE, POSITIVE, REAL, UNIT, Domain, Interval
+from ._metric import Loss, choice, parameter
+from ._namespaces import Array, Namespace
+from ._states import ratio
+
+ZERO_OR_ONE = UNIT.without(0.0, 1.0)
+AT_LEAST_ONE = Interval(low=1)
+
+
+class _OfLists(Loss):
+    """A term for every list of items; a nan among its numbers makes it nan."""
+
+    signature: ClassVar[str] = "(items),(items)->()"
+
+    @abstractmethod
+    def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
+        """Return the term of each list."""
+
+    @final
+    def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
+        """Return the term of each list; comparisons alone would not notice a nan."""
+        lost = xp.any(xp.isnan(prediction) | xp.isnan(target), axis=-1)
+        return xp.where(lost, math.nan, self.of_list(xp, prediction, target))
+
+
+# --- pairs of items -------------------------------------------------------------------------------
+
+
+def _pairs(xp: Namespace, x: Array) -> tuple[Array, Array]:
+    """Return what belongs to i and to j, for every pair (i, j): shapes (items, 1), (1, items)."""
+    return xp.expand_dims(x, axis=-1), xp.expand_dims(x, axis=-2)
+
+
+def _before(xp: Namespace, x: Array) -> Array:
+    """Tell for every pair (i, j) whether j has the larger number; of equal ones, the earlier."""
+    (one, other), (place, earlier) = _pairs(xp, x), _pairs(xp, xp.places(x))
+    return (other > one) | ((other == one) & (earlier < place))
+
+
+def _rank(xp: Namespace, before: Array) -> Array:
+    """Return 1 for an item that none is before, and so on."""
+    return 1.0 + xp.astype(xp.sum(xp.astype(before, xp.counting), axis=-1), xp.computing)
+
+
+def _mean_over_pairs(
+    xp: Namespace, score: Array, relevance: Array, cost: Callable[[Array], Array]
+) -> Array:
+    """Return the mean cost of s_j - s_i over the pairs in which i is the more relevant."""
+    (s, other), (y, less) = _pairs(xp, score), _pairs(xp, relevance)
+    counts = (y > less) & (less > -math.inf)  # -inf: an item that is left out
+    ahead = xp.where(counts, other - s, 0.0)
+    total = xp.sum(xp.where(counts, cost(ahead), 0.0), axis=(-2, -1))
+    number = xp.sum(xp.astype(counts, xp.computing), axis=(-2, -1))
+    return total / xp.maximum(number, 1.0)
+
+
+def _gain(xp: Namespace, relevance: Array, gain: str) -> Array:
+    if gain == "linear":
+        return relevance
+    low = relevance < 1  # where 2^y - 1 would cancel
+    small = xp.expm1(math.log(2) * xp.where(low, relevance, 0.0))
+    return xp.where(low, small, 2.0 ** xp.where(low, 1.0, relevance) - 1.0)
+
+
+def _discount(xp: Namespace, rank: Array) -> Array:
+    return 1 / xp.log2(1 + rank)
+
+
+def _lost_discount(xp: Namespace, rank: Array, excess: Array) -> Array:
+    """Return the discount of a rank less that of the rank plus an excess, without cancellation.
+
+    1 / log(a) - 1 / log(b) is log(b / a) / (log(a) log(b)).
+    """
+    part = xp.log1p(excess / (1 + rank)) / xp.log(1 + rank + excess)
+    return part * _discount(xp, rank)
+
+
+# --- losses ---------------------------------------------------------------------------------------
+
+
+@final
+@dataclass(frozen=True)
+class ListNet(_OfLists):
+    r"""ListNet's loss: a cross-entropy of what the relevances and what the scores put first.
+
+    .. math:: -\sum_i \mathrm{softmax}(y)_i \log \mathrm{softmax}(s)_i
+
+    Kind: row-wise; predictions ``(..., items)`` any scores, targets ``(..., items)`` any numbers. A
+    score or relevance of -inf leaves its item out, as ``where`` does.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.listnet([[1.0, 0.0]], [[0.0, 0.0]])
+    np.float64(0.8132616875182228)
+
+    References
+    ----------
+    Cao et al. (2007), *Learning to Rank: From Pairwise Approach to Listwise Approach*, with the
+    probabilities of the top one. optax's ``ranking_softmax_loss`` and rax's ``softmax_loss`` take
+    relevances in the place of their softmax, and do not divide them by their sum: for lists whose
+    relevances have the sums w, they are ``softmax_cross_entropy_with_probabilities`` of
+    ``targets / w``, with ``weights=w`` and ``denominator=`` the number of lists.
+    """
+
+    padding: ClassVar[tuple[float, float] | None] = (-math.inf, -math.inf)
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(LOGITS, LOGITS)
+
+    def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
+        highest, rest = (xp.expand_dims(x, axis=-1) for x in xp.logsumexp(relevance))
+        return xp.cross_entropy(xp.exp((relevance - highest) - rest), score)
+
+
+@final
+@dataclass(frozen=True)
+class ListMLE(_OfLists):
+    r"""ListMLE's loss: the negative log likelihood of the order of the relevances.
+
+    .. math:: \sum_i \log \sum_{j \ge i} \exp(s_j - s_i)
+
+    over the items in the order of their relevance, the highest first (Plackett and Luce's model).
+    Of equal relevances, the item that comes first is the first.
+
+    Kind: row-wise; predictions ``(..., items)`` any scores, targets ``(..., items)`` any numbers,
+    of which only the order matters, and -inf leaves an item out. Needs room for items x items
+    numbers for every list.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.list_mle([[0.6, 0.8]], [[1.0, 0.0]])
+    np.float64(0.7981388693815918)
+
+    References
+    ----------
+    Xia et al. (2008), *Listwise Approach to Learning to Rank*. rax and TensorFlow Ranking break
+    ties of the relevance at random.
+    """
+
+    padding: ClassVar[tuple[float, float] | None] = (0.0, -math.inf)
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(REAL, LOGITS)
+
+    def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
+        (place, later), (_, other) = _pairs(xp, xp.places(score)), _pairs(xp, score)
+        _, less = _pairs(xp, relevance)
+        after = ~_before(xp, relevance) & (later != place) & (less > -math.inf)
+        highest, rest = xp.logsumexp(xp.where(after, other, -math.inf))
+        return xp.sum(xp.softplus((highest - score) + rest), axis=-1)
+
+
+@final
+@dataclass(frozen=True)
+class RankNet(_OfLists):
+    r"""RankNet's loss: the logistic loss of every pair of items of different relevance.
+
+    .. math:: \frac{1}{n} \sum_{y_i > y_j} \log(1 + \exp(s_j - s_i))
+
+    with the number n of these pairs; 0 where there is none.
+
+    Kind: row-wise; predictions ``(..., items)`` any scores, targets ``(..., items)`` any numbers,
+    of which only the order matters, and -inf leaves an item out. Needs room for items x items
+    numbers for every list. To leave out lists of equal relevances, give them the weight 0.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.ranknet([[0.6, 0.8]], [[1.0, 0.0]])
+    np.float64(0.7981388693815918)
+
+    References
+    ----------
+    Burges et al. (2005), *Learning to Rank using Gradient Descent*. rax's and KerasRS's
+    ``pairwise_logistic_loss`` add up the pairs of a list, or divide by the number of items.
+    """
+
+    padding: ClassVar[tuple[float, float] | None] = (0.0, -math.inf)
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(REAL, LOGITS)
+
+    def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
+        return _mean_over_pairs(xp, score, relevance, xp.softplus)
+
+
+@final
+@dataclass(frozen=True)
+class PairwiseHinge(_OfLists):
+    r"""Hinge loss of every pair of items of different relevance.
+
+    .. math:: \frac{1}{n} \sum_{y_i > y_j} \max(0, m - (s_i - s_j))
+
+    with the number n of these pairs; 0 where there is none.
+
+    Kind: row-wise; predictions ``(..., items)`` any scores, targets ``(..., items)`` any numbers,
+    of which only the order matters, and -inf leaves an item out. Subgradient 0 at the margin. Needs
+    room for items x items numbers for every list.
+
+    Parameters
+    ----------
+    margin : float >= 0
+        By how much the more relevant item must be ahead for a pair to cost nothing.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.pairwise_hinge([[0.5, 0.75, 3.0]], [[0.0, 1.0, 2.0]])
+    np.float64(0.25)
+
+    References
+    ----------
+    Herbrich et al. (2000); Joachims (2002), *Optimizing Search Engines using Clickthrough Data*.
+    rax's ``pairwise_hinge_loss`` adds up the pairs of a list.
+    """
+
+    padding: ClassVar[tuple[float, float] | None] = (0.0, -math.inf)
+    margin: float = parameter(1.0, NON_NEGATIVE)
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(REAL, LOGITS)
+
+    def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
+        def cost(ahead: Array) -> Array:
+            short = self.margin + ahead
+            return xp.where(short <= 0, xp.zeros_like(short), short)
+
+        return _mean_over_pairs(xp, score, relevance, cost)
+
+
+@final
+@dataclass(frozen=True)
+class LambdaRank(_OfLists):
+    r"""LambdaRank's loss: RankNet's, each pair with what swapping it would change of the NDCG.
+
+    .. math:: \sum_{y_i > y_j} |\Delta_{ij}| \log(1 + \exp(s_j - s_i)), \quad
+        \Delta_{ij} = \frac{(g_i - g_j)(d_i - d_j)}{\mathrm{IDCG}}, \; d = \frac{1}{\log_2(1 + r)}
+
+    with the gain g of `NDCG`. The ranks r are those of the scores, of equal ones the earlier item
+    first, and constants to differentiation: the gradient is the lambdas of the reference.
+
+    Kind: row-wise; predictions ``(..., items)`` any scores, -inf for an item that comes last and
+    costs nothing; targets ``(..., items)`` of at least 0, nan below. A list without a relevant item
+    is 0. Needs room for items x items numbers for every list.
+
+    Parameters
+    ----------
+    gain : {"exponential", "linear"}
+        Whether the gain is ``2^y - 1`` or y.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> f"{il.lambda_rank([[1.0, 2.0, 0.0]], [[1.0, 0.0, 0.0]]):.6f}"
+    '0.525701'
+
+    References
+    ----------
+    Burges et al. (2006), *Learning to Rank with Nonsmooth Cost Functions*; Burges (2010). LightGBM
+    divides by the difference of the scores too, unless told otherwise (``lambdarank_norm``).
+    """
+
+    padding: ClassVar[tuple[float, float] | None] = (-math.inf, 0.0)
+    gain: str = choice("exponential", "linear")
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(LOGITS, NON_NEGATIVE)
+
+    def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
+        rank = _rank(xp, _before(xp, xp.stop_gradient(score)))
+        gain = _gain(xp, relevance, self.gain)
+        ideal = xp.sum(gain * _discount(xp, _rank(xp, _before(xp, relevance))), axis=-1)
+        (s, t), (y, z), (g, h), (r, q) = (_pairs(xp, x) for x in (score, relevance, gain, rank))
+        change = xp.where(y > z, (g - h) * xp.abs(_lost_discount(xp, r, q - r)), 0.0)
+        loss = change * xp.softplus(xp.where(y > z, t - s, 0.0))
+        return ratio(xp, xp.sum(loss, axis=(-2, -1)), ideal, 0.0)
+
+
+@final
+@dataclass(frozen=True)
+class ApproxNDCG(_OfLists):
+    r"""One minus the NDCG of ranks that are smooth functions of the scores.
+
+    .. math:: 1 - \frac{1}{\mathrm{IDCG}} \sum_i \frac{g_i}{\log_2(1 + \hat r_i)}, \quad
+        \hat r_i = 1 + \sum_{j \ne i} \frac{1}{1 + \exp((s_i - s_j) / t)}
+
+    with the gain g of `NDCG` and a temperature t.
+
+    Kind: row-wise; predictions ``(..., items)`` any scores, -inf for an item that comes last;
+    targets ``(..., items)`` of at least 0, nan below. A list without a relevant item is 0. Exact
+    where the order is nearly the ideal one: the difference to 1 is never taken. Needs room for
+    items x items numbers for every list.
+
+    Parameters
+    ----------
+    temperature : float > 0
+        The difference of scores that counts as one: the smaller, the nearer to `NDCG`, and the
+        more of the list is flat.
+    gain : {"exponential", "linear"}
+        Whether the gain is ``2^y - 1`` or y.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> f"{il.approx_ndcg([[0.0, 0.25, 0.5]], [[0.0, 1.0, 2.0]]):.6f}"
+    '0.045554'
+
+    References
+    ----------
+    Qin, Liu and Li (2010), *A General Approximation Framework for Direct Optimization of
+    Information Retrieval Measures*. TensorFlow Ranking's ``ApproxNDCGLoss`` and rax's
+    ``approx_t12n`` are this minus 1.
+    """
+
+    padding: ClassVar[tuple[float, float] | None] = (-math.inf, 0.0)
+    temperature: float = parameter(0.1, POSITIVE)
+    gain: str = choice("exponential", "linear")
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(LOGITS, NON_NEGATIVE)
+
+    def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
+        before = _before(xp, relevance)
+        rank, excess = _rank(xp, before), _excess(xp, score, before, self.temperature)
+        gain = _gain(xp, relevance, self.gain)
+        lost = xp.sum(gain * _lost_discount(xp, rank, excess), axis=-1)
+        return ratio(xp, lost, xp.sum(gain * _discount(xp, rank), axis=-1), 0.0)
+
+
+def _excess(xp: Namespace, score: Array, before: Array, temperature: float) -> Array:
+    """Return smooth ranks less the ranks of an order, small where that is the order of scores."""
+    (s, other), (place, earlier) = _pairs(xp, score), _pairs(xp, xp.places(score))
+    same = (place == earlier) | ((s == -math.inf) & (other == -math.inf))
+    apart = xp.where(same, 0.0, other - s) / temperature
+    wrong = xp.sigmoid(xp.where(before, -apart, apart))
+    return xp.sum(xp.where(same, 0.0, xp.where(before, -wrong, wrong)), axis=-1)
+
+
+@final
+@dataclass(frozen=True)
+class BPR(Loss):
+    r"""Bayesian personalised ranking: the logistic loss of a preferred item before another.
+
+    .. math:: \log(1 + \exp(t - s))
+
+    Kind: pointwise; predictions ``(...)`` the scores s of items that were chosen, targets ``(...)``
+    the scores t of items that were not, both any real numbers. The derivative by a target is minus
+    that by its prediction: where both are a model's, differentiate by both. Of all the pairs of a
+    list: `ranknet`.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.bpr([2.0, 0.5], [1.0, 0.5], reduction="none")
+    array([0.31326169, 0.69314718])
+
+    References
+    ----------
+    Rendle et al. (2009), *BPR: Bayesian Personalized Ranking from Implicit Feedback*, where it is
+    summed, and weights of the model are penalised as well.
+    """
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(LOGITS, LOGITS)
+
+    def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
+        return xp.softplus(target - prediction)
+
+
+# --- metrics of the order of scores ---------------------------------------------------------------
+
+
+class _Ranked(NamedTuple):
+    """Lists in the order of their scores, the highest first; one entry for each rank.
+
+    Items of equal score are in any order alike, and each of them has the mean gain of them all.
+    """
+
+    rank: Array  # 1, 2, 3, ...
+    number: Array  # how many items have this score
+    within: Array  # how many of them come earlier
+    total: Array  # the sum of their gains
+    found: Array  # the sum of the gains of the items of higher scores
+
+    @property
+    def gain(self) -> Array:
+        """The mean gain of the items of this score."""
+        return self.total / self.number
+
+
+class _OfOrder(_OfLists):
+    """A metric of the order of scores; the expected value where scores are equal."""
+
+    greater_is_better: ClassVar[bool] = True
+    padding: ClassVar[tuple[float, float] | None] = (-math.inf, 0.0)
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(LOGITS, ZERO_OR_ONE)
+
+
+def _ranked(xp: Namespace, score: Array, gain: Array) -> _Ranked:
+    """Put lists in order; an item of score -inf has no rank, and so no gain."""
+    gain = xp.where(score > -math.inf, gain, 0.0)
+    order = xp.argsort(-xp.stop_gradient(score), axis=-1)
+    score, gain = (xp.take_along_axis(xp.stop_gradient(x), order, axis=-1) for x in (score, gain))
+    differs = xp.astype(score[..., 1:] != score[..., :-1], xp.counting)
+    first = xp.zeros_like(score[..., :1], dtype=xp.counting)
+    group = xp.cumulative_sum(xp.concat([first, differs], axis=-1), axis=-1)
+    (number, before), (total, found) = (_of_group(xp, x, group) for x in (xp.ones_like(gain), gain))
+    rank = xp.astype(1 + xp.places(score), xp.computing)
+    return _Ranked(rank, number, rank - 1 - before, total, found)
+
+
+def _of_group(xp: Namespace, x: Array, group: Array) -> tuple[Array, Array]:
+    """Return the sum over each item's group, and over the groups before it."""
+    n, shape = x.shape[-1], x.shape
+    flat = xp.reshape(group, (-1, n))
+    sums = xp.bins(flat, xp.reshape(x, (-1, n)), n)
+    earlier = xp.cumulative_sum(sums, axis=-1) - sums
+    one, two = (xp.take_along_axis(y, flat, axis=-1) for y in (sums, earlier))
+    return xp.reshape(one, shape), xp.reshape(two, shape)
+
+
+def _down_to(xp: Namespace, k: int | None, rank: Array, terms: Array) -> Array:
+    """Add up the terms of the first k ranks."""
+    return xp.sum(terms if k is None else xp.where(rank <= k, terms, 0.0), axis=-1)
+
+
+def _first(xp: Namespace, ranked: _Ranked) -> Array:
+    """Return the probability that an item of gain 1 is at a rank, and none before it."""
+    left = ranked.number - ranked.within  # of which so many are relevant, if none was before
+    hazard = xp.minimum(ranked.total / left, 1.0)
+    sure = hazard == 1  # after it there is none: exp(-1e5) is 0, and the logarithm of 0 would warn
+    logs = xp.where(sure, -1e5, xp.log1p(xp.where(sure, 0.0, -hazard)))
+    none = xp.cumulative_sum(logs, axis=-1)
+    so_far = xp.concat([xp.zeros_like(none[..., :1]), none[..., :-1]], axis=-1)
+    return hazard * xp.exp(so_far)
+
+
+@final
+@dataclass(frozen=True)
+class DCG(_OfOrder):
+    r"""Discounted cumulative gain: the gains of items, the less the lower they are ranked.
+
+    .. math:: \sum_{r \le k} \frac{g_r}{\log_2(1 + r)}
+
+    Kind: row-wise; predictions ``(..., items)`` any scores, targets ``(..., items)`` of at least 0,
+    nan below. Items of equal score have each the mean of their gains, so that the order of the
+    items does not matter; an item of score -inf is not ranked. Gradient 0.
+
+    Parameters
+    ----------
+    k : int >= 1, optional
+        How many ranks are looked at; all without it.
+    gain : {"exponential", "linear"}
+        Whether the gain is ``2^y - 1`` or y.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.DCG(gain="linear")([[3.0, 2.0, 1.0]], [[3.0, 0.0, 2.0]])
+    np.float64(4.0)
+
+    References
+    ----------
+    Järvelin and Kekäläinen (2002), *Cumulated Gain-Based Evaluation of IR Techniques*; Burges et
+    al. (2005) for the exponential gain; McSherry and Najork (2008) for ties. scikit-learn's
+    ``dcg_score`` has the linear gain.
+    """
+
+    k: int | None = parameter(None, AT_LEAST_ONE, whole=True)
+    gain: str = choice("exponential", "linear")
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(LOGITS, NON_NEGATIVE)
+
+    def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
+        ranked = _ranked(xp, score, _gain(xp, relevance, self.gain))
+        return _down_to(xp, self.k, ranked.rank, ranked.gain * _discount(xp, ranked.rank))
+
+
+@final
+@dataclass(frozen=True)
+class NDCG(_OfOrder):
+    r"""Normalised discounted cumulative gain: the `DCG` over that of the best order.
+
+    .. math:: \mathrm{DCG}_k / \mathrm{IDCG}_k, \quad \mathrm{DCG}_k = \sum_{r \le k}
+        \frac{g_r}{\log_2(1 + r)}
+
+    Kind: row-wise; predictions ``(..., items)`` any scores, targets ``(..., items)`` of at least 0,
+    nan below. Items of equal score have each the mean of their gains, so that the order of the
+    items does not matter; an item of score -inf is not ranked, and counts in the best order. A list
+    without a relevant item is 0, as in scikit-learn; to leave it out, give it the weight 0:
+    ``weights=(targets > 0).any(-1)``. Gradient 0: `approx_ndcg` and `lambda_rank` are losses.
+
+    Parameters
+    ----------
+    k : int >= 1, optional
+        How many ranks are looked at; all without it.
+    gain : {"exponential", "linear"}
+        Whether the gain is ``2^y - 1`` or y.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.ndcg([[0.5, 2.0, 1.0]], [[0.0, 1.0, 3.0]])
+    np.float64(0.7098097413968655)
+
+    References
+    ----------
+    Järvelin and Kekäläinen (2002), *Cumulated Gain-Based Evaluation of IR Techniques*; Burges et
+    al. (2005) for the exponential gain; McSherry and Najork (2008) for ties. scikit-learn's
+    ``ndcg_score`` and torchmetrics's ``retrieval_normalized_dcg`` are ``NDCG(gain="linear")``.
+    """
+
+    k: int | None = parameter(None, AT_LEAST_ONE, whole=True)
+    gain: str = choice("exponential", "linear")
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(LOGITS, NON_NEGATIVE)
+
+    def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
+        gain = _gain(xp, relevance, self.gain)
+        ranked = _ranked(xp, score, gain)
+        best = xp.take_along_axis(gain, xp.argsort(-gain, axis=-1), axis=-1)
+        discount = _discount(xp, ranked.rank)
+        found, ideal = (
+            _down_to(xp, self.k, ranked.rank, x * discount) for x in (ranked.gain, best)
+        )
+        return ratio(xp, found, ideal, 0.0)
+
+
+@final
+@dataclass(frozen=True)
+class MeanAveragePrecision(_OfOrder):
+    r"""Mean over lists of the average precision at the ranks of the relevant items.
+
+    .. math:: \frac{1}{R} \sum_{r \le k} y_r P_r
+
+    with the precision ``P_r`` of the first r ranks, and the number R of all relevant items of the
+    list, found or not.
+
+    Kind: row-wise; predictions ``(..., items)`` any scores, of either sign; targets ``(...,
+    items)`` 0 or 1, nan otherwise. Of equal scores, the mean over all their orders; an item of
+    score -inf is not ranked. A list without a relevant item is 0; to leave it out, give it the
+    weight 0: ``weights=(targets > 0).any(-1)``. Gradient 0.
+
+    Parameters
+    ----------
+    k : int >= 1, optional
+        How many ranks are looked at; all without it.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.mean_average_precision([[4.0, 3.0, 2.0, 1.0]], [[1.0, 0.0, 1.0, 0.0]])
+    np.float64(0.8333333333333333)
+
+    References
+    ----------
+    Buckley and Voorhees (2000); McSherry and Najork (2008) for ties. With k, trec_eval and rax
+    divide by R too; torchmetrics by the relevant items among the first k, others by the smaller of
+    R and k. torchmetrics leaves out items of scores up to 0.
+    """
+
+    k: int | None = parameter(None, AT_LEAST_ONE, whole=True)
+
+    def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
+        ranked = _ranked(xp, score, relevance)
+        # given that the item here is relevant, of the others of its score so many come earlier
+        others = xp.maximum(ranked.number - 1, 1.0)
+        earlier = ranked.within * (ranked.total - 1) / others
+        terms = ranked.gain * (ranked.found + earlier + 1) / ranked.rank
+        return ratio(xp, _down_to(xp, self.k, ranked.rank, terms), xp.sum(relevance, axis=-1), 0.0)
+
+
+@final
+@dataclass(frozen=True)
+class MeanReciprocalRank(_OfOrder):
+    r"""Mean over lists of the reciprocal of the rank of the first relevant item.
+
+    .. math:: 1 / \min \{r : y_r = 1\}
+
+    Kind: row-wise; predictions ``(..., items)`` any scores, of either sign; targets ``(...,
+    items)`` 0 or 1, nan otherwise. Of equal scores, the mean over all their orders; an item of
+    score -inf is not ranked. 0 where no relevant item is found. Gradient 0.
+
+    Parameters
+    ----------
+    k : int >= 1, optional
+        How many ranks are looked at; all without it.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.mean_reciprocal_rank([[3.0, 2.0, 1.0]] * 2, [[0.0, 1.0, 1.0], [1.0, 0.0, 0.0]])
+    np.float64(0.75)
+
+    References
+    ----------
+    Voorhees (1999), *The TREC-8 Question Answering Track Report*; McSherry and Najork (2008) for
+    ties, where torcheval takes the best order. torchmetrics leaves out items of scores up to 0.
+    """
+
+    k: int | None = parameter(None, AT_LEAST_ONE, whole=True)
+
+    def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
+        ranked = _ranked(xp, score, relevance)
+        return _down_to(xp, self.k, ranked.rank, _first(xp, ranked) / ranked.rank)
+
+
+@final
+@dataclass(frozen=True)
+class PrecisionAtK(_OfOrder):
+    r"""Share of the first k ranks that relevant items take.
+
+    .. math:: \frac{1}{k} \sum_{r \le k} y_r
+
+    Kind: row-wise; predictions ``(..., items)`` any scores, of either sign; targets ``(...,
+    items)`` 0 or 1, nan otherwise. Of equal scores, the mean over all their orders; an item of
+    score -inf is not ranked. Ranks beyond the end of a list count as not relevant. Gradient 0.
+
+    Parameters
+    ----------
+    k : int >= 1
+        How many ranks are looked at.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.PrecisionAtK(k=2)([[0.9, 0.5, 0.1]], [[1.0, 0.0, 1.0]])
+    np.float64(0.5)
+
+    References
+    ----------
+    Voorhees and Harman (2005), *TREC*; McSherry and Najork (2008) for ties. torchmetrics divides by
+    the length of a shorter list if told to (``adaptive_k``).
+    """
+
+    k: int = parameter(10, AT_LEAST_ONE)
+
+    def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
+        ranked = _ranked(xp, score, relevance)
+        return _down_to(xp, self.k, ranked.rank, ranked.gain) / self.k
+
+
+@final
+@dataclass(frozen=True)
+class RecallAtK(_OfOrder):
+    r"""Share of the relevant items that are among the first k ranks.
+
+    .. math:: \frac{1}{R} \sum_{r \le k} y_r
+
+    with the number R of relevant items of the list.
+
+    Kind: row-wise; predictions ``(..., items)`` any scores, of either sign; targets ``(...,
+    items)`` 0 or 1, nan otherwise. Of equal scores, the mean over all their orders; an item of
+    score -inf is not ranked, and counts in R. A list without a relevant item is 0; to leave it out,
+    give it the weight 0: ``weights=(targets > 0).any(-1)``. Gradient 0.
+
+    Parameters
+    ----------
+    k : int >= 1
+        How many ranks are looked at.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.RecallAtK(k=2)([[0.9, 0.5, 0.1]], [[1.0, 0.0, 1.0]])
+    np.float64(0.5)
+
+    References
+    ----------
+    Voorhees and Harman (2005), *TREC*; McSherry and Najork (2008) for ties.
+    """
+
+    k: int = parameter(10, AT_LEAST_ONE)
+
+    def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
+        ranked = _ranked(xp, score, relevance)
+        found = _down_to(xp, self.k, ranked.rank, ranked.gain)
+        return ratio(xp, found, xp.sum(relevance, axis=-1), 0.0)
+
+
+@final
+@dataclass(frozen=True)
+class HitRate(_OfOrder):
+    r"""Share of the lists that have a relevant item among the first k ranks.
+
+    .. math:: \max_{r \le k} y_r
+
+    Kind: row-wise; predictions ``(..., items)`` any scores, of either sign; targets ``(...,
+    items)`` 0 or 1, nan otherwise. Of equal scores, the mean over all their orders; an item of
+    score -inf is not ranked. Gradient 0.
+
+    Parameters
+    ----------
+    k : int >= 1
+        How many ranks are looked at.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> il.HitRate(k=1)([[0.9, 0.5, 0.1], [0.1, 0.5, 0.9]], [[1.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
+    np.float64(0.5)
+
+    References
+    ----------
+    Deshpande and Karypis (2004), *Item-Based Top-N Recommendation Algorithms*. torchmetrics's
+    ``retrieval_hit_rate``, scikit-learn's ``top_k_accuracy_score`` of one relevant item each.
+    """
+
+    k: int = parameter(10, AT_LEAST_ONE)
+
+    def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
+        ranked = _ranked(xp, score, relevance)
+        return _down_to(xp, self.k, ranked.rank, _first(xp, ranked))
+
+
+# --- the members most people call -----------------------------------------------------------------
+
+listnet = ListNet()
+list_mle = ListMLE()
+ranknet = RankNet()
+pairwise_hinge = PairwiseHinge()
+lambda_rank = LambdaRank()
+approx_ndcg = ApproxNDCG()
+bpr = BPR()
+dcg = DCG()
+ndcg = NDCG()
+mean_average_precision = MeanAveragePrecision()
+mean_reciprocal_rank = MeanReciprocalRank()
+precision_at_k = PrecisionAtK()
+recall_at_k = RecallAtK()
+hit_rate = HitRate()
