@@ -1,8 +1,9 @@
 """Memory and time of a cross-entropy of a linear layer, in chunks and with all logits at once.
 
 Each way runs in a process of its own: what its memory grows by at most is the growth of the
-process's peak, from when the inputs are there; the gradients are part of it. ``python benchmarks/linear_cross_entropy.py`` prints
-a table; ``--tokens``, ``--features``, ``--classes``, ``--libraries`` and ``--skip`` change it.
+process's peak, from when the inputs are there; the gradients are part of it.
+``python benchmarks/linear_cross_entropy.py`` prints a table; ``--tokens``, ``--features``,
+``--classes``, ``--libraries`` and ``--skip`` change it.
 """
 
 from __future__ import annotations

@@ -118,9 +118,11 @@ def test_value_and_gradient_are_those_of_all_paths(library: str, blank: int) -> 
 def test_by_hand() -> None:
     """Two equal labels need a blank between them, so that three frames leave one path."""
     even = np.zeros((3, 3))  # 27 paths
-    assert il.ctc(even, (np.array([1, 1]), 3, 2)) == pytest.approx(math.log(27), rel=1e-15)
-    assert il.ctc(even, (np.array([1, 2]), 3, 2)) == pytest.approx(math.log(27 / 5), rel=1e-15)
-    assert il.ctc(even, (np.array([1, 2]), 3, 0)) == pytest.approx(math.log(27), rel=1e-15)
+    assert il.ctc(even, (np.array([1, 1]), 3, 2)) == pytest.approx(math.log(27), rel=4 * 2.0**-52)
+    assert il.ctc(even, (np.array([1, 2]), 3, 2)) == pytest.approx(
+        math.log(27 / 5), rel=4 * 2.0**-52
+    )
+    assert il.ctc(even, (np.array([1, 2]), 3, 0)) == pytest.approx(math.log(27), rel=4 * 2.0**-52)
     assert il.ctc(even, (np.array([1, 2]), 0, 0)) == 0.0
 
 
@@ -135,13 +137,15 @@ def test_too_few_frames_are_inf_and_have_no_gradient(library: str) -> None:
     backend, logits, targets = given(library, logits, targets)
     values = backend.numbers(il.ctc(logits, targets, reduction="none"))
     assert values[0] == INF
-    assert values[1] == pytest.approx(math.log(9), rel=1e-6)
+    assert values[1] == pytest.approx(math.log(9), rel=8 * 2.0**-23)
     for mode in backend.modes[: 1 if library == "jax" else None]:
         slopes = np.asarray(backend.numbers(backend.gradient(mode, il.ctc, logits, targets)))
         assert (slopes[0] == 0).all()
         assert np.isfinite(slopes).all()
     kept = backend.xp.asarray(np.array([False, True]))
-    assert float(il.ctc(logits, targets, where=kept)) == pytest.approx(math.log(9), rel=1e-6)
+    assert float(il.ctc(logits, targets, where=kept)) == pytest.approx(
+        math.log(9), rel=8 * 2.0**-23
+    )
 
 
 STRANGE = [
@@ -178,9 +182,9 @@ def test_logits_that_are_infinite() -> None:
     logits = np.array([[0.0, 1.0, -INF], [0.5, 2.0, 1.0]])
     loss, slopes = by_definition(logits, [1])
     targets = (np.array([1]), 2, 1)
-    assert il.ctc(logits, targets) == pytest.approx(float(loss), rel=1e-14)
+    assert il.ctc(logits, targets) == pytest.approx(float(loss), rel=32 * 2.0**-52)
     np.testing.assert_allclose(
-        il.gradient(il.ctc, logits, targets), np.array(slopes, float), atol=1e-15
+        il.gradient(il.ctc, logits, targets), np.array(slopes, float), atol=4 * 2.0**-52
     )
     certain = np.array([[0.0, INF, 0.0], [INF, 0.0, 0.0]])
     assert il.ctc(certain, targets) == 0.0
@@ -226,15 +230,15 @@ def test_means() -> None:
     logits, targets = drawn(5, 30, 7, 8)
     lengths = targets[2]
     each = il.ctc(logits, targets, reduction="none").astype(np.float64)
-    assert il.ctc(logits, targets) == pytest.approx(each.mean(), rel=1e-6)
+    assert il.ctc(logits, targets) == pytest.approx(each.mean(), rel=8 * 2.0**-23)
     as_torch = il.ctc(logits, targets, weights=1 / lengths, denominator=len(lengths))
-    assert as_torch == pytest.approx((each / lengths).mean(), rel=1e-6)
+    assert as_torch == pytest.approx((each / lengths).mean(), rel=8 * 2.0**-23)
     per_label = il.ctc(logits, targets, denominator=int(lengths.sum()))
-    assert per_label == pytest.approx(each.sum() / lengths.sum(), rel=1e-6)
+    assert per_label == pytest.approx(each.sum() / lengths.sum(), rel=8 * 2.0**-23)
     one, two = (
         il.ctc.summary(logits[s], tuple(x[s] for x in targets)) for s in (slice(2), slice(2, 5))
     )
-    assert il.ctc.compute(one.merge(two)) == pytest.approx(each.mean(), rel=1e-6)
+    assert il.ctc.compute(one.merge(two)) == pytest.approx(each.mean(), rel=8 * 2.0**-23)
 
 
 def test_logarithms_of_probabilities_are_logits() -> None:
@@ -242,9 +246,9 @@ def test_logarithms_of_probabilities_are_logits() -> None:
     logits, targets = drawn(3, 20, 5, 6)
     z = logits.astype(np.float64)
     logs = z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
-    assert il.ctc(logs, targets) == pytest.approx(il.ctc(z, targets), rel=1e-14)
+    assert il.ctc(logs, targets) == pytest.approx(il.ctc(z, targets), rel=32 * 2.0**-52)
     np.testing.assert_allclose(
-        il.gradient(il.ctc, logs, targets), il.gradient(il.ctc, z, targets), atol=1e-14
+        il.gradient(il.ctc, logs, targets), il.gradient(il.ctc, z, targets), atol=32 * 2.0**-52
     )
 
 
@@ -260,7 +264,7 @@ def test_jax() -> None:
     size = float(abs(slopes).max())
 
     def close(x: Any, y: Any) -> None:
-        np.testing.assert_allclose(x, y, rtol=2e-6, atol=2e-6 * size)
+        np.testing.assert_allclose(x, y, rtol=16 * 2.0**-23, atol=16 * 2.0**-23 * size)
 
     close(jax.jit(il.ctc)(logits, targets), value)
     close(jax.jit(jax.grad(il.ctc))(logits, targets), slopes)

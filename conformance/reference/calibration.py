@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from definitions import xlogy
 from mpmath import mp, mpf
 from wholes import Samples, Whole
 
@@ -119,10 +120,6 @@ def adaptive_cuts(events: Events, bins: int, _: str) -> mpf:
 
 
 # --- scores taken apart -----------------------------------------------------------------------------------
-
-
-def xlogy(x: mpf, y: mpf) -> mpf:
-    return x * mp.log(y) if x else mpf(0)
 
 
 def divergence(a: mpf, b: mpf) -> mpf:

@@ -328,6 +328,16 @@ def _power_of_two(xp: Namespace, size: Array) -> Array:
     return factor
 
 
+def _symmetric_percentage(xp: Namespace, x: Array, y: Array, /) -> Array:
+    """``2 |x - y| / (|x| + |y|)``, 0 where both are 0; its derivatives do not cancel."""
+    p, t = xp.abs(x), xp.abs(y)
+    scale = p / 2 + t / 2
+    scale = xp.where(scale == 0, xp.ones_like(scale), scale)
+    near, far = xp.quotient(xp.abs(x - y), scale), 2 - 2 * xp.quotient(t, scale)
+    differ = x * xp.sign(y) < 0  # in sign: constant
+    return xp.where(differ, 2 * xp.ones_like(p), xp.where(p > 3 * t, far, near))
+
+
 def _unit_vector(xp: Namespace, x: Array, /) -> Array:
     """Divide by the Euclidean norm along the last axis; the zero vector stays, with gradient 0."""
     size = xp.max(xp.abs(xp.stop_gradient(x)), axis=-1, keepdims=True)
@@ -484,9 +494,9 @@ def _rows(xp: Namespace, x: Array, axes: tuple[int, ...], /) -> Array:
 _FUNCTIONS: tuple[Callable[..., Array], ...] = (
     _clip, _sqrt, _xlogy, _xlog1py, _softplus, _sigmoid, _sigmoid_power, _log_ratio,
     _relative_expm1, _lgamma, _log_cosh, _sqrt1pm1, _tweedie_deviance, _power_of_two,
-    _unit_vector, _pick, _places, _at, _exponentials, _logsumexp, _softmax, _margin,
-    _label_cross_entropy,
-    _cross_entropy, _parameter, _chosen, _bins, _bin_max, _bin_of, _sums_by, _rows, _scan,
+    _symmetric_percentage, _unit_vector, _pick, _places, _at, _exponentials, _logsumexp, _softmax,
+    _margin, _label_cross_entropy, _cross_entropy, _parameter, _chosen, _bins, _bin_max, _bin_of,
+    _sums_by, _rows, _scan,
     *_special.FUNCTIONS,
 )  # fmt: skip
 

@@ -277,6 +277,11 @@ class Moments(NamedTuple):
         with xp.quiet():
             return self._about_the_common_mean(other, xp)
 
+    def explained(self, xp: Namespace) -> Array:
+        """Return 1 - the squares of a, errors, over those of b, targets, about their mean."""
+        squares = self.aa.sum + self.weight.sum * self.mean_a.sum * self.mean_a.sum
+        return 1 - ratio(xp, squares, self.bb.sum)
+
     def _about_the_common_mean(self, other: Moments, xp: Namespace) -> Moments:
         scale = xp.minimum(self.scale, other.scale)
         one, two = self._rescaled(scale / self.scale), other._rescaled(scale / other.scale)

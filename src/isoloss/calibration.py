@@ -13,12 +13,11 @@ from itertools import pairwise
 from typing import Any, ClassVar, final
 
 from ._arrays import Totals
-from ._domains import UNIT, Domain, Interval, Labels
+from ._domains import UNIT, ZERO_OR_ONE, Domain, Interval, Labels
 from ._metric import Metric, choice, parameter
 from ._namespaces import Array, Namespace
 from ._states import Counts, Samples, Total, ratio
 
-ZERO_OR_ONE = UNIT.without(0.0, 1.0)
 BINS = Interval(low=1)
 
 

@@ -10,11 +10,20 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-from ._domains import LOGITS, NON_NEGATIVE, POSITIVE, REAL, UNIT, Domain, Interval, Labels
+from ._domains import (
+    LOGITS,
+    NON_NEGATIVE,
+    POSITIVE,
+    REAL,
+    UNIT,
+    ZERO_OR_ONE,
+    Domain,
+    Interval,
+    Labels,
+)
 from ._metric import Exp, Loss, SquaredLoss, is_zero, parameter
 from ._namespaces import Array, Namespace
 
-ZERO_OR_ONE = UNIT.without(0.0, 1.0)
 MINUS_ONE_OR_ONE = Interval(-1.0, 1.0).without(-1.0, 1.0)
 
 # --- one label of two -----------------------------------------------------------------------------

@@ -12,12 +12,10 @@ from dataclasses import MISSING, dataclass
 from typing import Any, ClassVar, final
 
 from ._arrays import Totals
-from ._domains import POSITIVE, REAL, UNIT, Domain, Interval, Labels
+from ._domains import POSITIVE, REAL, ZERO_OR_ONE, Domain, Interval, Labels
 from ._metric import Metric, choice, parameter
 from ._namespaces import Array, Namespace
 from ._states import Counts, ratio
-
-ZERO_OR_ONE = UNIT.without(0.0, 1.0)
 
 
 class _OfMatrix(Metric):

@@ -9,12 +9,10 @@ from dataclasses import MISSING, dataclass
 from typing import Any, ClassVar, final
 
 from ._arrays import Totals
-from ._domains import REAL, UNIT, Domain
+from ._domains import REAL, ZERO_OR_ONE, Domain
 from ._metric import Metric, parameter
 from ._namespaces import Array, Namespace
 from ._states import Counts, Samples, ratio
-
-ZERO_OR_ONE = UNIT.without(0.0, 1.0)
 
 
 def _area(xp: Namespace, positive: Array, negative: Array) -> Array:

@@ -10,11 +10,10 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-from ._domains import NON_NEGATIVE, POSITIVE, REAL, UNIT, Domain, Interval, Labels
+from ._domains import NON_NEGATIVE, POSITIVE, REAL, ZERO_OR_ONE, Domain, Interval, Labels
 from ._metric import Loss, parameter
 from ._namespaces import Array, Namespace
 
-ZERO_OR_ONE = UNIT.without(0.0, 1.0)
 MINUS_ONE_OR_ONE = Interval(-1.0, 1.0).without(-1.0, 1.0)
 AT_LEAST_ONE = Interval(low=1.0)
 

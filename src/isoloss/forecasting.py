@@ -159,18 +159,6 @@ class RootMeanSquaredScaledError(Loss):
         return ratio(xp, error, _root_mean_square(xp, _changes(self, xp, training)))
 
 
-def _percentage(xp: Namespace, prediction: Array, future: Array) -> Array:
-    """Return the mean of 2 |f - y| / (|f| + |y|) along the last axis; 0 / 0 is 0."""
-    p, y = xp.abs(prediction), xp.abs(future)
-    size = p / 2 + y / 2
-    size = xp.where(size == 0, xp.ones_like(size), size)
-    near = xp.quotient(xp.abs(prediction - future), size)
-    far = 2 - 2 * xp.quotient(y, size)  # its derivative does not cancel
-    apart = prediction * xp.sign(future) < 0
-    terms = xp.where(apart, 2 * xp.ones_like(p), xp.where(p > 3 * y, far, near))
-    return xp.mean(terms, axis=-1)
-
-
 @final
 @dataclass(frozen=True)
 class OverallWeightedAverage(Metric):
@@ -222,7 +210,8 @@ class OverallWeightedAverage(Metric):
 
     def statistics(self, xp: Namespace, prediction: Array, target: Any, total: Totals) -> Pair:
         future, training, reference = target
-        percentages = (_percentage(xp, f, future) for f in (prediction, reference))
+        of_each = (xp.symmetric_percentage(f, future) for f in (prediction, reference))
+        percentages = (xp.mean(x, axis=-1) for x in of_each)
         scaled = MeanAbsoluteScaledError(self.season)
         errors = (scaled.terms(xp, f, (future, training)) for f in (prediction, reference))
         return Pair(total.ratio(*percentages), total.ratio(*errors))
@@ -391,13 +380,7 @@ class NashSutcliffe(Metric):
         return total.moments(prediction - target, target)
 
     def formula(self, xp: Namespace, state: Moments) -> Array:
-        return _explained(xp, state)
-
-
-def _explained(xp: Namespace, state: Moments) -> Array:
-    """Return the share of the variance that is explained, of moments of error and target."""
-    squares = state.aa.sum + state.weight.sum * state.mean_a.sum * state.mean_a.sum
-    return 1 - ratio(xp, squares, state.bb.sum)
+        return state.explained(xp)
 
 
 @final
@@ -590,7 +573,7 @@ class D2Tweedie(Metric):
 
     def formula(self, xp: Namespace, state: Any) -> Array:
         if isinstance(state, Moments):
-            return _explained(xp, state)
+            return state.explained(xp)
         spread = state.spread.sum
         spread = xp.where(state.mean.sum > 0, spread, xp.zeros_like(spread))
         return 1 - ratio(xp, state.unexplained.sum, spread)

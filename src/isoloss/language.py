@@ -12,13 +12,22 @@ from functools import partial
 from typing import Any, ClassVar, Literal, final
 
 from ._arrays import fail
-from ._domains import LOGITS, NON_NEGATIVE, POSITIVE, REAL, UNIT, Domain, Interval, Labels
+from ._domains import (
+    LOGITS,
+    NON_NEGATIVE,
+    POSITIVE,
+    REAL,
+    UNIT,
+    ZERO_OR_ONE,
+    Domain,
+    Interval,
+    Labels,
+)
 from ._linear import Layer, multiplied, state_of, value_and_gradients
 from ._metric import Loss, Metric, answer, is_zero, parameter
 from ._namespaces import Array, Namespace
 from ._states import Mean
 
-ZERO_OR_ONE = UNIT.without(0.0, 1.0)
 UP_TO_HALF = Interval(0.0, 0.5)
 
 # --- distillation ---------------------------------------------------------------------------------

@@ -12,12 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, final
 
-from ._domains import LOGITS, NON_NEGATIVE, POSITIVE, REAL, UNIT, Domain, Interval
+from ._domains import LOGITS, NON_NEGATIVE, POSITIVE, REAL, ZERO_OR_ONE, Domain, Interval
 from ._metric import Loss, choice, parameter
 from ._namespaces import Array, Namespace
 from ._states import ratio
 
-ZERO_OR_ONE = UNIT.without(0.0, 1.0)
 AT_LEAST_ONE = Interval(low=1)
 
 
@@ -124,8 +123,8 @@ class ListNet(_OfLists):
         return Domain(LOGITS, LOGITS)
 
     def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
-        highest, rest = (xp.expand_dims(x, axis=-1) for x in xp.logsumexp(relevance))
-        return xp.cross_entropy(xp.exp((relevance - highest) - rest), score)
+        shares, _ = xp.softmax(relevance)
+        return xp.cross_entropy(shares, score)
 
 
 @final

@@ -405,13 +405,7 @@ class SymmetricMeanAbsolutePercentageError(Loss):
     """
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
-        p, y = xp.abs(prediction), xp.abs(target)
-        scale = p / 2 + y / 2
-        scale = xp.where(scale == 0, xp.ones_like(scale), scale)
-        near = xp.quotient(xp.abs(prediction - target), scale)
-        far = 2 - 2 * xp.quotient(y, scale)  # its derivative does not cancel
-        differ = prediction * xp.sign(target) < 0  # in sign: constant
-        return xp.where(differ, 2 * xp.ones_like(p), xp.where(p > 3 * y, far, near))
+        return xp.symmetric_percentage(prediction, target)
 
 
 @final
@@ -729,8 +723,7 @@ class R2Score(Metric):
         return total.moments(prediction - target, target)
 
     def formula(self, xp: Namespace, state: Moments) -> Array:
-        squares = state.aa.sum + state.weight.sum * state.mean_a.sum * state.mean_a.sum
-        return 1 - ratio(xp, squares, state.bb.sum)
+        return state.explained(xp)
 
 
 @final

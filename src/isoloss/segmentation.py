@@ -19,12 +19,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from ._domains import NON_NEGATIVE, POSITIVE, REAL, UNIT, Domain, Labels
+from ._domains import NON_NEGATIVE, POSITIVE, REAL, UNIT, ZERO_OR_ONE, Domain, Labels
 from ._metric import Loss, is_zero, parameter
 from ._namespaces import Array, Namespace
 from ._states import ratio
-
-ZERO_OR_ONE = UNIT.without(0.0, 1.0)
 
 # --- ratios of what is right and what is wrong ----------------------------------------------------
 
