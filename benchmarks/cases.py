@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import time
@@ -105,6 +106,54 @@ def numpy() -> Iterator[Case | Result]:
     )  # fmt: skip
 
 
+def classification() -> Iterator[Case | Result]:
+    """Labels and their counts, on NumPy."""
+    from sklearn import metrics as sklearn
+
+    rng = np.random.default_rng(0)
+    logits, _ = _data(10_000_000)
+    labels = (rng.random(logits.size) < 0.5).astype("float32")
+    ours, theirs = _calls(il.sigmoid_cross_entropy, _sigmoid_cross_entropy, logits, labels)
+    row = ("NumPy", "sigmoid_cross_entropy, float32", logits.size)
+    yield Case(*row, "the expression", 0.6, ours, theirs)
+    scores = logits.reshape(-1, 10)
+    classes = rng.integers(0, 10, len(scores))
+    ours, theirs = _calls(il.softmax_cross_entropy, _softmax_cross_entropy, scores, classes)
+    row = ("NumPy", "softmax_cross_entropy of 10 classes, float32", logits.size)
+    yield Case(*row, "the expression", 1, ours, theirs)
+
+    t = rng.integers(0, 10, 10_000_000)
+    p = np.where(rng.random(t.size) < 0.7, t, rng.integers(0, 10, t.size))
+    kinds = (il.Precision, il.Recall, il.F1Score, il.Specificity, il.JaccardScore, il.DiceScore,
+             il.BalancedAccuracy, il.MatthewsCorrelation, il.CohenKappa, il.ConfusionMatrix)  # fmt: skip
+    metrics = {kind.__name__: kind(num_classes=10) for kind in kinds}
+    averaged = (sklearn.precision_score, sklearn.recall_score, sklearn.f1_score,
+                sklearn.jaccard_score)  # fmt: skip
+    others = (sklearn.balanced_accuracy_score, sklearn.matthews_corrcoef,
+              sklearn.cohen_kappa_score, sklearn.confusion_matrix)  # fmt: skip
+
+    def one_by_one() -> None:  # of what it has: eight
+        for f in averaged:
+            f(t, p, average="macro")
+        for f in others:
+            f(t, p)
+
+    yield Case(
+        "NumPy", "evaluate of ten metrics of counts", t.size, "scikit-learn, eight one by one", 0.1,
+        lambda: il.evaluate(metrics, p, t), one_by_one,
+    )  # fmt: skip
+
+
+def _sigmoid_cross_entropy(p: Any, t: Any) -> Any:
+    return (np.maximum(p, 0) - p * t + np.log1p(np.exp(-np.abs(p)))).mean()
+
+
+def _softmax_cross_entropy(p: Any, t: Any) -> Any:
+    highest = p.max(axis=-1)
+    whole = highest + np.log(np.exp(p - highest[:, None]).sum(axis=-1))
+    return (whole - p[np.arange(len(t)), t]).mean()
+
+
 def memory() -> Iterator[Case | Result]:
     """The most that a call takes beyond its inputs, over 16 MiB."""
     for size in (10_000_000, 100_000_000):
@@ -168,19 +217,24 @@ def torch() -> Iterator[Case | Result]:
         "mean_absolute_error": functional.l1_loss,
         "huber": functional.huber_loss,
         "smooth_l1": functional.smooth_l1_loss,
+        "sigmoid_cross_entropy": functional.binary_cross_entropy_with_logits,
+        "softmax_cross_entropy": functional.cross_entropy,
     }
 
-    for size in SIZES:
+    for size, name in itertools.product(SIZES, peers):
+        peer, target = peers[name], 1.6 if size == 10 else 1.05
         p, t = map(torch.from_numpy, _data(size))
+        if name == "sigmoid_cross_entropy":
+            t = (t > 0).float()
+        elif name == "softmax_cross_entropy":  # of ten classes
+            p, t = p.reshape(-1, 10), torch.arange(size // 10) % 10
         leaf = p.clone().requires_grad_()
-        target = 1.6 if size == 10 else 1.05
-        for name, peer in peers.items():
-            ours, theirs = _calls(getattr(il, name), peer, p, t)
-            yield Case("PyTorch", f"{name}, forward", size, "F", target, ours, theirs)
-            yield Case(
-                "PyTorch", f"{name}, step", size, "F", target,
-                partial(_step, getattr(il, name), leaf, t), partial(_step, peer, leaf, t),
-            )  # fmt: skip
+        ours, theirs = _calls(getattr(il, name), peer, p, t)
+        yield Case("PyTorch", f"{name}, forward", size, "F", target, ours, theirs)
+        yield Case(
+            "PyTorch", f"{name}, step", size, "F", target,
+            partial(_step, getattr(il, name), leaf, t), partial(_step, peer, leaf, t),
+        )  # fmt: skip
 
 
 def torch_compiled() -> Iterator[Case | Result]:
@@ -256,7 +310,7 @@ def jax() -> Iterator[Case | Result]:
 
 
 GROUPS = {
-    "numpy": numpy, "scale": scale, "memory": memory, "import": imports, "torch": torch,
+    "numpy": numpy, "classification": classification, "scale": scale, "memory": memory, "import": imports, "torch": torch,
     "torch-compiled": torch_compiled, "streaming": streaming, "jax": jax,
 }  # fmt: skip
 warnings.simplefilter("ignore", FutureWarning)

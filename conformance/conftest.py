@@ -43,7 +43,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     for key, value in report.user_properties:
         if key == "ulp":
             library, metric, aspect, worst, count = value
-            _MEASURED[metric, library][aspect] = [worst, count]
+            before, number = _MEASURED[metric, library].get(aspect, (0.0, 0))
+            _MEASURED[metric, library][aspect] = [max(worst, before), count + number]
 
 
 def pytest_terminal_summary(

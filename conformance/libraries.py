@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 Function = Callable[[Any], Any]
 
@@ -16,6 +19,7 @@ class Backend:
 
     name = "numpy"
     float64 = True  # whether it computes in float64
+    compiles = False  # a program for every metric, hyper-parameter and dtype, which takes time
     flushes = False  # whether it replaces subnormal numbers by 0
     dtypes: tuple[str, ...] = ("float16", "float32", "float64")
     modes = ("isoloss",)  # the ways it differentiates
@@ -27,6 +31,11 @@ class Backend:
     def label(self) -> str:
         """What the table of errors calls the library, under the setting it is run in."""
         return self.name
+
+    @property
+    def widest(self) -> str:
+        """The dtype that everything up to it is computed in."""
+        return "float64" if self.float64 else "float32"
 
     def array(self, numbers: Any, dtype: str) -> Any:
         return self.xp.asarray(numbers, dtype=getattr(self.xp, dtype))
@@ -51,6 +60,18 @@ class Backend:
         import isoloss
 
         return isoloss.gradient(function, predictions, targets, **options)
+
+    def every_way(
+        self, modes: Sequence[str], metric: Any, p: Any, t: Any, **options: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """Return the gradient by each mode; where they come from one program, the value as well."""
+        return None, {mode: self.gradient(mode, metric, p, t, **options) for mode in modes}
+
+    def gradient_hessian(self, metric: Any, p: Any, t: Any) -> tuple[Any, Any]:
+        """Return the first and the second derivatives of the terms."""
+        import isoloss
+
+        return isoloss.gradient_hessian(metric, p, t)
 
 
 def of_items(metric: Any, where: Any) -> Any:
@@ -82,13 +103,12 @@ class Strict(Backend):
         return self.xp.asarray(numbers, dtype=getattr(self.xp, dtype), device=self.device)
 
     def numbers(self, array: Any) -> Any:
-        import numpy as np
-
         return np.asarray(array.to_device(self.xp.Device("CPU_DEVICE"))).tolist()
 
 
 class Jax(Backend):
     name = "jax"
+    compiles = True
     flushes = True
     dtypes = ("float16", "bfloat16", "float32", "float64")
     modes = ("isoloss", "forward")  # the first is a compiled program of reverse mode
@@ -105,39 +125,65 @@ class Jax(Backend):
         # half precision is converted, whatever the setting, and measured under the first
         self.dtypes = self.dtypes[2:] if self.float64 else self.dtypes[:-1]
 
-        def forward(metric: Any, p: Any, t: Any, weights: Any, where: Any) -> Any:
-            return self.jax.jacfwd(lambda q: metric(q, t, weights=weights, where=where))(p)
+        # Of the cases that are written by hand, machine code is not optimised: that halves the time
+        # to compile them, and XLA's own rewriting, which is what can go wrong at an edge, stays on.
+        quick = partial(
+            self.jax.jit,
+            compiler_options={"xla_backend_optimization_level": 0},
+            static_argnums=(0, 1),
+        )
+        self.program = quick(self._every_way)
+        self.forward = self.jax.jit(self._forward, static_argnums=0)
+        self.bent = quick(lambda metric, _, p, t: super(Jax, self).gradient_hessian(metric, p, t))
 
-        self.forward = self.jax.jit(forward, static_argnums=0)
+    def _forward(self, metric: Any, p: Any, t: Any, options: dict[str, Any]) -> Any:
+        return self.jax.jacfwd(lambda q: metric(q, t, **options))(p)
+
+    def _every_way(
+        self, metric: Any, modes: Sequence[str], p: Any, t: Any, options: dict[str, Any]
+    ) -> Any:
+        value, slope = self.jax.value_and_grad(lambda q: metric(q, t, **options))(p)
+        forward = self._forward(metric, p, t, options) if "forward" in modes else None
+        return value, slope, forward
+
+    def every_way(
+        self, modes: Sequence[str], metric: Any, p: Any, t: Any, **options: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        if "where" not in options:
+            return super().every_way(modes, metric, p, t, **options)
+        value, *slopes = self.program(metric, tuple(modes), p, t, options)
+        return value, dict(zip(self.modes, slopes, strict=True))
+
+    def gradient_hessian(self, metric: Any, p: Any, t: Any) -> tuple[Any, Any]:
+        first, second = self.bent(metric, None, p, t)
+        return first, second
 
     def gradient(
         self, mode: str, function: Any, predictions: Any, targets: Any, **options: Any
     ) -> Any:
         if mode == "isoloss":
             return super().gradient(mode, function, predictions, targets, **options)
-        p, t, options = self.padded(predictions, targets, options)
-        where = options["where"]
-        where = of_items(function, where) if where.ndim == 1 else where
-        found = self.forward(function, p, t, options["weights"], where)
-        samples = len(self.jax.tree.leaves(targets)[0])
-        return self.jax.tree.map(lambda one: one[:samples], found)
+        return self.forward(function, predictions, targets, options)
+
+    def array(self, numbers: Any, dtype: str) -> Any:
+        return self.xp.asarray(np.asarray(numbers, dtype=getattr(self.xp, dtype)))
 
     def padded(
         self, predictions: Any, targets: Any, options: dict[str, Any]
     ) -> tuple[Any, Any, dict[str, Any]]:
-        samples, xp = len(self.jax.tree.leaves(targets)[0]), self.xp
+        samples = len(self.jax.tree.leaves(targets)[0])
         if "where" in options:  # padded already
             return predictions, targets, options
 
         def longer(arrays: Any) -> Any:
-            def one(array: Any) -> Any:
-                shape = (self.length - samples, *array.shape[1:])
-                return xp.concatenate([array, xp.ones(shape, array.dtype)])
+            def one(array: Any) -> Any:  # by NumPy, which compiles nothing
+                extra = np.ones((self.length - samples, *array.shape[1:]), array.dtype)
+                return self.xp.asarray(np.concatenate([np.asarray(array), extra]))
 
             return self.jax.tree.map(one, arrays)
 
-        weights = longer(options.get("weights", xp.ones(samples, xp.float32)))
-        where = xp.arange(self.length) < samples
+        weights = longer(options.get("weights", np.ones(samples, np.float32)))
+        where = self.xp.asarray(np.arange(self.length) < samples)
         return longer(predictions), longer(targets), {"weights": weights, "where": where}
 
 

@@ -26,6 +26,7 @@ for _family in sorted((Path(__file__).parent / "expected").glob("*.json")):
 WIDENED = {"float16": 0.51, "bfloat16": 0.51, "float32": 1.0}
 OWN = 4.0
 GRADIENT = {"float32": 4.0, "float64": 16.0}
+ROWS = 32.0  # a second derivative of a row, computed in itself: differences of products
 HALF = 0.51  # a gradient of half precision is rounded once, from float32 at least
 
 
@@ -42,7 +43,6 @@ class Excess(NamedTuple):
     reason: str
     libraries: tuple[str, ...] = JAX + STRICT
     case: str | None = None  # in any
-    always: bool = True  # not where a processor may round twice, or once, and meet the promise
 
 
 TWO = "a difference of two terms"
@@ -50,8 +50,8 @@ NEAR_0 = 1e37  # in ULP of 0, whose unit is 1e-45: an error below 1.4e-8 beside 
 FUSED = "0 is a difference of two terms; a multiplication fused with it leaves a rounding"
 TINY = "1 / p^2 is 1e-40, below float32"
 EXCEPTIONS = [
-    Excess("r2_score", "value", 12.0, "1 - 1.07: fewer digits than its terms"),
-    Excess("pearson_correlation", "gradient", 12.0, TWO),
+    Excess("r2_score", "value", 16.0, "1 - 1.07: fewer digits than its terms"),
+    Excess("pearson_correlation", "gradient", 16.0, TWO),
     Excess("concordance_correlation", "gradient", 12.0, TWO),
     Excess("mean_squared_log_error", "second", 12.0, "near its zero at p", JAX),
     Excess("gamma_deviance", "gradient", 5.0, TWO, STRICT),
@@ -60,6 +60,7 @@ EXCEPTIONS = [
     Excess("log_cosh", "second", 5.0, "NumPy's float32 exp", STRICT),
     Excess("poisson_nll", "gradient", 5.0, "NumPy's float32 exp", STRICT),
     Excess("poisson_deviance", "second", 6.0, TWO, case="small_2"),
+    Excess("poisson_deviance", "second", 8.0, TWO, JAX, "typical"),
     Excess("poisson_deviance", "second", math.inf, TINY, case="large"),
     Excess("poisson_nll", "second", math.inf, TINY, case="large"),
     Excess("sigmoid_cross_entropy", "gradient", 8.0, TWO),
@@ -77,13 +78,12 @@ EXCEPTIONS = [
         5.0,
         "a square of a difference of means",
         ("jax x64",),
-        always=False,
     ),
-    Excess("binary_cross_entropy", "gradient", NEAR_0, FUSED, JAX, "certain_2", always=False),
+    Excess("binary_cross_entropy", "gradient", NEAR_0, FUSED, JAX, "certain_2"),
     Excess("MatthewsCorrelation", "value", 8.0, "a difference of products near 0"),
     Excess("adaptive_calibration_error", "gradient", 10.0, TWO),
     Excess("binary_adaptive_calibration_error", "gradient", 14.0, TWO, STRICT),
-    Excess("barlow_twins", "value", 6.0, "squares of differences from 1", JAX),
+    Excess("barlow_twins", "value", 8.0, "squares of differences from 1", JAX),
     Excess("barlow_twins", "gradient", 10.0, TWO),
     Excess("vicreg", "value", 6.0, "squares of differences from 1", JAX),
     Excess("kling_gupta", "value", 6.0, "squares of differences from 1", JAX),
@@ -91,12 +91,13 @@ EXCEPTIONS = [
     Excess("d2_tweedie_score", "gradient", 6.0, TWO, JAX),
     Excess("approx_ndcg", "gradient", 6.0, "the libraries' float32 exp"),
     Excess("softmax_cross_entropy_with_probabilities", "gradient", 6.0, TWO, JAX),
-    Excess("cosine_embedding", "value", NEAR_0, FUSED, JAX, "parallel", always=False),
-    Excess("cosine_embedding", "gradient", NEAR_0, FUSED, JAX, "parallel", always=False),
+    Excess("cosine_embedding", "value", NEAR_0, FUSED, JAX, "parallel"),
+    Excess("cosine_embedding", "gradient", NEAR_0, FUSED, JAX, "parallel"),
     Excess("ctc", "value", 1024.0, "the loss less that of the best path", JAX, "sure"),
     Excess("d2_brier_score", "value", 8.0, "1 - a ratio", JAX),
     Excess("d2_tweedie_score", "value", 14.0, "1 - a ratio"),
-    Excess("clip", "gradient", 10.0, TWO),
+    Excess("clip", "gradient", 20.0, TWO),
+    Excess("nt_xent", "gradient", 8.0, TWO, JAX),
     Excess("giou", "value", 8.0, TWO, JAX),
     Excess("giou", "gradient", 8.0, TWO),
     Excess("lambda_rank", "value", 6.0, "the libraries' float32 exp", JAX, "sure"),
@@ -104,12 +105,12 @@ EXCEPTIONS = [
     Excess("kto", "gradient", 6.0, TWO, JAX),
     Excess("kto", "second", 8.0, TWO),
     Excess("kling_gupta", "gradient", 6.0, TWO),
-    Excess("siglip", "gradient", 16.0, TWO),
-    Excess("supervised_contrastive", "gradient", 8.0, TWO, JAX),
+    Excess("siglip", "gradient", 20.0, TWO),
+    Excess("supervised_contrastive", "gradient", 12.0, TWO, JAX),
     Excess("triplet_margin", "gradient", 6.0, "a power, rounded to float32", JAX),
     Excess("lambda_rank", "gradient", 5.0, "the libraries' float32 exp", STRICT),
     Excess("dpo", "gradient", 8.0, TWO, STRICT),
-    Excess("tversky", "gradient", 5.0, TWO, JAX, always=False),
+    Excess("tversky", "gradient", 5.0, TWO, JAX),
     Excess("variogram_score", "value", 6.0, "the square of a difference of powers", JAX),
     Excess("pseudo_huber", "second", 8.0, "the cube of a root"),
     Excess("linex", "value", 6.0, "the libraries' float32 exp"),
@@ -128,7 +129,7 @@ EXCEPTIONS = [
     Excess("andrews", "second", 16.0, "a cosine near its zero"),
     Excess("fair", "second", 8.0, TWO),
     Excess("tweedie_deviance", "gradient", 6.0, "the exponent, rounded to float32"),
-    Excess("tweedie_deviance", "second", 16.0, "the exponent, rounded to float32"),
+    Excess("tweedie_deviance", "second", 24.0, "the exponent, rounded to float32"),
 ]
 
 
@@ -155,11 +156,19 @@ def several(arrays: Any) -> tuple[Any, ...]:
 
 
 def number_parameters(record: dict[str, Any]) -> dict[str, Any]:
-    """Read hyper-parameters: numbers, infinite ones as text, and words."""
-    return {
-        name: value if isinstance(value, str) and value.strip("-") != "inf" else number(value)
-        for name, value in record["parameters"].items()
-    }
+    """Read hyper-parameters: numbers, infinite ones as text, words, and names of metrics."""
+
+    def read(name: str, value: Any) -> Any:
+        if name == "metric":
+            return getattr(il, value)
+        return value if isinstance(value, str) and value.strip("-") != "inf" else number(value)
+
+    return {name: read(name, value) for name, value in record["parameters"].items()}
+
+
+def varied(record: dict[str, Any]) -> bool:
+    """Whether hyper-parameters are others than in the first case, the default ones."""
+    return record["parameters"] != RECORDS[record["metric"]][0]["parameters"]
 
 
 def cases(
@@ -171,19 +180,19 @@ def cases(
         floating = "float" in dtype
         if (floating and dtype not in backend.dtypes) or (dtype == "int64" and not backend.float64):
             continue
-        if dtype == "float32" and record["parameters"] and backend.label == "jax x64":
-            continue  # computed in float64, as that is; each costs two compilations
+        if backend.compiles and varied(record) and floating and dtype != backend.widest:
+            continue  # computed in the widest, as that is; each costs two compilations
         default = getattr(il, name)
         kind = default if isinstance(default, type) else type(default)
         parameters = number_parameters(record)
         metric = kind(**parameters) if parameters else default
         options = {}
         if record["weights"] is not None:
-            widest = "float64" if backend.float64 else "float32"
-            options["weights"] = backend.array(number(record["weights"]), widest)
+            options["weights"] = backend.array(number(record["weights"]), backend.widest)
         p = given(backend, record["predictions"], dtype, metric.prediction_names)
         t = given(backend, record["targets"], dtype, metric.target_names)
-        if record["case"] != "typical":  # that alone is called as it is on every library
+        # one alone is called as it is on every library
+        if record["case"] != "typical" or varied(record):
             p, t, options = backend.padded(p, t, options)
             if "where" in options:
                 options["where"] = of_items(metric, options["where"])
@@ -241,14 +250,27 @@ class Measure:
             case = f"{record['case']} {record['dtype']} {record['parameters']}"
             self.failures.append(f"{case}: {error:.3g} ULP, at most {limit}: {what}")
 
+    def value(self, record: dict[str, Any], value: Any) -> None:
+        """Compare a value, and its dtype, with what was stored."""
+        backend, dtype = self.backend, self.backend.dtype(value)
+        if "float" in record["dtype"]:
+            single = "float64" if record["dtype"] == "float64" else "float32"
+            assert dtype == single, record["case"]
+        limit = OWN if dtype == "float64" else value_limit(backend, record["dtype"])
+        got, exact = flat([backend.numbers(value)]), flat([record["value"]])
+        pairs = zip(got, exact, strict=True)
+        error = max(distance(one, text, dtype, flushes=backend.flushes) for one, text in pairs)
+        self.add(record, error, limit, f"got {got}, expected {exact}", dtype)
+
     def finish(self) -> None:
         for label, worst in self.worst.items():
             row = (self.backend.label, self.name, label, worst, self.counts[label])
             self.record_property("ulp", row)
         assert not self.failures, "\n".join(self.failures)
         assert self.counts, "no case was run"
-        always = {exception for exception in self.exceptions if exception.always}
-        assert always <= self.needed, "the promise is kept: remove the exception"
+        if not self.backend.compiles:  # programs round otherwise from processor to processor
+            unneeded = set(self.exceptions) - self.needed
+            assert not unneeded, "the promise is kept: remove the exception"
 
 
 def value_limit(backend: Backend, dtype: str) -> float:
@@ -260,18 +282,10 @@ def test_value(backend: Backend, name: str, record_property: Callable[..., None]
     """Every value is within the promised ULP of the exact one, in the promised dtype."""
     measure = Measure(backend, name, "value", record_property)
     for record, metric, predictions, targets, options in cases(backend, name):
+        if backend.compiles and "where" in options and differentiated(record):
+            continue  # compiled once, with its gradient
         value = metric(predictions, targets, **options)
-        dtype = backend.dtype(value)
-        if "float" in record["dtype"]:
-            assert dtype == ("float64" if record["dtype"] == "float64" else "float32"), record[
-                "case"
-            ]
-        limit = value_limit(backend, record["dtype"])
-        limit = OWN if dtype == "float64" else limit
-        got, exact = flat([backend.numbers(value)]), flat([record["value"]])
-        pairs = zip(got, exact, strict=True)
-        error = max(distance(one, text, dtype, flushes=backend.flushes) for one, text in pairs)
-        measure.add(record, error, limit, f"got {got}, expected {exact}", dtype)
+        measure.value(record, value)
     measure.finish()
 
 
@@ -299,51 +313,76 @@ def gradient_errors(
     return max(errors)
 
 
-# metrics of numbers; those of labels have none to differentiate by, those of several values no gradient
-DIFFERENTIATED = sorted(
-    name
-    for name, records in RECORDS.items()
-    if any(r["gradient"] is not None and "float" in r["dtype"] for r in records)
-)
+def differentiated(record: dict[str, Any]) -> bool:
+    """Whether there is a gradient: labels have none to differentiate by, nor do several values."""
+    return record["gradient"] is not None and "float" in record["dtype"]
+
+
+DIFFERENTIATED = sorted(n for n, records in RECORDS.items() if any(map(differentiated, records)))
 
 
 @pytest.mark.parametrize("name", DIFFERENTIATED)
 def test_gradient(backend: Backend, name: str, record_property: Callable[..., None]) -> None:
     """Every gradient is that of the derivative contract, by every way the library differentiates."""
     measure = Measure(backend, name, "gradient", record_property)
+    beside = Measure(backend, name, "value", record_property)
     for record, metric, predictions, targets, options in cases(backend, name):
-        if record["gradient"] is None or "int" in record["dtype"]:
+        if not differentiated(record):
             continue
         exact = flat(record["gradient"])
-        own = "float64" if backend.float64 else "float32"  # the other ways once, in this dtype
-        once = record["dtype"] == own and (backend.name != "jax" or not record["parameters"])
-        for mode in backend.modes if once else backend.modes[:1]:
-            found = backend.gradient(mode, metric, predictions, targets, **options)
+        # the other ways once, in this dtype
+        once = record["dtype"] == backend.widest and not (backend.compiles and varied(record))
+        modes = backend.modes if once else backend.modes[:1]
+        value, slopes = backend.every_way(modes, metric, predictions, targets, **options)
+        if value is not None:
+            beside.value(record, value)
+        for mode in modes:
             # forward mode has the tangent's dtype, which is the value's
-            dtype = backend.dtype(several(found)[0])
+            dtype = backend.dtype(several(slopes[mode])[0])
             assert mode == "forward" or dtype == record["dtype"], record["case"]
-            got = each_sample(backend, found, len(record["targets"]))
+            got = each_sample(backend, slopes[mode], len(record["targets"]))
             error = gradient_errors(backend, metric, got, exact, dtype)
             what = f"{mode}: got {got}, expected {exact}"
             measure.add(record, error, GRADIENT.get(dtype, HALF), what, dtype)
+    if backend.compiles:
+        beside.finish()
     measure.finish()
 
 
-@pytest.mark.parametrize("name", sorted(n for n in RECORDS if pointwise(getattr(il, n))))
+def has_second(name: str, record: dict[str, Any]) -> bool:
+    """Whether the second derivative is known: of rows, by differences, away from all extremes."""
+    known = record["first"] is not None and record["second"] is not None
+    random = record["case"].rstrip("_0123456789") in (
+        "typical", "weighted", "integer_weights", "single"
+    )  # fmt: skip
+    default = getattr(il, name)
+    terms = issubclass(default, il.Loss) if isinstance(default, type) else default.summable
+    return record["dtype"] in GRADIENT and known and terms and (random or pointwise(default))
+
+
+BENT = sorted(
+    name for name, records in RECORDS.items() if any(has_second(name, r) for r in records)
+)
+
+
+@pytest.mark.parametrize("name", BENT)
 def test_second_derivative(
     backend: Backend, name: str, record_property: Callable[..., None]
 ) -> None:
     """`gradient_hessian` gives the first and second derivative of every term, kinks included."""
     measure = Measure(backend, name, "second", record_property)
     for record, metric, predictions, targets, _ in cases(backend, name):
-        if record["dtype"] not in GRADIENT or record["first"] is None or record["second"] is None:
+        if not has_second(name, record):
             continue
-        pair = il.gradient_hessian(metric, predictions, targets)
+        if backend.compiles and varied(record) and not pointwise(metric):
+            continue  # a program for every column takes long
+        own = record["dtype"] == backend.widest
+        limit = ROWS if own and not pointwise(metric) else GRADIENT[record["dtype"]]
+        pair = backend.gradient_hessian(metric, predictions, targets)
         for key, found in zip(("first", "second"), pair, strict=True):
             exact = flat(record[key])
             got = each_sample(backend, found, len(record["targets"]))
             error = gradient_errors(backend, metric, got, exact, record["dtype"])
-            limit = GRADIENT[record["dtype"]]
             what = f"{key}: got {got}, expected {exact}"
             measure.add(record, error, limit, what, record["dtype"])
     measure.finish()

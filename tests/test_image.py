@@ -16,8 +16,10 @@ from mpmath import mp, mpf
 
 import isoloss as il
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
+CONFORMANCE = Path(__file__).parents[1] / "conformance"
+sys.path[:0] = [str(CONFORMANCE), str(CONFORMANCE / "reference")]
 
+from image import moments, multi_scale, ssim
 from libraries import BACKENDS, Backend, installed
 from ulp import distance
 
@@ -105,54 +107,6 @@ def exact(image: Any) -> Image:
     return [[mpf(float(x)) for x in row] for row in image]
 
 
-def factors(p: Image, y: Image, data_range: float, window: int = 11, sigma: float = 1.5,
-            k1: float = 0.01, k2: float = 0.03) -> list[tuple[mpf, mpf]]:  # fmt: skip
-    """Wang et al. (2004), equations 6 to 13: at every place, with the weights of a whole window."""
-    c1, c2 = (mpf(k1) * mpf(data_range)) ** 2, (mpf(k2) * mpf(data_range)) ** 2
-    centre = mpf(window - 1) / 2
-    places = list(itertools.product(range(window), repeat=2))
-    raw = [
-        mp.exp(-((i - centre) ** 2 + (j - centre) ** 2) / (2 * mpf(sigma) ** 2)) for i, j in places
-    ]
-    weights = [w / mp.fsum(raw) for w in raw]
-    found = []
-    for top, left in itertools.product(range(len(p) - window + 1), range(len(p[0]) - window + 1)):
-        x, z = ([image[top + i][left + j] for i, j in places] for image in (p, y))
-        mx, mz = mp.fdot(weights, x), mp.fdot(weights, z)
-        vx, vz, cov = (
-            mp.fsum(w * (a - m) * (b - n) for w, a, b in zip(weights, one, two, strict=True))
-            for one, m, two, n in ((x, mx, x, mx), (z, mz, z, mz), (x, mx, z, mz))
-        )
-        found.append(((2 * mx * mz + c1) / (mx**2 + mz**2 + c1), (2 * cov + c2) / (vx + vz + c2)))
-    return found
-
-
-def exact_ssim(p: Image, y: Image, data_range: float, **chosen: Any) -> mpf:
-    every = factors(p, y, data_range, **chosen)
-    return mp.fsum(a * b for a, b in every) / len(every)
-
-
-def halved(image: Image) -> Image:
-    """Means of two by two pixels; beyond an odd end, the last pixel again."""
-    n, m = len(image), len(image[0])
-    return [
-        [mp.fsum(image[min(2 * i + a, n - 1)][min(2 * j + b, m - 1)] for a in (0, 1) for b in (0, 1)) / 4
-         for j in range(-(-m // 2))]
-        for i in range(-(-n // 2))
-    ]  # fmt: skip
-
-
-def exact_ms_ssim(
-    p: Image, y: Image, data_range: float, exponents: tuple[float, ...], **chosen: Any
-) -> mpf:
-    product = mpf(1)
-    for exponent in exponents[:-1]:
-        every = factors(p, y, data_range, **chosen)
-        product *= (mp.fsum(c for _, c in every) / len(every)) ** mpf(exponent)
-        p, y = halved(p), halved(y)
-    return product * exact_ssim(p, y, data_range, **chosen) ** mpf(exponents[-1])
-
-
 def slopes(function: Callable[[Image], mpf], p: Image) -> list[list[mpf]]:
     """The gradient, by central differences."""
     step, found = mpf(10) ** -20, []
@@ -207,7 +161,7 @@ def test_similarity(
 ) -> None:
     """Values and gradients are those of sums over whole windows at 50 digits, to 4 ULP."""
     chosen = {name: getattr(metric, name) for name in vars(metric)}
-    of = exact_ms_ssim if isinstance(metric, il.MultiScaleSSIM) else exact_ssim
+    of = (multi_scale if isinstance(metric, il.MultiScaleSSIM) else ssim)(moments)
     p, t = pictures(shape, noise, data_range, base)
     with mp.workdps(60):
         want = of(exact(p), exact(t), **chosen)
@@ -229,7 +183,7 @@ def test_nearly_equal_pictures(backend: Backend) -> None:
     p, t = pictures((6, 7), 1e-6)
     metric = il.SSIM(data_range=1.0, window=5)
     with mp.workdps(60):
-        steep = slopes(lambda q: exact_ssim(q, exact(t), 1.0, window=5), exact(p))
+        steep = slopes(lambda q: ssim(moments)(q, exact(t), data_range=1.0, window=5), exact(p))
     largest = float(max(abs(x) for row in steep for x in row))
     assert 0 < largest < 1e-3
     a, b = backend.array(p, "float32"), backend.array(t, "float32")

@@ -119,11 +119,18 @@ def test_floating_labels(backend: Backend, metric: il.Metric) -> None:
 
 
 @every_metric
-@pytest.mark.parametrize("bad", [-1, 4, 127, -128])
-def test_outside(backend: Backend, metric: il.Metric, bad: int) -> None:
+def test_outside(backend: Backend, metric: il.Metric) -> None:
     """A label outside makes its sample nan, and no other; excluded, it does nothing."""
-    if (bad > 0 and "accuracy" in metric.signature) or metric in (il.accuracy, il.zero_one_loss):
-        metric = il.BalancedAccuracy(num_classes=4)  # labels alone do not say how many there are
+    for bad in (-1, 4, 127, -128):
+        # labels alone do not say how many there are
+        alone = (bad > 0 and "accuracy" in metric.signature) or metric in (
+            il.accuracy,
+            il.zero_one_loss,
+        )
+        check_outside(backend, il.BalancedAccuracy(num_classes=4) if alone else metric, bad)
+
+
+def check_outside(backend: Backend, metric: il.Metric, bad: int) -> None:
     p, t = draw(metric, (6,), dtype="float32")
     t[1:3] = 0, 1
     spoilt = t.copy()

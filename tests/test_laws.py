@@ -725,7 +725,7 @@ def test_other_libraries(library, metric):
     close(numbers(value), want, 16, size)
     close(numbers(gradient)[m], slope, 16, np.max(np.abs(slope)))
     assert np.all(numbers(gradient)[~m] == 0)
-    parts = [slice(5, None), slice(0, 2), slice(2, 5)]
+    parts = [slice(4, None), slice(0, 4)]  # of one shape; test_streaming has those of others
     states = [
         metric.summary(
             array(p[s]), array(t[s]), weights=array(w[s]), where=array(of_items(metric, m[s]))

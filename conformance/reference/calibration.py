@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from definitions import xlogy
+from families import Special
 from mpmath import mp, mpf
 from wholes import Samples, Whole
 
@@ -86,6 +87,46 @@ def error(of: Callable[..., list[Events]], function: Callable[..., mpf]) -> Call
         return mp.fsum(found) / len(found)
 
     return value
+
+
+def diagram(of: Callable[..., list[Events]], running: bool) -> Callable[..., list[Numbers]]:
+    """The weight, the mean probability and the share that came true, of every bin."""
+
+    def value(p: Any, y: Any, w: Numbers, *, bins: int = 15) -> list[Numbers]:
+        (events,) = of(p, y, w)
+        found = []
+        for k in range(bins):
+            low, high = mpf(k) / bins, mpf(k + 1) / bins
+            inside = [e for e in events if low < e[0] <= high or (k == 0 and e[0] == 0)]
+            none = mpf(0), mp.nan, mp.nan
+            found.append((running_means if running else means)(inside) if inside else none)
+        return [list(row) for row in zip(*found, strict=True)]
+
+    return value
+
+
+def running_means(events: Events) -> tuple[mpf, mpf, mpf]:
+    """The same, event by event (Welford, 1962)."""
+    n, conf, acc = mpf(0), mpf(0), mpf(0)
+    for a, t, v in events:
+        n += v
+        conf, acc = conf + v / n * (a - conf), acc + v / n * (t - acc)
+    return n, conf, acc
+
+
+def filled(of: Callable[..., list[Events]]) -> Callable[..., bool]:
+    """Whether every bin has an event, one that came true among them."""
+
+    def fits(p: Any, y: Any, *, bins: int = 15) -> bool:
+        _, confs, accs = diagram(of, False)(p, y, [mpf(1)] * len(y), bins=bins)
+        return clear(of)(p, y, bins=bins) and all(mp.isfinite(c) for c in confs) and min(accs) > 0
+
+    return fits
+
+
+def drawn_diagram(of: Any, draw: Any, *special: Special, bins: int) -> Whole:
+    return Whole(diagram(of, False), diagram(of, True), draw, {"bins": bins}, special=special,
+                 labels=True, steps=True, fits=filled(of), sizes=(12, 9))  # fmt: skip
 
 
 # --- bins of equal weights --------------------------------------------------------------------------------
@@ -224,6 +265,14 @@ DEFINITIONS = {
         classes, rows, *ADAPTIVE, {"bins": 4}, {"bins": 1}, dtypes=DOUBLE_AND_SINGLE
     ),
     "binary_adaptive_calibration_error": declared(ones, single, *ADAPTIVE, {"bins": 4}, {"bins": 1}),
+    "ReliabilityDiagram": drawn_diagram(
+        answers, rows,
+        Special("empty_bin", [[0.75, 0.25, 0.0], [0.125, 0.0, 0.875], [0.5, 0.5, 0.0]], [0, 0, 1]),
+        bins=2,
+    ),
+    "BinaryReliabilityDiagram": drawn_diagram(
+        ones, single, Special("empty_bin", [0.0, 0.25, 0.75, 1.0], [0, 1, 1, 1]), bins=3,
+    ),
     **{
         name: Whole(*forms, single, variants=({"bins": 3},), labels=True, fits=clear(ones),
                     sizes=(12, 9), limit=limit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from cases import FLOATS, normal
@@ -170,6 +171,38 @@ def matthews_covariances(p: Labels, y: Labels, w: Numbers, *, num_classes: int) 
     return covariance(p, y) / mp.sqrt(covariance(p, p) * covariance(y, y))
 
 
+def confusion(
+    p: Labels, y: Labels, w: Numbers, *, num_classes: int, normalize: str | None = None
+) -> list[Numbers]:
+    """Shares of each row, of each column, or of all."""
+    m = matrix(p, y, w, num_classes)
+    if normalize is None:
+        return m
+    whole = mp.fsum(map(mp.fsum, m))
+    columns = [mp.fsum(c) for c in zip(*m, strict=True)]
+    below = {
+        "true": lambda i, _: mp.fsum(m[i]), "pred": lambda _, j: columns[j], "all": lambda *_: whole
+    }[normalize]  # fmt: skip
+    return [[divided(x, below(i, j)) for j, x in enumerate(row)] for i, row in enumerate(m)]
+
+
+def confusion_by_samples(
+    p: Labels, y: Labels, w: Numbers, *, num_classes: int, normalize: str | None = None
+) -> list[Numbers]:
+    """How much of the weight of what a cell is a share of lies in the cell."""
+
+    def cell(i: int, j: int) -> mpf:
+        samples = list(zip(p, y, w, strict=True))
+        mine = mp.fsum(v for a, b, v in samples if (a, b) == (j, i))
+        counted = {
+            None: [], "all": samples, "true": [s for s in samples if s[1] == i],
+            "pred": [s for s in samples if s[0] == j],
+        }[normalize]  # fmt: skip
+        return divided(mine, mp.fsum(v for _, _, v in counted)) if normalize else mine
+
+    return [[cell(i, j) for j in range(num_classes)] for i in range(num_classes)]
+
+
 # --- of scores of one label ---------------------------------------------------------------------------
 
 
@@ -211,7 +244,7 @@ AVERAGES = ({"average": "micro"}, {"average": "weighted"})
 SIZES = (17, 11)
 
 
-def of_matrix(value: Callable[..., mpf], other: Callable[..., mpf], *variants: Any) -> Whole:
+def of_matrix(value: Callable[..., Any], other: Callable[..., Any], *variants: Any) -> Whole:
     return Whole(value, other, pairs_of_labels, {"num_classes": CLASSES}, variants, labels=True,
                  dtypes=INTEGERS, steps=True, fits=every_class, sizes=SIZES)  # fmt: skip
 
@@ -231,6 +264,12 @@ DEFINITIONS = {
         for name, r in RATIOS.items()
         if name != "Accuracy"
     },
+    "ConfusionMatrix": replace(
+        of_matrix(
+            confusion, confusion_by_samples, *({"normalize": of} for of in ("true", "pred", "all"))
+        ),
+        sizes=(30, 24),  # no cell is empty
+    ),
     "BalancedAccuracy": of_matrix(balanced_accuracy, balanced_by_weights),
     "Informedness": of_matrix(informedness, informedness_odds),
     "CohenKappa": of_matrix(kappa, kappa_pairs),

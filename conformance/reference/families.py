@@ -11,6 +11,7 @@ import itertools
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from cases import FLOATS, WIDE, Case, rounded
@@ -60,8 +61,9 @@ class Definition:
     integers: tuple[Any, Any] | None = None  # predictions and targets that are whole numbers
     weigh: Callable[..., mpf] = lambda y, **_: mpf(1)
     counts: Callable[..., bool] = lambda y, **_: True
-    link: Callable[[mpf], mpf] = lambda mean: mean  # of the mean of the terms
+    link: Callable[..., mpf] = lambda mean, **_: mean  # of the mean of the terms
     steps: bool = False  # constant between places where it jumps
+    required: dict[str, Any] = field(default_factory=dict)  # parameters without a default
     limit: float = 6.0  # how many times a relative change of an input may be magnified
 
 
@@ -113,9 +115,11 @@ def derivatives(function: Callable[[Any], mpf], p: Any) -> tuple[list[mpf], list
             step = (abs(x) if x and mp.isfinite(x) else mpf(1)) * mpf(10) ** -45
             found = pair(place, step)
             if min(map(abs, found)) < mpf(10) ** -30:
-                again = pair(place, 2 * step)
-                pairs = zip(found, again, strict=True)
-                kept = [abs(d - e) <= mpf(10) ** -30 * abs(d) for d, e in pairs]
+                others = pair(place, 2 * step), pair(place, 3 * step)
+                triples = zip(found, *others, strict=True)
+                kept = [
+                    max(abs(d - e), abs(d - f)) <= mpf(10) ** -30 * abs(d) for d, e, f in triples
+                ]
                 found = (kept[0] * found[0], kept[1] * found[1])
             first.append(found[0])
             second.append(found[1])
@@ -163,6 +167,7 @@ def sample(
     **parameters: Any,
 ) -> Case:
     """A random case: the first balanced one of a sequence fixed by its name."""
+    parameters = {**entry.required, **parameters}
     rng = random.Random(f"{name} {case} {dtype} {n} {sorted(parameters.items())}")
     while True:
         pairs: list[tuple[Any, Any]] = []
@@ -225,14 +230,15 @@ def special(name: str, entry: Definition) -> Iterator[tuple[Case, Special]]:
             p = rounded_like(list(one.predictions), dtype)
             y = list(one.targets) if entry.labels else rounded_like(list(one.targets), dtype)
             weights = None if one.weights is None else rounded(one.weights, dtype)
-            yield Case(name, one.name, dtype, p, y, weights, one.parameters, one.condition), one
+            parameters = {**entry.required, **one.parameters}
+            yield Case(name, one.name, dtype, p, y, weights, parameters, one.condition), one
 
 
 def whole(name: str, entry: Definition) -> Iterator[Case]:
     """Whole numbers of integer dtypes."""
     for dtype in INTEGERS if entry.integers else ():
         p, y = entry.integers
-        yield Case(name, "integers", dtype, list(p), list(y))
+        yield Case(name, "integers", dtype, list(p), list(y), None, entry.required)
 
 
 # --- results --------------------------------------------------------------------------------------
@@ -256,7 +262,8 @@ def evaluate(entry: Definition, case: Case, known: Special | None) -> Result:
     weights = [w if used else mpf(0) for w, used in zip(weights, counted, strict=True)]
     total = mp.fsum(weights)
     mean = mp.fdot(weights, terms) / total if total else mp.nan
-    value = entry.link(mean)
+    link = partial(entry.link, **case.parameters)
+    value = link(mean)
     if known is not None and not known.smooth:
         first, second = (exact(x) if x is not None else None for x in (known.first, known.second))
         first = None if first is None else [leaves(row) for row in first]
@@ -270,9 +277,9 @@ def evaluate(entry: Definition, case: Case, known: Special | None) -> Result:
                 pair = ([mpf(0)] * len(leaves(a)),) * 2
             first.append(pair[0])
             second.append(pair[1])
-    slope, _ = derivatives(entry.link, mean) if mp.isfinite(mean) else ([mpf(1)], None)
     gradient = None
     if first is not None and total:
+        slope, _ = derivatives(link, mean) if mp.isfinite(mean) else ([mpf(1)], None)
         gradient = [
             rebuilt(a, iter([slope[0] * w / total * x for x in row]))
             for a, w, row in zip(p, weights, first, strict=True)

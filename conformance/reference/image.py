@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from cases import WIDE, normal, uniform
@@ -179,6 +180,128 @@ def variation_levels(p: Image, y: Image) -> mpf:
     )
 
 
+# --- signal and noise -----------------------------------------------------------------------------
+
+
+def decibels(mean: mpf, *, data_range: float) -> mpf:
+    """ITU-T J.340: the squared range over the mean squared error."""
+    return 10 * mp.log10(mpf(data_range) ** 2 / mean) if mean else mp.inf
+
+
+def square(p: mpf, y: mpf, **_: Any) -> mpf:
+    """The squared error."""
+    return (p - y) ** 2
+
+
+def square_expanded(p: mpf, y: mpf, **_: Any) -> mpf:
+    """The same, multiplied out."""
+    return p * p - 2 * p * y + y * y
+
+
+# --- similarity in windows --------------------------------------------------------------------------
+
+Moments = tuple[mpf, mpf, mpf, mpf, mpf]  # two means, two variances, the covariance
+
+
+@cache
+def gaussian(window: int, sigma: float) -> list[mpf]:
+    """The weights of a square window, row by row."""
+    places = [mpf(k) - mpf(window - 1) / 2 for k in range(window)]
+    raw = [mp.exp(-(i * i + j * j) / (2 * mpf(sigma) ** 2)) for i in places for j in places]
+    return [w / mp.fsum(raw) for w in raw]
+
+
+def windows(image: Image, window: int) -> list[list[mpf]]:
+    """The pixels under the window, at every place where it fits."""
+    tops, lefts = range(len(image) - window + 1), range(len(image[0]) - window + 1)
+    return [
+        [x for row in image[top : top + window] for x in row[left : left + window]]
+        for top in tops
+        for left in lefts
+    ]
+
+
+def moments(w: list[mpf], x: list[mpf], z: list[mpf]) -> Moments:
+    """Wang et al. (2004), equations 14 to 16."""
+    mx, mz = mp.fdot(w, x), mp.fdot(w, z)
+
+    def about(a: list[mpf], m: mpf, b: list[mpf], n: mpf) -> mpf:
+        return mp.fsum(v * (i - m) * (j - n) for v, i, j in zip(w, a, b, strict=True))
+
+    return mx, mz, about(x, mx, x, mx), about(z, mz, z, mz), about(x, mx, z, mz)
+
+
+def moments_of_pairs(w: list[mpf], x: list[mpf], z: list[mpf]) -> Moments:
+    """The same from differences of pixels, pair by pair."""
+    pairs = list(itertools.combinations(zip(w, x, z, strict=True), 2))
+    mx, mz = (mp.fsum(v * i for v, i in zip(w, one, strict=True)) for one in (x, z))
+
+    def spread(one: int, two: int) -> mpf:
+        return mp.fsum(a[0] * b[0] * (a[one] - b[one]) * (a[two] - b[two]) for a, b in pairs)
+
+    return mx, mz, spread(1, 1), spread(2, 2), spread(1, 2)
+
+
+def similarities(
+    of: Callable[..., Moments], p: Image, y: Image, data_range: float, window: int = 11,
+    sigma: float = 1.5, k1: float = 0.01, k2: float = 0.03,
+) -> list[tuple[mpf, mpf]]:  # fmt: skip
+    """Equations 6 and 9 of Wang et al.: of luminance, and of contrast and structure, place by place."""
+    c1, c2 = ((mpf(k) * mpf(data_range)) ** 2 for k in (k1, k2))
+    found = []
+    for x, z in zip(windows(p, window), windows(y, window), strict=True):
+        mx, mz, vx, vz, cov = of(gaussian(window, sigma), x, z)
+        found.append(((2 * mx * mz + c1) / (mx**2 + mz**2 + c1), (2 * cov + c2) / (vx + vz + c2)))
+    return found
+
+
+def ssim(of: Callable[..., Moments]) -> Callable[..., mpf]:
+    """Equation 17: the mean over all places."""
+
+    def term(p: Image, y: Image, **named: Any) -> mpf:
+        found = similarities(of, p, y, **named)
+        return mp.fsum(one * two for one, two in found) / len(found)
+
+    return term
+
+
+def halved(image: Image) -> Image:
+    """Means of two by two pixels; beyond an odd end, the last pixel again."""
+    n, m = len(image), len(image[0])
+    return [
+        [mp.fsum(image[min(i + a, n - 1)][min(j + b, m - 1)] for a in (0, 1) for b in (0, 1)) / 4
+         for j in range(0, m, 2)]
+        for i in range(0, n, 2)
+    ]  # fmt: skip
+
+
+def multi_scale(of: Callable[..., Moments]) -> Callable[..., mpf]:
+    """Wang, Simoncelli and Bovik (2003), equation 7."""
+
+    def term(p: Image, y: Image, *, exponents: list[float], **named: Any) -> mpf:
+        product = mpf(1)
+        for exponent in exponents[:-1]:
+            found = similarities(of, p, y, **named)
+            product *= (mp.fsum(two for _, two in found) / len(found)) ** mpf(exponent)
+            p, y = halved(p), halved(y)
+        return product * ssim(of)(p, y, **named) ** mpf(exponents[-1])
+
+    return term
+
+
+def alike(rng: random.Random, parameters: dict[str, Any]) -> tuple[list[Any], list[Any]]:
+    """A small image of the data's range, and one like it."""
+    unit = parameters["data_range"]
+    y = [[unit * uniform(rng, 0.1, 0.9) for _ in range(4)] for _ in range(3)]
+    return [[x + unit * uniform(rng, -0.3, 0.3) for x in row] for row in y], y
+
+
+def picture(name: str, p: Image, y: Image, first: Any = None, condition: float = 1.0) -> Special:
+    """Two images of one size, with the derivatives stated; where none are, differences give them."""
+    stated = None if first is None else [first]
+    return Special(name, [p], [y], {}, stated, smooth=first is None, condition=condition)
+
+
 # --- declared -------------------------------------------------------------------------------------
 
 ONE = [0.0, 0.0, 2.0, 1.0]
@@ -226,6 +349,8 @@ def score(term: Score, other: Score, *special: Special) -> Definition:
 TOUCHING = [0.0, 0.0, 1.0, 1.0], [1.0, 0.0, 2.0, 1.0]
 FLAT = [0.5, 0.25, 0.5, 0.75], ONE  # a box without a width
 
+STRIPES = [[0.0, 1.0, 0.0], [0.25, 0.75, 0.25], [0.0, 1.0, 0.5]]
+
 DEFINITIONS = {
     "iou": score(
         iou, iou_cells,
@@ -237,6 +362,35 @@ DEFINITIONS = {
     "giou": score(giou, giou_cells, FAR, stated("touching", *TOUCHING, [0.0, 0.0, 0.5, 0.0])),
     "diou": score(diou, diou_complex, FAR, stated("flat", *FLAT, [0.1, 0.0, 0.1, 0.0])),
     "ciou": score(ciou, ciou_complex, FAR, boxes("across", [0.0, 0.25, 4.0, 0.375], [1.0, 0.0, 1.125, 3.0])),
+    "PSNR": Definition(
+        square, square_expanded, lambda rng, _: (normal(rng), normal(rng)),
+        ({"data_range": 255.0}, {"data_range": 0.125}),
+        (
+            Special("bytes", [12.0, 250.0], [32.0, 251.0], {"data_range": 255.0}, smooth=True),
+            Special("no_error", [0.5, 2.0], [0.5, 2.0]),
+            Special("huge", [3e30, 1e30], [0.0, -1e30], {"data_range": 1e30}, smooth=True),
+            Special("tiny", [3e-30, 1e-30], [0.0, -1e-30], {"data_range": 1e-25}, smooth=True),
+        ),
+        integers=([12, 100, 3], [32, 90, 4]), required={"data_range": 8.0}, link=decibels,
+    ),
+    "SSIM": Definition(
+        ssim(moments), ssim(moments_of_pairs), alike,
+        ({"data_range": 255.0, "sigma": 0.75}, {"window": 2, "k1": 0.125, "k2": 0.25}),
+        (
+            picture("equal", STRIPES, STRIPES, [[0.0] * 3] * 3),
+            # the slopes of mean, contrast and structure cancel
+            picture("negative", STRIPES, [[1 - x for x in row] for row in STRIPES], condition=8.0),
+            picture("flat", [[0.5] * 3] * 3, [[0.25] * 3] * 3),
+            picture("black", [[0.0] * 3] * 3, [[0.0] * 3] * 3, [[0.0] * 3] * 3),
+        ),
+        required={"data_range": 1.0, "window": 3},
+    ),
+    "MultiScaleSSIM": Definition(
+        multi_scale(moments), multi_scale(moments_of_pairs), alike,
+        ({"data_range": 255.0, "sigma": 0.75}, {"exponents": [0.5, 0.25, 0.25], "window": 1}),
+        (picture("equal", STRIPES, STRIPES, [[0.0] * 3] * 3),),
+        required={"data_range": 1.0, "window": 2, "exponents": [0.25, 0.75]},
+    ),
     "total_variation_image": Definition(
         variation, variation_levels, images, (),
         (

@@ -304,7 +304,7 @@ DEFINITIONS = {
         weigh=weight_of,
     ),
     "perplexity": Definition(
-        cross_entropy, cross_entropy_of_ratios, learned, labels=True, link=mp.exp
+        cross_entropy, cross_entropy_of_ratios, learned, labels=True, link=lambda mean, **_: mp.exp(mean)
     ),
     "negative_log_likelihood": Definition(
         likelihood,

@@ -152,6 +152,37 @@ def kling_gupta_pairs(p: Numbers, y: Numbers, w: Numbers, *, version: int = 2009
     return efficiency(moment(0, 1) / mp.sqrt(moment(0, 0) * moment(1, 1)), ratio, bias)
 
 
+# --- beside a reference -----------------------------------------------------------------------------------
+
+ERRORS: dict[str, Callable[[mpf], mpf]] = {
+    "mean_squared_error": lambda e: e * e, "mean_absolute_error": abs,
+    "root_mean_squared_error": lambda e: e * e,
+}  # fmt: skip
+
+
+def both_errors(p: Numbers, y: Any, w: Numbers, metric: str) -> tuple[mpf, mpf]:
+    """The error of the forecasts, and that of the reference."""
+    observed, reference = zip(*y, strict=True)
+    found = []
+    for forecast in (p, reference):
+        terms = (ERRORS[metric](a - b) for a, b in zip(forecast, observed, strict=True))
+        mean = mp.fdot(w, terms) / mp.fsum(w)
+        found.append(mp.sqrt(mean) if metric.startswith("root") else mean)
+    return found[0], found[1]
+
+
+def skill(p: Numbers, y: Any, w: Numbers, *, metric: str) -> mpf:
+    """Murphy (1988), equation 4."""
+    error, reference = both_errors(p, y, w, metric)
+    return 1 - error / reference
+
+
+def skill_gained(p: Numbers, y: Any, w: Numbers, *, metric: str) -> mpf:
+    """What of the reference's error is gone."""
+    error, reference = both_errors(p, y, w, metric)
+    return (reference - error) / reference
+
+
 # --- M4 ---------------------------------------------------------------------------------------------------
 
 
@@ -188,6 +219,11 @@ def forecasts(rng: random.Random, n: int, _: dict[str, Any]) -> Samples:
     return [b + 1.5 * normal(rng) for b in y], y
 
 
+def beside(rng: random.Random, n: int, _: dict[str, Any]) -> Samples:
+    y = [2 * normal(rng) for _ in range(n)]
+    return [b + normal(rng) for b in y], [(b, b + 3 * normal(rng)) for b in y]
+
+
 def positive(rng: random.Random, n: int, parameters: dict[str, Any]) -> Samples:
     if not parameters.get("power"):
         return forecasts(rng, n, parameters)
@@ -219,6 +255,11 @@ def apart(p: Numbers, y: Numbers, **_: Any) -> bool:
     return min(*near, *(abs(a - b) for a, b in zip(p, y, strict=True))) > mpf(1) / 500
 
 
+def apart_beside(p: Numbers, y: Any, **_: Any) -> bool:
+    """Whether no forecast is near its kink."""
+    return min(abs(a - b) for a, (b, _) in zip(p, y, strict=True)) > mpf(1) / 100
+
+
 def sharp(p: list[Numbers], y: Any, **_: Any) -> bool:
     pairs = [(a, b) for f, t in zip(p, y, strict=True) for a, b in zip(f, t[0], strict=True)]
     return min(min(abs(a - b), abs(a), abs(b)) for a, b in pairs) > mpf(1) / 100
@@ -246,6 +287,11 @@ DEFINITIONS = {
     "nash_sutcliffe": Whole(*TWEEDIE, forecasts, **KEPT),
     "kling_gupta": Whole(
         kling_gupta, kling_gupta_pairs, flows, variants=({"version": 2012},), **KEPT
+    ),
+    "SkillScore": Whole(
+        skill, skill_gained, beside, {"metric": "mean_squared_error"},
+        tuple({"metric": name} for name in ERRORS if name != "mean_squared_error"),
+        fits=apart_beside, **KEPT,
     ),
     "overall_weighted_average": Whole(
         overall(mase, False), overall(mase_extremes, True), series, variants=({"season": 2},),

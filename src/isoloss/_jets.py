@@ -377,7 +377,7 @@ class JetLibrary(CarrierLibrary):
             value, n = plain(x), plain(n)
             straight = isinstance(n, (int, float)) and n in (0, 1)  # 0 * inf at x = 0 is no answer
             first = float(n) if straight else n * value ** (n - 1)
-            return chain(x, value**n, first, 0.0 if straight else n * (n - 1) * value ** (n - 2))
+            return chain(x, value**n, first, 0.0 if straight else n * ((n - 1) * value ** (n - 2)))
 
         def where(condition: Array, x: Any, y: Any, /) -> Any:
             if isinstance(condition, bool):
@@ -422,8 +422,8 @@ class JetLibrary(CarrierLibrary):
 
         def linear(name: str) -> Any:
             def function(x: Any, /, *rest: Any, **named: Any) -> Any:
-                if not isinstance(x, Jet):
-                    return library.constant(getattr(xp, name)(x, *rest, **named))
+                if not varies(x):  # which may become integers, that stay what they are
+                    return library.constant(getattr(xp, name)(plain(x), *rest, **named))
                 if name in ("sum", "cumulative_sum"):  # a slope of 1 adds up
                     x = filled(x)
                 return _linear(lambda part: getattr(xp, name)(part, *rest, **named), x)
