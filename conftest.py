@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+pytest_plugins = ["pytester"]  # tests/test_parity.py runs pytest in pytest
 TESTS = 20  # a large program holds 80 memory maps, and a process may have 65,530
 _run = 0
 

@@ -69,21 +69,28 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check the types of the library, and those its users see, with mypy and Pyright."""
     install(session, "mypy", "pyright[nodejs]")
-    install_isoloss(session, "jax", "torch")
+    install_isoloss(session, "jax", "torch", "testing")
     session.run("mypy")
     session.run("pyright")
 
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """Build the wheel; use it with the hard dependencies alone, away from the checkout."""
+    """Build the wheel; use it with the hard dependencies, then with pytest, away from the checkout."""
     install(session, "build")
     dist = Path(session.create_tmp()).resolve()
     session.run("python", "-m", "build", "--outdir", str(dist), silent=True)
     install(session, *map(str, dist.glob("*.whl")))
-    session.chdir(dist)
     script = "import isoloss; assert isoloss.mean_squared_error([2.0, 4.0], [1.0, 1.0]) == 5.0"
-    session.run("python", "-I", "-c", script)
+    with session.chdir(dist):
+        session.run("python", "-I", "-c", script)
+    install(session, "pytest")
+    script = (
+        "from importlib.metadata import entry_points as e; e(group='pytest11')['pytest_isoloss'].load();"
+        "from isoloss import mse, testing; testing.assert_parity(mse, [2.0], [1.0])"
+    )
+    with session.chdir(dist):
+        session.run("python", "-I", "-c", script)
 
 
 @nox.session

@@ -1,0 +1,240 @@
+"""The array libraries that are compared: their arrays, derivatives and transforms.
+
+None is imported before it is asked for. A transform is a function of a function and its arrays.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from .._metric import Metric
+from ..derivatives import gradient
+
+Function = Callable[..., Any]
+Places = tuple[int, ...]
+
+
+def total(result: Any) -> Any:
+    """Return the sum of all numbers of a result: what is differentiated of an array."""
+    if isinstance(result, (tuple, list)):
+        first, *others = map(total, result)
+        return sum(others, first)
+    return result.sum() if getattr(result, "ndim", 0) else result
+
+
+class ArrayLibrary:
+    """A library: how to make its arrays, read them, and differentiate and transform with it."""
+
+    name = "numpy"
+    dtypes: tuple[str, ...] = ("float16", "float32", "float64")
+
+    def __init__(self) -> None:
+        self.xp: Any = importlib.import_module(self.name)
+
+    def namespace(self) -> Any:
+        """Return the functions of the library, under the names of the array API standard."""
+        return array_namespace(self.array(np.zeros(1), "float32"))
+
+    def array(self, numbers: np.ndarray, dtype: str | None) -> Any:
+        """Return an array; floating numbers in a dtype, others in their own."""
+        return self.xp.asarray(numbers, dtype=None if dtype is None else getattr(self.xp, dtype))
+
+    def numbers(self, array: Any) -> np.ndarray:
+        """Return an array as float64 of NumPy."""
+        return np.asarray(array).astype(np.float64)
+
+    def dtype(self, array: Any) -> str:
+        """Return the name of a dtype."""
+        return str(getattr(array, "dtype", type(array).__name__)).rpartition(".")[2]
+
+    def device(self, array: Any) -> str:
+        """Return the name of a device; a number of Python's is on none."""
+        return str(getattr(array, "device", ""))
+
+    def default(self, dtype: str) -> str:
+        """Return the dtype that stands for one, where the library lacks it by its settings."""
+        return dtype
+
+    def gradients(self) -> dict[str, Callable[[Function, tuple[Any, ...], Places], Any]]:
+        """Return the ways to differentiate, by name."""
+        return {}
+
+    def hessian(self, function: Function, arrays: tuple[Any, ...], place: int) -> Any:
+        """Return the Hessian by one argument; None where the library has no derivatives."""
+        return None
+
+    def transforms(self) -> dict[str, Callable[[Function, tuple[Any, ...]], Any]]:
+        """Return the transforms, by name: each gives what a plain call gives."""
+        return {}
+
+
+class NumPy(ArrayLibrary):
+    """NumPy, which differentiates the metrics of isoloss."""
+
+    def gradients(self) -> dict[str, Any]:
+        def of_metric(function: Function, arrays: tuple[Any, ...], places: Places) -> Any:
+            if not isinstance(function, Metric) or places != (0,):
+                return None
+            return (gradient(function, *arrays),)
+
+        return {"isoloss": of_metric}
+
+
+class Strict(ArrayLibrary):
+    """NumPy with what the standard promises, and nothing else."""
+
+    name = "array_api_strict"
+    dtypes = ("float32", "float64")
+
+
+class JAX(ArrayLibrary):
+    """JAX: reverse and forward mode, plain and compiled."""
+
+    name = "jax"
+
+    def __init__(self) -> None:
+        self.jax = importlib.import_module("jax")
+        self.xp = self.jax.numpy
+        self.wide = bool(self.jax.config.jax_enable_x64)
+        self.dtypes = ("float16", "bfloat16", "float32", *(("float64",) if self.wide else ()))
+
+    def default(self, dtype: str) -> str:
+        narrow = {"float64": "float32", "int64": "int32", "uint64": "uint32"}
+        return dtype if self.wide else narrow.get(dtype, dtype)
+
+    def array(self, numbers: np.ndarray, dtype: str | None) -> Any:
+        return super().array(numbers, dtype or self.default(numbers.dtype.name))
+
+    def gradients(self) -> dict[str, Any]:
+        jax = self.jax
+
+        def by(transform: Any, compiled: bool) -> Any:
+            def way(function: Function, arrays: tuple[Any, ...], places: Places) -> Any:
+                found = transform(lambda *a: total(function(*a)), argnums=places)
+                return (jax.jit(found) if compiled else found)(*arrays)
+
+            return way
+
+        return {
+            "reverse": by(jax.grad, False),
+            "forward": by(jax.jacfwd, False),
+            "reverse, jit": by(jax.grad, True),
+            "forward, jit": by(jax.jacfwd, True),
+        }
+
+    def hessian(self, function: Function, arrays: tuple[Any, ...], place: int) -> Any:
+        return self.jax.hessian(lambda *a: total(function(*a)), argnums=place)(*arrays)
+
+    def transforms(self) -> dict[str, Any]:
+        jax = self.jax
+
+        def export(function: Function, arrays: tuple[Any, ...]) -> Any:
+            exported = importlib.import_module("jax.export").export(jax.jit(function))(*arrays)
+            return exported.call(*arrays)
+
+        def sharded(function: Function, arrays: tuple[Any, ...]) -> Any:
+            devices = jax.device_count()
+            mesh = jax.make_mesh((devices,), ("batch",))
+            named, spec = jax.sharding.NamedSharding, jax.sharding.PartitionSpec
+
+            def placed(array: Any) -> Any:
+                even = array.ndim and array.shape[0] % devices == 0
+                return jax.device_put(array, named(mesh, spec("batch") if even else spec()))
+
+            return jax.jit(function)(*map(placed, arrays))
+
+        return {
+            "jit": lambda function, arrays: jax.jit(function)(*arrays),
+            "vmap": lambda function, arrays: jax.vmap(function)(*arrays),
+            "export": export,
+            "sharded": sharded,
+        }
+
+
+class PyTorch(ArrayLibrary):
+    """PyTorch: autograd, torch.func in both modes, torch.compile and torch.export."""
+
+    name = "torch"
+    dtypes = ("float16", "bfloat16", "float32", "float64")
+
+    def array(self, numbers: np.ndarray, dtype: str | None) -> Any:
+        tensor = self.xp.from_numpy(np.array(numbers))
+        return tensor if dtype is None else tensor.to(getattr(self.xp, dtype))
+
+    def numbers(self, array: Any) -> np.ndarray:
+        if not isinstance(array, self.xp.Tensor):
+            return super().numbers(array)
+        return np.asarray(array.detach().cpu().to(self.xp.float64).numpy())
+
+    def gradients(self) -> dict[str, Any]:
+        torch = self.xp
+
+        def reverse(function: Function, arrays: tuple[Any, ...], places: Places) -> Any:
+            leaves = [
+                a.clone().requires_grad_() if k in places else a for k, a in enumerate(arrays)
+            ]
+            value = total(function(*leaves))
+            wanted = [leaves[k] for k in places]
+            if not value.requires_grad:
+                return tuple(map(torch.zeros_like, wanted))
+            found = torch.autograd.grad(value, wanted, allow_unused=True)
+            pairs = zip(found, wanted, strict=True)
+            return tuple(torch.zeros_like(x) if g is None else g for g, x in pairs)
+
+        def by(transform: Any) -> Any:
+            def way(function: Function, arrays: tuple[Any, ...], places: Places) -> Any:
+                return transform(lambda *a: total(function(*a)), argnums=places)(*arrays)
+
+            return way
+
+        return {
+            "reverse": reverse, "torch.func": by(torch.func.grad), "forward": by(torch.func.jacfwd)
+        }  # fmt: skip
+
+    def hessian(self, function: Function, arrays: tuple[Any, ...], place: int) -> Any:
+        return self.xp.func.hessian(lambda *a: total(function(*a)), argnums=place)(*arrays)
+
+    def transforms(self) -> dict[str, Any]:
+        torch = self.xp
+
+        def compiled(function: Function, arrays: tuple[Any, ...]) -> Any:
+            # the tracer and its rewriting, without a C++ compiler, which a machine may lack
+            torch.compiler.reset()
+            whole = torch.compile(lambda *a: function(*a), fullgraph=True, backend="aot_eager")
+            return whole(*arrays)
+
+        def export(function: Function, arrays: tuple[Any, ...]) -> Any:
+            class Module(torch.nn.Module):  # type: ignore[misc, name-defined]
+                def forward(self, *a: Any) -> Any:
+                    return function(*a)
+
+            return torch.export.export(Module(), arrays).module()(*arrays)
+
+        return {
+            "compile": compiled,
+            "vmap": lambda function, arrays: torch.func.vmap(function)(*arrays),
+            "export": export,
+        }
+
+
+LIBRARIES: dict[str, type[ArrayLibrary]] = {
+    kind.name: kind for kind in (NumPy, Strict, JAX, PyTorch)
+}
+
+
+def installed() -> list[str]:
+    """Return the names of the libraries that are there."""
+    return [name for name in LIBRARIES if importlib.util.find_spec(name) is not None]
+
+
+def compared(among: Sequence[str] | None = None) -> list[str]:
+    """Return those that are compared unless others are named: not the checker of the standard."""
+    if among is not None:
+        return [name for name in installed() if name in among]
+    return [name for name in installed() if name != Strict.name]

@@ -1,0 +1,528 @@
+"""One function on every array library: the same value, gradient, dtype, shape and device."""
+
+from __future__ import annotations
+
+import math
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from . import _causes
+from ._distance import FORMATS, in_ulp
+from ._libraries import LIBRARIES, ArrayLibrary, Function, Places, compared, installed
+
+__all__ = ["Case", "Report", "Row", "assert_close_ulp", "assert_parity", "compare", "suite"]
+
+TRANSFORMS = ("jit", "vmap", "compile", "export", "sharded")
+ROWS = 20  # of a message
+
+
+class Row(NamedTuple):
+    """One comparison of a library with the reference.
+
+    ``ulp`` is the largest distance, and ``place`` where it is; ``got`` and ``want`` are the numbers
+    there, or dtypes, shapes and devices. ``error`` is an exception's text.
+    """
+
+    library: str
+    dtype: str
+    point: str
+    aspect: str
+    way: str
+    reference: str
+    ok: bool
+    ulp: float = 0.0
+    place: tuple[int, ...] = ()
+    got: Any = None
+    want: Any = None
+    cause: str = ""
+    error: str = ""
+
+    def __str__(self) -> str:
+        """Return the row as a line of the message."""
+        where = f"{self.library} {self.dtype}, {self.point}, {self.aspect} ({self.way})"
+        if self.error:
+            return f"{where}: {self.error}"
+        place = f" at {list(self.place)}" if self.place else ""
+        far = "" if self.ulp in (0.0, math.inf) else f", {self.ulp:.3g} ULP apart"
+        text = f"{where}{place}: {self.got!r}, {self.reference}: {self.want!r}{far}"
+        return f"{text}\n    {self.cause}" if self.cause else text
+
+
+@dataclass
+class Report:
+    """All comparisons of one function."""
+
+    name: str
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def failures(self) -> list[Row]:
+        """The rows that disagree."""
+        return [row for row in self.rows if not row.ok]
+
+    def __str__(self) -> str:
+        """Return the disagreements, and a matrix of libraries and aspects."""
+        failures = self.failures
+        lines = [f"{self.name}: {len(failures)} of {len(self.rows)} comparisons disagree"]
+        lines += [str(row) for row in failures[:ROWS]]
+        if len(failures) > ROWS:
+            lines.append(f"... and {len(failures) - ROWS} more")
+        return "\n".join([*lines, "", *self.matrix()])
+
+    def matrix(self) -> list[str]:
+        """Return lines of a table: for each library and aspect, its worst distance in ULP."""
+        aspects = list(dict.fromkeys(row.aspect for row in self.rows))
+        libraries = list(dict.fromkeys(row.library for row in self.rows))
+        table = [["", *aspects]]
+        for library in libraries:
+            cells = [self.cell(library, aspect) for aspect in aspects]
+            table.append([library, *cells])
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        return [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in table
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold: all rows, a cell for each library, the text."""
+        plain = {float: lambda x: x if math.isfinite(x) else str(x)}
+        rows = [
+            {name: plain.get(type(x), _readable)(x) for name, x in row._asdict().items()}
+            for row in self.rows
+        ]
+        cells = {row.library: self.cell(row.library) for row in self.rows}
+        failures = len(self.failures)
+        return {"name": self.name, "failures": failures, "cells": cells, "text": str(self),
+                "rows": rows}  # fmt: skip
+
+    def cell(self, library: str, aspect: str | None = None) -> str:
+        """Return how a library does in an aspect, or in all."""
+        rows = [r for r in self.rows if r.library == library and aspect in (None, r.aspect)]
+        if not rows:
+            return "-"
+        wrong = [r for r in rows if not r.ok]
+        if any(r.error for r in wrong):
+            return "ERROR"
+        worst = max(r.ulp for r in rows)
+        text = "" if aspect in ("dtype", "shape", "device") else f" {worst:.2g}"
+        return f"{'DIFFERS' if wrong else 'ok'}{text}"
+
+
+def _readable(x: Any) -> Any:
+    return x if isinstance(x, (bool, int, str, type(None))) else str(x)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A function and its inputs, as `assert_parity` takes them, to be kept in a list.
+
+    Examples
+    --------
+    >>> from isoloss.testing import Case, assert_parity
+    >>> import isoloss as il
+    >>> case = Case(il.mean_squared_error, ([1.0, 2.0], [0.0, 2.5]), name="mse")
+    >>> assert_parity(case, libraries=["numpy"]).failures
+    []
+    """
+
+    function: Function | Mapping[str, Function]
+    inputs: tuple[Any, ...]
+    kinks: Sequence[Any] = ()
+    contract: Sequence[Any] = ()
+    name: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """Return the name, of the case or of the function."""
+        if self.name:
+            return self.name
+        function = self.function
+        if isinstance(function, Mapping):
+            function = next(iter(function.values()))
+        return str(getattr(function, "__name__", function))
+
+
+def suite(cases: Iterable[Case], **options: Any) -> Any:
+    """Return a test that checks each case, for pytest to collect: ``test_parity = suite(CASES)``.
+
+    ``options`` are those of `assert_parity`, for all cases; a case's own come before them.
+    """
+    import pytest
+
+    listed = list(cases)
+
+    @pytest.mark.parametrize("case", listed, ids=map(str, listed))
+    def test_parity(case: Case) -> None:
+        assert_parity(case, **options)
+
+    return test_parity
+
+
+def assert_parity(
+    function: Function | Mapping[str, Function] | Case, *inputs: Any, **options: Any
+) -> Report:
+    """Assert that a function gives the same on every array library.
+
+    It is called with the same numbers as arrays of each, and its value, gradient, dtype, shape and
+    device are compared with those of a reference: the ``oracle``, or else the first library.
+
+    Parameters
+    ----------
+    function : callable, mapping of library names to callables, or Case
+        A function of arrays that returns an array or a tuple of them; one for each library, where
+        they are several.
+    *inputs : array_like, or function of a random generator
+        What it is called with. Floating numbers are converted to each dtype, others stay.
+    libraries : sequence of str, optional
+        Of ``numpy``, ``jax``, ``torch`` and ``array_api_strict``; all but the last, unless they
+        are named. Those that are not installed are left out.
+    gradient : bool, int or tuple of int
+        Whether to compare gradients, or by which arguments; True is the first. Of several numbers,
+        that of their sum. Every way of each library is compared: reverse and forward mode, plain
+        and compiled.
+    hessian : bool
+        Whether to compare the Hessian by that argument.
+    dtypes : sequence of str
+        The dtypes of floating inputs.
+    transforms : sequence of str
+        Of ``jit``, ``vmap``, ``compile``, ``export`` and ``sharded``: those that a library has must
+        give what a plain call gives.
+    kinks : sequence of inputs
+        Further points, where derivatives are a convention: an argument, or a tuple of all of them.
+    contract : sequence of array_like, optional
+        The gradient that is right at each kink, instead of the reference's.
+    oracle : callable, optional
+        The right value, from float64 arrays of NumPy.
+    ulp : float
+        How many units in the last place two numbers may lie apart: of an entry that is less than
+        2^-10 of the largest, in units of that.
+    seed : int
+        Of the random generator.
+
+    Returns
+    -------
+    Report
+        All comparisons that were made.
+
+    Raises
+    ------
+    AssertionError
+        With a table of what disagrees: which library and entry, both numbers, how far they are
+        apart, and the likely cause.
+
+    Examples
+    --------
+    >>> from isoloss.testing import assert_parity
+    >>> import isoloss as il
+    >>> print(assert_parity(il.huber, [0.5, 4.0], [0.0, 0.0], libraries=["numpy"]))
+    Huber(delta=1.0): 0 of 6 comparisons disagree
+    <BLANKLINE>
+           value  dtype  shape  device  gradient
+    numpy  ok 0   ok     ok     ok      ok 0
+    """
+    __tracebackhide__ = True
+    plugin = sys.modules.get("pytest_isoloss")
+    if plugin is not None:
+        options = plugin.narrowed(options)
+    if isinstance(function, Case):
+        case = function
+        own = {"kinks": case.kinks, "contract": case.contract, "name": str(case)}
+        function, inputs, options = case.function, case.inputs, {**own, **options, **case.options}
+    report = compare(function, *inputs, **options)
+    if plugin is not None:
+        plugin.keep(report)
+    assert not report.failures, str(report)
+    return report
+
+
+def compare(
+    function: Function | Mapping[str, Function],
+    *inputs: Any,
+    libraries: Sequence[str] | None = None,
+    among: Sequence[str] | None = None,
+    gradient: bool | int | tuple[int, ...] = True,
+    hessian: bool = False,
+    dtypes: Sequence[str] = ("float32",),
+    transforms: Sequence[str] = TRANSFORMS,
+    kinks: Sequence[Any] = (),
+    contract: Sequence[Any] = (),
+    oracle: Function | None = None,
+    ulp: float = 16.0,
+    seed: int = 0,
+    name: str = "",
+) -> Report:
+    """Return the comparisons of `assert_parity`, without an assertion.
+
+    Of the libraries, those that are ``among`` others, if these are given.
+    """
+    if not inputs:
+        raise ValueError("there are no inputs: name arrays, or functions of a random generator")
+    points = drawn(inputs, kinks, seed)
+    if contract and len(contract) != len(kinks):
+        raise ValueError(
+            f"contract has {len(contract)} gradients and kinks {len(kinks)}: give one for each"
+        )
+    rights = [None, *(contract or [None] * len(kinks))]
+    places = () if gradient is False else (0,) if gradient is True else gradient
+    places = (places,) if isinstance(places, int) else places
+    known = functions(function, libraries)
+    if among is not None:
+        known = {name: f for name, f in known.items() if name in among}
+    elif libraries is None and len(known) < 2 and oracle is None:
+        message = f"only {', '.join(known)} is installed: there is nothing to compare it with"
+        warnings.warn(f"{message}; install another library, or give oracle=", stacklevel=3)
+    comparison = Comparison(known, places, hessian, transforms, oracle, ulp)
+    report = Report(name or str(Case(function, ())))
+    for dtype in dtypes:
+        for number, (point, right) in enumerate(zip(points, rights, strict=True)):
+            label = "inputs" if number == 0 else f"kink {number - 1}"
+            report.rows += comparison.rows(label, point, dtype, right)
+    return report
+
+
+def functions(
+    function: Function | Mapping[str, Function], libraries: Sequence[str] | None
+) -> dict[str, Function]:
+    """Return the function of each library that is asked for, and there."""
+    named = dict(function) if isinstance(function, Mapping) else None
+    wanted = list(libraries if libraries is not None else named or compared())
+    unknown = [name for name in (*wanted, *(named or ())) if name not in LIBRARIES]
+    if unknown:
+        raise ValueError(f"libraries has {unknown[0]!r}; use {', '.join(map(repr, LIBRARIES))}")
+    there = [name for name in wanted if name in installed()]
+    if named is None:
+        return dict.fromkeys(there, function)  # type: ignore[arg-type]
+    return {name: named[name] for name in there if name in named}
+
+
+def drawn(inputs: Sequence[Any], kinks: Sequence[Any], seed: int) -> list[tuple[np.ndarray, ...]]:
+    """Return all points as arrays of NumPy: the inputs, and the kinks."""
+    rng = np.random.default_rng(seed)
+    first = tuple(np.asarray(x(rng) if callable(x) else x) for x in inputs)
+    for number, array in enumerate(first):
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"input {number} has dtype {array.dtype}: real numbers are compared")
+    points = [first]
+    for kink in kinks:
+        several = kink if isinstance(kink, tuple) else (kink, *first[1:])
+        if len(several) != len(first):
+            raise ValueError(f"a kink has {len(several)} arguments, and the function {len(first)}")
+        points.append(tuple(map(np.asarray, several)))
+    return points
+
+
+# --- comparing ------------------------------------------------------------------------------------
+
+
+def leaves(result: Any) -> list[Any]:
+    """Return the arrays of a result, in order."""
+    if isinstance(result, (tuple, list)):
+        return [leaf for one in result for leaf in leaves(one)]
+    return [result]
+
+
+class Answer(NamedTuple):
+    """What the others are compared with."""
+
+    name: str
+    arrays: list[np.ndarray]
+    dtypes: list[str] | None = None
+
+
+@dataclass
+class Comparison:
+    """What is compared, and how closely."""
+
+    functions: dict[str, Function]
+    places: Places
+    hessian: bool
+    transforms: Sequence[str]
+    oracle: Function | None
+    ulp: float
+
+    def rows(
+        self, label: str, point: tuple[np.ndarray, ...], dtype: str, right: Any
+    ) -> Iterator[Row]:
+        """Yield the comparisons at one point, in one dtype."""
+        answers: dict[str, Answer] = {}
+        if self.oracle is not None:
+            exact = leaves(self.oracle(*(rounded(x, dtype) for x in point)))
+            answers["value"] = Answer("the oracle", [np.asarray(x, np.float64) for x in exact])
+        if right is not None:
+            several = right if isinstance(right, tuple) else (right,)
+            slopes = [np.asarray(x, np.float64) for x in several]
+            answers["gradient"] = Answer("the contract", slopes)
+        for name, function in self.functions.items():
+            library = LIBRARIES[name]()
+            if dtype in library.dtypes:
+                arrays = tuple(
+                    library.array(x, dtype if x.dtype.kind == "f" else None) for x in point
+                )
+                yield from self.of_library(library, function, arrays, (name, dtype, label), answers)
+
+    def of_library(
+        self, library: ArrayLibrary, function: Function, arrays: tuple[Any, ...],
+        head: tuple[str, str, str], answers: dict[str, Answer],
+    ) -> Iterator[Row]:  # fmt: skip
+        """Yield the comparisons of one library; its results answer what nothing answers yet."""
+        check = partial(self.check, library, arrays, head, answers)
+        yield from check("value", "plain", partial(function, *arrays))
+        for way, transform in library.transforms().items():
+            if way not in self.transforms or "value" not in answers:
+                continue
+            if way != "vmap":
+                yield from check("transform", way, partial(transform, function, arrays), "value")
+            elif all(getattr(a, "ndim", 0) and a.shape[0] for a in arrays):  # over two rows
+                pairs = tuple(map(stacked, arrays))
+                answers.pop("vmap", None)
+                yield from check("vmap", "loop", partial(by_loop, library, function, pairs))
+                yield from check("transform", way, partial(transform, function, pairs), "vmap")
+        if not self.places:
+            return
+        for way, derivative in library.gradients().items():
+            yield from check("gradient", way, partial(derivative, function, arrays, self.places))
+        if self.hessian:
+            place = self.places[0]
+            yield from check(
+                "hessian", "hessian", partial(library.hessian, function, arrays, place)
+            )
+
+    def check(
+        self, library: ArrayLibrary, arrays: tuple[Any, ...], head: tuple[str, str, str],
+        answers: dict[str, Answer], aspect: str, way: str, compute: Callable[[], Any],
+        key: str | None = None,
+    ) -> list[Row]:  # fmt: skip
+        """Return the rows of one result."""
+        key = key or aspect
+        answer = answers.get(key)
+        try:
+            with warnings.catch_warnings():  # a warning is no disagreement
+                warnings.simplefilter("ignore")
+                result = compute()
+        except Exception as error:  # whatever a library raises is a disagreement
+            text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            row = Row(
+                *head, aspect, way, answer.name if answer else "", False, math.inf, error=text
+            )
+            return [] if aspect == "vmap" else [row]
+        if result is None:
+            return []
+        parts = leaves(result)
+        names = [library.dtype(part) for part in parts]
+        numbers = [library.numbers(part) for part in parts]
+        if answer is None:
+            answer = answers[key] = Answer(f"{library.name} ({way})", numbers, names)
+        elif answer.dtypes is None and aspect == "value":  # an oracle has no dtype
+            answer = answers[key] = answer._replace(dtypes=names)
+        if aspect == "vmap":
+            return []
+        if len(numbers) != len(answer.arrays):
+            return [Row(*head, aspect, way, answer.name, False, math.inf, (), len(numbers),
+                        len(answer.arrays), "a different number of results")]  # fmt: skip
+        rows = []
+        for k, (array, want) in enumerate(zip(numbers, answer.arrays, strict=True)):
+            coarse = coarser(names[k], (answer.dtypes or names)[k])
+            rows.append(self.distance(head, aspect, way, answer.name, array, want, coarse))
+            expected = (answer.dtypes or names)[k] if aspect == "value" else head[1]
+            typed = aspect in ("value", "gradient") and not way.startswith("forward")
+            if typed:  # a derivative in forward mode has the dtype of the value
+                same = names[k] == library.default(expected)
+                cause = "" if same else _causes.of_dtype(names[k], expected)
+                rows.append(Row(*head, "dtype", way, answer.name, same, 0.0, (), names[k],
+                                expected, cause))  # fmt: skip
+            if aspect == "value":
+                shapes = array.shape, want.shape
+                same = shapes[0] == shapes[1]
+                rows.append(Row(*head, "shape", way, answer.name, same, 0.0, (), *shapes))
+                devices = library.device(parts[k]), library.device(arrays[0])
+                same = devices[0] in ("", devices[1])
+                rows.append(Row(*head, "device", way, "its inputs", same, 0.0, (), *devices))
+        return rows
+
+    def distance(
+        self, head: tuple[str, str, str], aspect: str, way: str, reference: str,
+        got: np.ndarray, want: np.ndarray, dtype: str,
+    ) -> Row:  # fmt: skip
+        """Return the row of the entry that is farthest off."""
+        if got.shape != want.shape:
+            return Row(*head, aspect, way, reference, False, math.inf, (), got.shape, want.shape,
+                       "results of different shapes")  # fmt: skip
+        apart = in_ulp(got, want, dtype)
+        worst = np.unravel_index(int(np.argmax(apart)), apart.shape) if apart.size else ()
+        far = float(apart[worst]) if apart.size else 0.0
+        one, other = (float(x[worst]) if x.size else 0.0 for x in (got, want))
+        ok = far <= self.ulp
+        cause = ""
+        if not ok:
+            found = (
+                _causes.of_value(one, other, dtype) if aspect in ("value", "transform")
+                else _causes.of_gradient(one, other)
+            )  # fmt: skip
+            cause = found or _causes.of_distance(one, other, far)
+        place = tuple(map(int, worst))
+        return Row(*head, aspect, way, reference, ok, far, place, one, other, cause)
+
+
+def coarser(*dtypes: str) -> str:
+    """Return the floating dtype of fewest digits; float64 where there is none."""
+    floating = [name for name in dtypes if name in FORMATS]
+    return min(floating, key=lambda name: FORMATS[name][0], default="float64")
+
+
+def rounded(x: np.ndarray, dtype: str) -> np.ndarray:
+    """Return the numbers that a dtype makes of others, in float64."""
+    if x.dtype.kind != "f":
+        return x
+    if dtype != "bfloat16":
+        return x.astype(dtype).astype(np.float64)
+    bits = x.astype(np.float32).view(np.uint32)
+    near = bits + 0x7FFF + ((bits >> 16) & 1)  # to nearest, ties to even
+    return np.where(np.isfinite(x), (near & 0xFFFF0000).view(np.float32), x).astype(np.float64)
+
+
+def stacked(array: Any) -> Any:
+    """Return two rows: an array, and the same in another order."""
+    xp = array_namespace(array)
+    return xp.stack([array, xp.concat([array[-1:], array[:-1]])])
+
+
+def by_loop(library: ArrayLibrary, function: Function, arrays: tuple[Any, ...]) -> list[Any]:
+    """Return what vmap must give, row by row."""
+    rows = [leaves(function(*(a[k] for a in arrays))) for k in range(2)]
+    return [np.stack([library.numbers(x) for x in pair]) for pair in zip(*rows, strict=True)]
+
+
+def assert_close_ulp(got: Any, want: Any, ulp: float = 4.0, *, dtype: str | None = None) -> None:
+    """Assert that numbers lie at most so many units in the last place apart.
+
+    Parameters
+    ----------
+    got, want : array_like
+        Arrays of NumPy, or what NumPy makes arrays of. nan equals nan.
+    ulp : float
+        The bound; of an entry that is less than 2^-10 of the largest, in units of that.
+    dtype : str, optional
+        Whose units: that of ``got`` unless it is named.
+
+    Examples
+    --------
+    >>> from isoloss.testing import assert_close_ulp
+    >>> assert_close_ulp(0.1 + 0.2, 0.3)
+    """
+    __tracebackhide__ = True
+    a, b = np.asarray(got), np.asarray(want)
+    name = dtype or (a.dtype.name if a.dtype.kind == "f" else "float64")
+    assert a.shape == b.shape, f"shapes {a.shape} and {b.shape}"
+    apart = in_ulp(a, b, name)
+    worst = np.unravel_index(int(np.argmax(apart)), apart.shape) if apart.size else ()
+    assert not apart.size or apart[worst] <= ulp, (
+        f"{a[worst]!r} is not {b[worst]!r} at {list(map(int, worst))}: "
+        f"{apart[worst]:.3g} ULP of {name} apart, at most {ulp:g}"
+    )
