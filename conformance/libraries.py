@@ -5,13 +5,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
-
-Function = Callable[[Any], Any]
 
 
 class Backend:
@@ -127,14 +125,10 @@ class Jax(Backend):
 
         # Of the cases that are written by hand, machine code is not optimised: that halves the time
         # to compile them, and XLA's own rewriting, which is what can go wrong at an edge, stays on.
-        quick = partial(
-            self.jax.jit,
-            compiler_options={"xla_backend_optimization_level": 0},
-            static_argnums=(0, 1),
-        )
-        self.program = quick(self._every_way)
+        quick = partial(self.jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+        self.program = quick(self._every_way, static_argnums=(0, 1))
+        self.bent = quick(super().gradient_hessian, static_argnums=0)
         self.forward = self.jax.jit(self._forward, static_argnums=0)
-        self.bent = quick(lambda metric, _, p, t: super(Jax, self).gradient_hessian(metric, p, t))
 
     def _forward(self, metric: Any, p: Any, t: Any, options: dict[str, Any]) -> Any:
         return self.jax.jacfwd(lambda q: metric(q, t, **options))(p)
@@ -155,7 +149,7 @@ class Jax(Backend):
         return value, dict(zip(self.modes, slopes, strict=True))
 
     def gradient_hessian(self, metric: Any, p: Any, t: Any) -> tuple[Any, Any]:
-        first, second = self.bent(metric, None, p, t)
+        first, second = self.bent(metric, p, t)
         return first, second
 
     def gradient(

@@ -5,6 +5,7 @@ f is a forecast, y what came of it, z the training series before it. A series is
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, final
 
@@ -53,9 +54,30 @@ def _root_mean_square(xp: Namespace, x: Array) -> Array:
     return xp.sqrt(xp.mean(x * x, axis=-1)) / scale[..., 0]
 
 
+class _Scaled(Loss):
+    """The size of a forecast's errors, over that of the naive one's in training."""
+
+    signature: ClassVar[str] = "(horizon),((horizon),(history))->()"
+    target_names: ClassVar[tuple[str, ...]] = ("future", "training")
+    season: int
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(REAL, (REAL, REAL))
+
+    @abstractmethod
+    def size(self, xp: Namespace, error: Array) -> Array:
+        """Return the size of errors along the last axis."""
+
+    def pointwise(self, xp: Namespace, prediction: Array, target: Any) -> Array:
+        future, training = target
+        below = self.size(xp, _changes(self, xp, training))
+        return ratio(xp, self.size(xp, prediction - future), below)
+
+
 @final
 @dataclass(frozen=True)
-class MeanAbsoluteScaledError(Loss):
+class MeanAbsoluteScaledError(_Scaled):
     r"""Mean absolute scaled error: of a forecast, over that of the naive one in training.
 
     .. math:: \frac{\frac{1}{h} \sum_t |y_t - f_t|}
@@ -92,23 +114,15 @@ class MeanAbsoluteScaledError(Loss):
     answer for scale 0: an error, 0, or a number over a tiny one.
     """
 
-    signature: ClassVar[str] = "(horizon),((horizon),(history))->()"
-    target_names: ClassVar[tuple[str, ...]] = ("future", "training")
     season: int = parameter(1, SEASON)
 
-    @property
-    def domain(self) -> Domain:
-        return Domain(REAL, (REAL, REAL))
-
-    def pointwise(self, xp: Namespace, prediction: Array, target: Any) -> Array:
-        future, training = target
-        error = xp.mean(xp.abs(prediction - future), axis=-1)
-        return ratio(xp, error, xp.mean(xp.abs(_changes(self, xp, training)), axis=-1))
+    def size(self, xp: Namespace, error: Array) -> Array:
+        return xp.mean(xp.abs(error), axis=-1)
 
 
 @final
 @dataclass(frozen=True)
-class RootMeanSquaredScaledError(Loss):
+class RootMeanSquaredScaledError(_Scaled):
     r"""Root mean squared scaled error: of a forecast, over that of the naive one in training.
 
     .. math:: \sqrt{\frac{\frac{1}{h} \sum_t (y_t - f_t)^2}
@@ -145,18 +159,10 @@ class RootMeanSquaredScaledError(Loss):
     series starts with the first sale. MSSE, its square, leaves out the root.
     """
 
-    signature: ClassVar[str] = "(horizon),((horizon),(history))->()"
-    target_names: ClassVar[tuple[str, ...]] = ("future", "training")
     season: int = parameter(1, SEASON)
 
-    @property
-    def domain(self) -> Domain:
-        return Domain(REAL, (REAL, REAL))
-
-    def pointwise(self, xp: Namespace, prediction: Array, target: Any) -> Array:
-        future, training = target
-        error = _root_mean_square(xp, prediction - future)
-        return ratio(xp, error, _root_mean_square(xp, _changes(self, xp, training)))
+    def size(self, xp: Namespace, error: Array) -> Array:
+        return _root_mean_square(xp, error)
 
 
 @final

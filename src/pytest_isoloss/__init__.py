@@ -113,8 +113,8 @@ def assert_close_ulp() -> Callable[..., None]:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Collect the reports of a test, and hand them over with its outcome."""
     option = item.config.getoption
-    _CHOSEN.set((option("--parity-library"), option("--parity-aspect")))
-    token = _KEPT.set([])
+    chosen = _CHOSEN.set((option("--parity-library"), option("--parity-aspect")))
+    kept = _KEPT.set([])
     try:
         return (yield)
     finally:
@@ -122,7 +122,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
             item.user_properties.append(
                 ("isoloss_parity", {"test": item.nodeid, **report.as_dict()})
             )
-        _KEPT.reset(token)
+        _KEPT.reset(kept)
+        _CHOSEN.reset(chosen)
 
 
 class _Listener:
@@ -153,8 +154,10 @@ def pytest_terminal_summary(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page, encoding="utf-8")
     if reports:
+        from isoloss.testing._parity import aligned
+
         terminalreporter.section("parity of array libraries, and the largest distance in ULP")
-        for line in _aligned(_table(reports)):
+        for line in aligned(_table(reports)):
             terminalreporter.write_line(line)
 
 
@@ -163,14 +166,6 @@ def _table(reports: list[dict[str, Any]]) -> list[list[str]]:
     libraries = list(dict.fromkeys(name for one in reports for name in one["cells"]))
     rows = [[one["name"], *(one["cells"].get(k, "-") for k in libraries)] for one in reports]
     return [["function", *libraries], *rows]
-
-
-def _aligned(table: list[list[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in table
-    ]
 
 
 _STYLE = (

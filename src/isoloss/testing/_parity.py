@@ -17,7 +17,16 @@ from . import _causes
 from ._distance import FORMATS, in_ulp
 from ._libraries import LIBRARIES, ArrayLibrary, Function, Places, compared, installed
 
-__all__ = ["Case", "Report", "Row", "assert_close_ulp", "assert_parity", "compare", "suite"]
+__all__ = [
+    "Case",
+    "Report",
+    "Row",
+    "aligned",
+    "assert_close_ulp",
+    "assert_parity",
+    "compare",
+    "suite",
+]
 
 TRANSFORMS = ("jit", "vmap", "compile", "export", "sharded")
 ROWS = 20  # of a message
@@ -84,19 +93,11 @@ class Report:
         for library in libraries:
             cells = [self.cell(library, aspect) for aspect in aspects]
             table.append([library, *cells])
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        return [
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in table
-        ]
+        return aligned(table)
 
     def as_dict(self) -> dict[str, Any]:
         """Return what JSON can hold: all rows, a cell for each library, the text."""
-        plain = {float: lambda x: x if math.isfinite(x) else str(x)}
-        rows = [
-            {name: plain.get(type(x), _readable)(x) for name, x in row._asdict().items()}
-            for row in self.rows
-        ]
+        rows = [{name: _stored(x) for name, x in row._asdict().items()} for row in self.rows]
         cells = {row.library: self.cell(row.library) for row in self.rows}
         failures = len(self.failures)
         return {"name": self.name, "failures": failures, "cells": cells, "text": str(self),
@@ -115,8 +116,19 @@ class Report:
         return f"{'DIFFERS' if wrong else 'ok'}{text}"
 
 
-def _readable(x: Any) -> Any:
-    return x if isinstance(x, (bool, int, str, type(None))) else str(x)
+def _stored(x: Any) -> Any:
+    if isinstance(x, float):
+        return x if math.isfinite(x) else str(x)
+    return x if isinstance(x, (int, str)) else str(x)
+
+
+def aligned(table: list[list[str]]) -> list[str]:
+    """Return the lines of a table, whose columns are as wide as what is in them."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in table
+    ]
 
 
 @dataclass(frozen=True)
@@ -158,7 +170,7 @@ def suite(cases: Iterable[Case], **options: Any) -> Any:
 
     listed = list(cases)
 
-    @pytest.mark.parametrize("case", listed, ids=map(str, listed))
+    @pytest.mark.parametrize("case", listed, ids=list(map(str, listed)))
     def test_parity(case: Case) -> None:
         assert_parity(case, **options)
 
