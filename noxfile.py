@@ -69,7 +69,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check the types of the library, and those its users see, with mypy and Pyright."""
     install(session, "mypy", "pyright[nodejs]")
-    install_isoloss(session, "jax", "torch", "testing")
+    install_isoloss(session, "jax", "torch", "testing", "sklearn", "optax")
     session.run("mypy")
     session.run("pyright")
 
@@ -128,7 +128,17 @@ def conformance(session: nox.Session, backend: str) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests, with every library installed at once."""
     install_isoloss(session, "test", "example", "dask", "jax", "torch", "array-api-strict")
-    run_pytest(session, "tests", part="tests")
+    run_pytest(session, "tests", "--ignore=tests/adapters", part="tests")
+
+
+@nox.session
+def adapters(session: nox.Session) -> None:
+    """Run the tests of the adapters, beside all the libraries that they are for."""
+    libraries = ("sklearn", "xgboost", "lightgbm", "keras", "optax", "jax", "torch")
+    install_isoloss(session, "test", *libraries)
+    install(session, "flax")
+    for backend, path in (("jax", "tests/adapters"), ("torch", "tests/adapters/test_keras.py")):
+        run_pytest(session, path, env={"KERAS_BACKEND": backend}, part=f"adapters-{backend}")
 
 
 @nox.session

@@ -34,6 +34,7 @@ LAYERS = (
     {"testing._libraries"},
     {"testing._parity"},
     {"testing.__init__"},
+    {"adapters.__init__", "adapters.boosting", "adapters.optax", "adapters.sklearn"},
     {"__init__"},
 )
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}

@@ -1,0 +1,1 @@
+"""Metrics where other libraries ask for theirs: one module for each, imported when asked for."""

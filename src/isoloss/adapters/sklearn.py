@@ -1,0 +1,226 @@
+"""Scorers of scikit-learn: any metric in `cross_validate`, `GridSearchCV` and whatever scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .._arrays import fail
+from .._domains import Labels
+from .._metric import Axis, Metric
+from ..classification import TopKAccuracy
+from ..curves import ROCAUC, AveragePrecision
+from ..evaluation import evaluate, named
+
+try:
+    from sklearn.base import BaseEstimator, is_classifier
+    from sklearn.utils.metadata_routing import UNUSED
+except ImportError as error:
+    message = "isoloss.adapters.sklearn needs scikit-learn: pip install 'isoloss[sklearn]'"
+    raise ImportError(message) from error
+
+ResponseMethod = str | Sequence[str] | Callable[[Any, Any], Any]
+_ORDERS = (ROCAUC, AveragePrecision, TopKAccuracy)  # any increasing score will do
+
+
+def scorer(
+    metrics: Metric | Iterable[Metric] | Mapping[str, Metric],
+    *,
+    response_method: ResponseMethod | None = None,
+    pos_label: Any = None,
+    axis: Axis = None,
+) -> Scorer:
+    """Return a scorer: a function of an estimator, X and y, of which the greater is better.
+
+    A metric of which the smaller is better is negated. Of several metrics the scorer returns a
+    dict, as `cross_validate` and ``GridSearchCV(refit="name")`` take it: the estimator predicts
+    once, and the metrics share what they can. It accepts ``sample_weight``, and so with metadata
+    routing ``scorer(...).set_score_request(sample_weight=True)``.
+
+    Labels may be anything: a classifier's ``classes_`` number them. Metrics of one number a sample
+    (`roc_auc_score`, `brier_score`, `hinge`, ...) are of the positive class against the others.
+
+    Parameters
+    ----------
+    metrics : metric, iterable of metrics, or mapping from names to metrics
+        Without a name, a metric is called by its public name, with ``neg_`` before it where it is
+        negated.
+    response_method : str, sequence of str, or function of an estimator and X, optional
+        The method that makes the predictions; the first there is of a sequence. By default
+        ``predict`` of whatever is no classifier, and for metrics of labels; ``predict_proba`` for
+        metrics of probabilities; ``decision_function`` for those of logits, or ``predict_proba``
+        where only the order matters. A function gives a metric what no method does:
+        ``lambda estimator, X: estimator.predict(X, return_std=True)``.
+    pos_label : label, optional
+        The positive class; of two classes it is the second by default.
+    axis : int, optional
+        As in a call of the metrics; the score is the mean of the values. With ``axis=0``, of
+        several outputs, scikit-learn's ``uniform_average``.
+
+    Raises
+    ------
+    TypeError
+        For anything that is not a metric.
+    ValueError
+        When scoring: for a method that the estimator does not have, labels that it has not seen,
+        several classes where a metric is of one, or a value that is not a number.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> from isoloss.adapters.sklearn import scorer
+    >>> from sklearn.linear_model import LinearRegression
+    >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [0.0, 1.0, 2.0, 7.0]
+    >>> scorer(il.Huber(delta=2.0))
+    Scorer(metrics=Huber(delta=2.0))
+    >>> score = scorer([il.mae, il.r2_score])(LinearRegression().fit(X, y), X, y)
+    >>> {name: round(value, 3) for name, value in score.items()}
+    {'neg_mean_absolute_error': -1.0, 'r2_score': 0.834}
+    """
+    if not isinstance(metrics, Iterable | Metric) or isinstance(metrics, str | type):
+        raise TypeError(f"scorer takes metrics such as isoloss.huber, not {metrics!r}")
+    several: Any = metrics if isinstance(metrics, Metric | Mapping) else tuple(metrics)
+    made = Scorer(several, response_method, pos_label, axis)
+    made.named()
+    return made
+
+
+class Scorer(BaseEstimator):  # type: ignore[misc]  # has no types; brings clone, repr and routing
+    """What `scorer` returns."""
+
+    __metadata_request__score = {"estimator": UNUSED}  # noqa: RUF012  # is no metadata
+
+    def __init__(
+        self,
+        metrics: Metric | tuple[Metric, ...] | Mapping[str, Metric],
+        response_method: ResponseMethod | None = None,
+        pos_label: Any = None,
+        axis: Axis = None,
+    ) -> None:
+        self.metrics = metrics
+        self.response_method = response_method
+        self.pos_label = pos_label
+        self.axis = axis
+
+    def named(self) -> dict[str, Metric]:
+        """Return the metrics by the names of their scores."""
+        metrics = (self.metrics,) if isinstance(self.metrics, Metric) else self.metrics
+        found = named("scorer", metrics)
+        if isinstance(metrics, Mapping):
+            return found
+        return {("" if m.greater_is_better else "neg_") + name: m for name, m in found.items()}
+
+    def score(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Return the score of a fitted estimator, or a dict of scores."""
+        metrics, targets = self.named(), np.asarray(y)
+        responses: dict[Any, Any] = {}
+        groups: dict[Any, dict[str, Metric]] = {}  # of those that take the same arrays
+        for name, metric in metrics.items():
+            method = _method(metric, estimator, self.response_method)
+            if method not in responses:
+                own = callable(method)
+                responses[method] = method(estimator, X) if own else getattr(estimator, method)(X)
+            alike = method, _kind(metric, estimator, targets), metric.elementwise
+            groups.setdefault(alike, {})[name] = metric
+        values: dict[str, Any] = {}
+        for (method, kind, elementwise), group in groups.items():
+            metric = next(iter(group.values()))
+            arrays = self._arrays(metric, estimator, method, responses[method], targets, kind)
+            weights = sample_weight
+            if elementwise and weights is not None:  # of samples, beside several outputs
+                weights = np.reshape(weights, (-1,) + (1,) * (targets.ndim - 1))
+            values |= evaluate(group, *arrays, weights=weights, axis=self.axis)
+        scores = {name: self._score(metric, values[name]) for name, metric in metrics.items()}
+        return scores.popitem()[1] if isinstance(self.metrics, Metric) else scores
+
+    __call__ = score  # routing of metadata looks for methods by such names
+
+    def _arrays(
+        self, metric: Metric, estimator: Any, method: Any, response: Any, targets: Any, kind: str
+    ) -> tuple[Any, Any]:
+        """Return predictions and targets, labels as the numbers that a metric knows them by."""
+        if kind == "values":
+            if isinstance(response, list):  # the probabilities of each output, of two classes
+                response = np.stack([one[:, -1] for one in response], axis=1)
+            return response, targets
+        classes = np.asarray(estimator.classes_)
+        if kind == "labels":
+            if method == "predict":
+                response = _numbers(metric, classes, response)
+            return response, _numbers(metric, classes, targets)
+        if self.pos_label is None and len(classes) > 2:
+            message = f"the estimator has the classes {classes.tolist()}, and this metric is of "
+            raise fail(metric, message + "one against the others: pass pos_label=")
+        positive = classes[-1] if self.pos_label is None else self.pos_label
+        column = _numbers(metric, classes, np.asarray([positive]), "pos_label=")[0]
+        negative = -1 if kind == "signs" else 0
+        if method == "predict":
+            response = np.where(response == classes[column], 1, negative)
+        elif np.ndim(response) == 2:
+            response = response[:, column]
+        elif column == 0 and not callable(method):
+            response = -response  # a decision function of two classes is of the second
+        return response, np.where(targets == classes[column], 1, negative)
+
+    def _score(self, metric: Metric, value: Any) -> float:
+        """Return one number, of which the greater is better."""
+        value = np.asarray(value)
+        if self.axis is None and value.shape != ():
+            raise fail(metric, f"its value has the shape {value.shape}, and a score is one number")
+        return float(np.mean(value)) if metric.greater_is_better else -float(np.mean(value))
+
+
+def _kind(metric: Metric, estimator: Any, targets: Any) -> str:
+    """Return what a metric takes targets for: values, numbered labels, 0 and 1, or -1 and 1."""
+    values = metric.domain.of_targets[0]
+    if not is_classifier(estimator) or targets.ndim != 1:
+        return "values"
+    if isinstance(values, Labels):
+        classes = list(estimator.classes_)
+        if isinstance(values.classes, int) and values.classes < len(classes):
+            message = f"the estimator has {len(classes)} classes: pass num_classes={len(classes)}"
+            raise fail(metric, message)
+        return "labels"
+    if not metric.elementwise or values.high != 1:
+        return "values"
+    return "signs" if values.low == -1 else "zero or one"
+
+
+def _method(metric: Metric, estimator: Any, chosen: ResponseMethod | None) -> Any:
+    """Return the name of the method that makes the predictions, or the function that does."""
+    if callable(chosen):
+        return chosen
+    names = chosen or _default_methods(metric, estimator)
+    names = (names,) if isinstance(names, str) else names
+    found = next((name for name in names if hasattr(estimator, name)), None)
+    if found is None:
+        message = f"{type(estimator).__name__} has no {' or '.join(names)}; pass response_method="
+        raise fail(metric, message)
+    return found
+
+
+def _default_methods(metric: Metric, estimator: Any) -> str | tuple[str, ...]:
+    predictions, targets = metric.domain.of_predictions[0], metric.domain.of_targets[0]
+    of_labels = isinstance(targets, Labels) or targets.high == 1
+    if not (is_classifier(estimator) and of_labels) or isinstance(predictions, Labels):
+        return "predict"
+    if isinstance(metric, _ORDERS):
+        return "decision_function", "predict_proba"
+    # a threshold between 0 and 1 is one of probabilities
+    if predictions.high == 1 or 0 < getattr(metric, "threshold", 0) < 1:
+        return "predict_proba"
+    return "decision_function"
+
+
+def _numbers(metric: Metric, classes: Any, labels: Any, what: str = "y") -> Any:
+    """Return the places of labels among the classes."""
+    order = np.argsort(classes)
+    places = order[np.searchsorted(classes, labels, sorter=order).clip(max=len(classes) - 1)]
+    unseen = classes[places] != labels
+    if np.any(unseen):
+        label = np.asarray(labels)[unseen].tolist()[0]
+        message = f"{what} holds {label!r}, and the estimator has seen the classes "
+        raise fail(metric, message + str(classes.tolist()))
+    return places
