@@ -142,6 +142,17 @@ def adapters(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Run every example of the documentation, then build the site into build/docs."""
+    extras = ("documentation", "cli", "progress", "dask", "jax", "torch", "keras", "optax")
+    install_isoloss(session, *extras, "sklearn", "xgboost", "lightgbm")
+    session.run("torchrun", "--nproc-per-node=2", "examples/data_parallel_torch.py", silent=True)
+    env = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}  # devices to shard over
+    session.run("python", "-m", "pytest", "-p", "docs.examples", "docs", "README.md", env=env)
+    session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "docs", "build/docs")
+
+
+@nox.session
 def coverage(session: nox.Session) -> None:
     """Combine the branches covered by `conformance` and `tests`: at least 95 %."""
     install(session, "coverage")

@@ -53,7 +53,7 @@ def entry(kind: Any, names: list[str]) -> str:
     title, _, rest = text[""].partition("\n\n")
     heading = ", ".join(f"`{name}`" for name in names) or f"`{kind.__name__}`"
     call = re.sub(r": '[^']*'| -> .*", "", str(inspect.signature(kind)))
-    body = [f"### {heading}", f"`{kind.__name__}{call}`", title, markdown(rest)]
+    body = [f"## {heading}", f"`{kind.__name__}{call}`", title, markdown(rest)]
     if "Parameters" in text:
         body.append(parameters(text["Parameters"]))
     if "Examples" in text:
@@ -86,7 +86,7 @@ def page(family: ModuleType) -> str:
     ]  # fmt: skip
     parts += [entry(function, [function.__name__]) for function in functions(family)]
     if wrapped:
-        parts += ["### Made of others", "\n".join(wrapped)]
+        parts += ["## Made of others", "\n".join(wrapped)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

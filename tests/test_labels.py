@@ -115,6 +115,13 @@ def test_floating_labels(backend: Backend, metric: il.Metric) -> None:
     )
 
 
+def test_rows_of_labels(backend: Backend) -> None:
+    """Of one-hot rows, the label is where the 1 is."""
+    rows = backend.xp.asarray([[0.0, 1.0], [1.0, 0.0]])
+    text = message(lambda: il.softmax_cross_entropy(rows, rows), TypeError)
+    assert text.endswith("labels must be integers; convert them, e.g. targets.argmax(-1)")
+
+
 # --- what is no label -----------------------------------------------------------------------------
 
 

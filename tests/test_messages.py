@@ -257,7 +257,7 @@ def test_gradient_of_what_is_no_array() -> None:
                 f"Huber(delta=1.0): {name} must be an array, not None"
             )
         assert message(lambda: call(il.huber, ["a"], [1.0]), TypeError) == (  # noqa: B023
-            "Huber(delta=1.0): predictions has dtype str32: it holds text; convert it with astype(float)"
+            "Huber(delta=1.0): predictions has dtype str32: it holds text; convert it with astype(float), or number its labels with numpy.unique"
         )
 
 
@@ -342,7 +342,7 @@ def test_refused_arrays(value: Any, text: str) -> None:
             np.array([None]),
             "has dtype object: it holds Python objects (a missing value, perhaps); convert it with astype(float)",
         ),
-        (["a"], "has dtype str32: it holds text; convert it with astype(float)"),
+        (["a"], "has dtype str32: it holds text; convert it with astype(float), or number its labels with numpy.unique"),
         (
             lambda: (torch := pytest.importorskip("torch")).ones(1, dtype=torch.float8_e4m3fn),
             "has dtype float8_e4m3fn: it holds too few digits to subtract; cast it to float32 first",

@@ -13,7 +13,7 @@ from array_api_compat import array_namespace
 import isoloss as il
 from isoloss.testing import Case, assert_close_ulp, assert_parity, compare, suite
 
-pytest.importorskip("jax")
+jax = pytest.importorskip("jax")
 pytest.importorskip("torch")
 INF, NAN = np.inf, np.nan
 
@@ -182,6 +182,39 @@ def test_libraries() -> None:
         assert_parity(il.mse, [1.0], [0.0], kinks=[([0.0],)])
     row = compare(lambda x: x.sum(), [1.0], libraries=("numpy", "array_api_strict")).failures[0]
     assert row.error == "AttributeError: 'Array' object has no attribute 'sum'"
+
+
+def test_float64_of_jax_needs_no_setting() -> None:
+    """JAX is compared in float64 as well, and its setting is what it was."""
+    before = jax.config.jax_enable_x64
+    report = assert_parity(il.huber, [0.5, 1 / 3], [0.0, 0.0], dtypes=("float64",), transforms=())
+    found = [row for row in report.rows if (row.library, row.aspect) == ("jax", "dtype")]
+    assert found
+    assert {row.got for row in found} == {"float64"}
+    assert jax.config.jax_enable_x64 is before
+
+
+def test_dask_is_compared_where_it_is_named() -> None:
+    """Arrays of two chunks give the same; a function that fails on them is told."""
+    report = compare(il.r2_score, [0.5, 1.0, 3.0], [0.0, 1.0, 2.5], libraries=("numpy", "dask"))
+    assert {row.library for row in report.rows} == {"numpy", "dask"}
+    assert not report.failures
+    wrong = compare(own(lambda xp, x: x[::-1].cumulative()), [1.0, 2.0], libraries=("dask",))
+    assert "AttributeError" in str(wrong)
+
+
+def test_the_log_of_torch_stays_out_of_the_report(pytester: pytest.Pytester) -> None:
+    """A failed test says what disagrees, and nothing of what the compiler traced."""
+    pytester.makepyfile("""
+        from isoloss.testing import assert_parity
+
+        def test_absolute():
+            assert_parity(abs, [1.0, 2.0], kinks=[[0.0, 1.0]], libraries=["jax", "torch"])
+    """)
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*abs at 0: JAX's derivative is 1*"])
+    result.stdout.no_fnmatch_line("*torch.__trace*")
 
 
 def test_distances() -> None:

@@ -100,7 +100,7 @@ def _check_dtype(subject: Any, name: str, array: Array) -> str:
     elif dtype == "object":
         fix = "it holds Python objects (a missing value, perhaps); convert it with astype(float)"
     elif "str" in dtype or "bytes" in dtype:
-        fix = "it holds text; convert it with astype(float)"
+        fix = "it holds text; convert it with astype(float), or number its labels with numpy.unique"
     raise fail(subject, f"{name} has dtype {dtype}: {fix}", TypeError)
 
 
@@ -199,7 +199,10 @@ class Inputs:
         for name in labels - either:
             if names[name] in FLOATS:
                 message = f"{_have(name)} dtype {names[name]}: labels must be integers"
-                raise fail(metric, f"{message}; convert them, e.g. {name}.astype(int)", TypeError)
+                shape = getattr(arrays.get("predictions"), "shape", None)
+                one_hot = shape is not None and arrays[name].shape == shape
+                fix = f"{name}.argmax(-1)" if one_hot else f"{name}.astype(int)"
+                raise fail(metric, f"{message}; convert them, e.g. {fix}", TypeError)
         votes = [names[k] for k in data if k in real]
         xp = self.xp = library.namespace(_result_dtype(library, votes, names, wide), wide)
         for name, array in arrays.items():

@@ -578,7 +578,8 @@ class MulticlassHinge(Loss):
     References
     ----------
     Crammer and Singer (2001); scikit-learn's ``hinge_loss``. torch's ``multi_margin_loss`` adds up
-    the shortfalls of all classes and divides by their number.
+    the shortfalls of all classes and divides by their number. Keras's ``categorical_hinge`` counts
+    a score of 0 among the other classes.
     """
 
     signature: ClassVar[str] = "(classes),()->()"

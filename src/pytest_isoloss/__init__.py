@@ -47,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("parity", "array libraries that agree (isoloss)")
     group.addoption(
         "--parity-library", action="append", metavar="NAME",
-        help="compare this library (numpy, jax, torch, array_api_strict); again for more",
+        help="compare this library (numpy, jax, torch, dask, array_api_strict); again for more",
     )  # fmt: skip
     group.addoption(
         "--parity-aspect", action="append", choices=_ASPECTS,
@@ -70,7 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that asks for a library once with each."""
     if "parity_library" in metafunc.fixturenames:
-        from isoloss.testing import compared
+        from isoloss.testing._libraries import compared
 
         names = compared(metafunc.config.getoption("--parity-library"))
         metafunc.parametrize("parity_library", names, indirect=True)
@@ -79,7 +79,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def parity_library(request: pytest.FixtureRequest) -> Any:
     """Return the array library that a test is run with, as `isoloss.testing` sees it."""
-    from isoloss.testing import LIBRARIES
+    from isoloss.testing._libraries import LIBRARIES
 
     return LIBRARIES[request.param]()
 

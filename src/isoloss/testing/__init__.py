@@ -1,16 +1,13 @@
 """Tests of functions of arrays: the same value, gradient and dtype on every array library."""
 
-from ._libraries import LIBRARIES, compared
 from ._parity import Case, Report, Row, assert_close_ulp, assert_parity, compare, suite
 
 __all__ = [
-    "LIBRARIES",
     "Case",
     "Report",
     "Row",
     "assert_close_ulp",
     "assert_parity",
     "compare",
-    "compared",
     "suite",
 ]

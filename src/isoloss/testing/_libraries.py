@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -32,10 +34,15 @@ class ArrayLibrary:
     """A library: how to make its arrays, read them, and differentiate and transform with it."""
 
     name = "numpy"
+    module = "numpy"
     dtypes: tuple[str, ...] = ("float16", "float32", "float64")
 
     def __init__(self) -> None:
-        self.xp: Any = importlib.import_module(self.name)
+        self.xp: Any = importlib.import_module(self.module)
+
+    def setting(self, dtype: str) -> AbstractContextManager[Any]:
+        """Return a context in which the library has a dtype."""
+        return nullcontext()
 
     def namespace(self) -> Any:
         """Return the functions of the library, under the names of the array API standard."""
@@ -89,24 +96,43 @@ class NumPy(ArrayLibrary):
 class Strict(ArrayLibrary):
     """NumPy with what the standard promises, and nothing else."""
 
-    name = "array_api_strict"
+    name = module = "array_api_strict"
     dtypes = ("float32", "float64")
 
 
-class JAX(ArrayLibrary):
-    """JAX: reverse and forward mode, plain and compiled."""
+class Dask(ArrayLibrary):
+    """Dask: arrays of two chunks, computed when they are compared."""
 
-    name = "jax"
+    name, module = "dask", "dask.array"
+
+    def array(self, numbers: np.ndarray, dtype: str | None) -> Any:
+        array = super().array(numbers, dtype)
+        return array.rechunk({0: -(-array.shape[0] // 2)}) if array.ndim else array
+
+
+class JAX(ArrayLibrary):
+    """JAX: reverse and forward mode, plain and compiled; float64 whatever its setting."""
+
+    name, module = "jax", "jax.numpy"
+    dtypes = ("float16", "bfloat16", "float32", "float64")
 
     def __init__(self) -> None:
+        super().__init__()
         self.jax = importlib.import_module("jax")
-        self.xp = self.jax.numpy
-        self.wide = bool(self.jax.config.jax_enable_x64)
-        self.dtypes = ("float16", "bfloat16", "float32", *(("float64",) if self.wide else ()))
+
+    @contextmanager
+    def setting(self, dtype: str) -> Iterator[None]:
+        """Turn on 64 bits for float64."""
+        config, before = self.jax.config, self.jax.config.jax_enable_x64
+        config.update("jax_enable_x64", before or dtype == "float64")
+        try:
+            yield
+        finally:
+            config.update("jax_enable_x64", before)
 
     def default(self, dtype: str) -> str:
         narrow = {"float64": "float32", "int64": "int32", "uint64": "uint32"}
-        return dtype if self.wide else narrow.get(dtype, dtype)
+        return dtype if self.jax.config.jax_enable_x64 else narrow.get(dtype, dtype)
 
     def array(self, numbers: np.ndarray, dtype: str | None) -> Any:
         return super().array(numbers, dtype or self.default(numbers.dtype.name))
@@ -160,8 +186,18 @@ class JAX(ArrayLibrary):
 class PyTorch(ArrayLibrary):
     """PyTorch: autograd, torch.func in both modes, torch.compile and torch.export."""
 
-    name = "torch"
+    name = module = "torch"
     dtypes = ("float16", "bfloat16", "float32", "float64")
+
+    @contextmanager
+    def setting(self, dtype: str) -> Iterator[None]:
+        """Keep the log of what is traced, thousands of lines, out of a failed test's report."""
+        log = logging.getLogger("torch.__trace")
+        log.disabled, before = True, log.disabled
+        try:
+            yield
+        finally:
+            log.disabled = before
 
     def array(self, numbers: np.ndarray, dtype: str | None) -> Any:
         tensor = self.xp.from_numpy(np.array(numbers))
@@ -224,8 +260,10 @@ class PyTorch(ArrayLibrary):
 
 
 LIBRARIES: dict[str, type[ArrayLibrary]] = {
-    kind.name: kind for kind in (NumPy, Strict, JAX, PyTorch)
+    kind.name: kind for kind in (NumPy, Strict, Dask, JAX, PyTorch)
 }
+UNLESS_NAMED = (NumPy.name, JAX.name, PyTorch.name)
+"""What is compared where no library is named."""
 
 
 def installed() -> list[str]:
@@ -234,7 +272,5 @@ def installed() -> list[str]:
 
 
 def compared(among: Sequence[str] | None = None) -> list[str]:
-    """Return those that are compared unless others are named: not the checker of the standard."""
-    if among is not None:
-        return [name for name in installed() if name in among]
-    return [name for name in installed() if name != Strict.name]
+    """Return those installed of some libraries, or of what is compared where none is named."""
+    return [name for name in installed() if name in (UNLESS_NAMED if among is None else among)]

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from array_api_compat import array_namespace
 
+from .._metric import Metric
+from ..evaluation import name_of
 from . import _causes
 from ._distance import FORMATS, in_ulp
 from ._libraries import LIBRARIES, ArrayLibrary, Function, Places, compared, installed
@@ -158,6 +160,8 @@ class Case:
         function = self.function
         if isinstance(function, Mapping):
             function = next(iter(function.values()))
+        if isinstance(function, Metric):
+            return name_of(function)
         return str(getattr(function, "__name__", function))
 
 
@@ -193,8 +197,8 @@ def assert_parity(
     *inputs : array_like, or function of a random generator
         What it is called with. Floating numbers are converted to each dtype, others stay.
     libraries : sequence of str, optional
-        Of ``numpy``, ``jax``, ``torch`` and ``array_api_strict``; all but the last, unless they
-        are named. Those that are not installed are left out.
+        Of ``numpy``, ``jax``, ``torch``, ``dask`` and ``array_api_strict``; the first three, unless
+        others are named. Those that are not installed are left out.
     gradient : bool, int or tuple of int
         Whether to compare gradients, or by which arguments; True is the first. Of several numbers,
         that of their sum. Every way of each library is compared: reverse and forward mode, plain
@@ -202,7 +206,7 @@ def assert_parity(
     hessian : bool
         Whether to compare the Hessian by that argument.
     dtypes : sequence of str
-        The dtypes of floating inputs.
+        The dtypes of floating inputs; JAX has float64 while it is compared, whatever its setting.
     transforms : sequence of str
         Of ``jit``, ``vmap``, ``compile``, ``export`` and ``sharded``: those that a library has must
         give what a plain call gives.
@@ -234,7 +238,7 @@ def assert_parity(
     >>> from isoloss.testing import assert_parity
     >>> import isoloss as il
     >>> print(assert_parity(il.huber, [0.5, 4.0], [0.0, 0.0], libraries=["numpy"]))
-    Huber(delta=1.0): 0 of 6 comparisons disagree
+    huber: 0 of 6 comparisons disagree
     <BLANKLINE>
            value  dtype  shape  device  gradient
     numpy  ok 0   ok     ok     ok      ok 0
@@ -373,11 +377,14 @@ class Comparison:
             answers["gradient"] = Answer("the contract", slopes)
         for name, function in self.functions.items():
             library = LIBRARIES[name]()
-            if dtype in library.dtypes:
+            if dtype not in library.dtypes:
+                continue
+            with library.setting(dtype):
                 arrays = tuple(
                     library.array(x, dtype if x.dtype.kind == "f" else None) for x in point
                 )
-                yield from self.of_library(library, function, arrays, (name, dtype, label), answers)
+                head = name, dtype, label
+                yield from list(self.of_library(library, function, arrays, head, answers))
 
     def of_library(
         self, library: ArrayLibrary, function: Function, arrays: tuple[Any, ...],

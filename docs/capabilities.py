@@ -1,0 +1,159 @@
+"""Write docs/capabilities.md: what each metric can do, found by trying. With --check, compare.
+
+python docs/capabilities.py [--check]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import isoloss as il
+from isoloss._domains import Labels
+from isoloss.evaluation import CATALOGUES
+
+PAGE = Path(__file__).with_name("capabilities.md")
+HEAD = """\
+# Capabilities
+
+What each metric can do, found by trying each on NumPy (`python docs/capabilities.py`). All of them take weights, masks, axes and
+groups, stream over batches, and work on every library, under `jit`, `vmap` and `torch.compile`; the
+[conformance suite](accuracy.md) holds them to that.
+
+- *kind*: how states merge, see [states](ideas/states.md). The value of a batch-pairwise metric depends on how the data were cut.
+- *inputs*: the core dimensions of predictions and targets. A name in them is an axis that belongs to one sample.
+- *state*: how many numbers a state holds, or "grows" where it is the samples.
+- *terms*: one term per sample, so `reduction="none"` and `"sum"`, and standard errors.
+- *gradient*: by predictions; "0" where the metric is a count, which is flat.
+- *curvature*: `gradient_hessian`, for boosting.
+- *denominator*: it is a mean, whose divisor can be given: exact gradient accumulation.
+
+| metric | kind | inputs | state | terms | gradient | curvature | denominator |
+|---|---|---|---|---|---|---|---|
+"""
+SIZES = {"height": 12, "width": 12, "history": 9, "label": 2, "time": 6}  # 4 where it is none
+CHOSEN = {"num_classes": 4, "data_range": 4.0, "thresholds": (0.25, 0.5, 0.75),
+          "window": 3, "exponents": (0.4, 0.6)}  # fmt: skip
+
+
+def numbers(rng: np.random.Generator, values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Draw numbers, or labels, from where a metric is defined."""
+    if isinstance(values, Labels):
+        if values.scores:
+            return rng.normal(size=shape)
+        return rng.integers(0, values.classes if isinstance(values.classes, int) else 4, shape)
+    low, high = max(values.low, -2.0), min(values.high, max(values.low, -2.0) + 4.0)
+    if values.gap is not None:
+        return rng.choice([low, high], shape)
+    return rng.uniform(low + 1 / 64, high - 1 / 64, shape)
+
+
+def draw(metric: il.Metric, samples: int) -> tuple[Any, Any]:
+    """Draw predictions and targets for so many samples."""
+    rng = np.random.default_rng(samples)
+    sides = []
+    intervals = (metric.domain.of_predictions, metric.domain.of_targets)
+    for parts, among in zip(metric.parts, intervals, strict=True):
+        arrays = []
+        for core, values in zip(parts, among, strict=True):
+            inner = [metric.sizes.get(name, SIZES.get(name, 4)) for name in core]
+            x = numbers(rng, values, (samples, *inner))
+            if (
+                core and getattr(values, "high", 0) == 1 and not values.gap
+            ):  # rows of probabilities add up to 1
+                x = x / x.sum(axis=-1, keepdims=True)
+            arrays.append(x)
+        sides.append(tuple(arrays) if len(arrays) > 1 else arrays[0])
+    return sides[0], sides[1]
+
+
+def can(function: Callable[[], Any]) -> bool:
+    """Whether a call is not refused."""
+    try:
+        function()
+    except (TypeError, ValueError, NotImplementedError):
+        return False
+    return True
+
+
+def held(state: Any) -> int:
+    """Return how many numbers a state holds."""
+    if isinstance(state, tuple):
+        return sum(held(part) for part in state)
+    return 0 if state is None else np.size(state)
+
+
+def gradient(metric: il.Metric, p: Any, t: Any) -> str:
+    """Return whether the metric has a gradient, and one that is not 0."""
+    try:
+        found = il.gradient(metric, p, t)
+    except (TypeError, ValueError):
+        return ""
+    parts = found if isinstance(found, tuple) else (found,)
+    return "yes" if any(np.any(part) for part in parts) else "0"
+
+
+def row(name: str, metric: il.Metric) -> str:
+    """Return the line of one metric."""
+    p, t = draw(metric, 6)
+    metric(p, t)  # what fails here is a mistake of this script
+    few, many = (held(metric.summary(*draw(metric, n))) for n in (6, 48))
+    cells = [
+        f"`{name}`",
+        metric.kind,
+        f"`{metric.signature.partition('->')[0]}`",
+        str(few) if few == many else "grows",
+        "yes" if can(lambda: metric(p, t, reduction="none")) else "",
+        gradient(metric, p, t),
+        "yes" if can(lambda: il.gradient_hessian(metric, p, t)) else "",
+        "yes" if can(lambda: metric(p, t, denominator=6.0)) else "",
+    ]
+    return f"| {' | '.join(cells)} |\n"
+
+
+def metrics() -> dict[str, il.Metric]:
+    """Return every metric by its first public name; classes without a default, with 4 classes."""
+    public = {
+        name: thing
+        for family in CATALOGUES
+        for name, thing in vars(family).items()
+        if name in il.__all__
+    }
+    found: dict[il.Metric, str] = {}
+    for name, thing in public.items():
+        if isinstance(thing, il.Metric):
+            found.setdefault(thing, name)
+    kinds = {type(metric) for metric in found}
+    for name, thing in public.items():
+        declared = isinstance(thing, type) and is_dataclass(thing) and issubclass(thing, il.Metric)
+        if declared and thing not in kinds:
+            asked = {item.name for item in fields(thing) if item.default is MISSING}
+            if asked <= CHOSEN.keys():
+                names = CHOSEN.keys() & {item.name for item in fields(thing)}
+                found[thing(**{one: CHOSEN[one] for one in names})] = name
+    return {name: metric for metric, name in found.items()}
+
+
+def main() -> int:
+    """Write the page, or compare it with a fresh one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare instead of writing")
+    check = parser.parse_args().check
+    page = HEAD + "".join(row(*pair) for pair in metrics().items())
+    if check:
+        stale = not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page
+        if stale:
+            print("stale; run python docs/capabilities.py")
+        return int(stale)
+    PAGE.write_text(page, encoding="utf-8", newline="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

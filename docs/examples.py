@@ -1,0 +1,133 @@
+"""Runs the examples of every page, and compares what they give with what the pages say.
+
+python -m pytest -p docs.examples docs README.md
+
+Blocks of ``pycon`` are doctests. Blocks of ``python`` are run; where a statement ends in a comment
+with numbers, these are among the numbers of its value, to the digits shown, in that order; where
+the comment names an exception, the statement raises it, with these words; where it speaks of a
+warning, there is one.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import doctest
+import io
+import math
+import re
+import tokenize
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sybil import Document, Example, Region, Sybil
+from sybil.evaluators.doctest import NUMBER, DocTestEvaluator
+from sybil.parsers.abstract import DocTestStringParser
+from sybil.parsers.myst import CodeBlockParser, SkipParser
+
+FLAGS = NUMBER | doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+NUMBERS = re.compile(r"(?<![\w.])[-\N{MINUS SIGN}]?(?:\d+\.?\d*(?:e[+-]?\d+)?|nan|inf)(?![\w.]*\w)")
+RAISED = re.compile(r"(\w+Error): ?(.*)")
+
+
+def numbers(value: Any) -> Iterator[float]:
+    """Yield every number in a value: of arrays, of what is in tuples and dicts."""
+    if hasattr(value, "detach"):
+        value = value.detach()
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for one in value:
+            yield from numbers(one)
+    elif value is not None and not isinstance(value, str):
+        try:
+            yield from np.asarray(value, float).ravel().tolist()
+        except (TypeError, ValueError):
+            return
+
+
+def as_said(said: str, number: float) -> bool:
+    """Whether a number is what a page says, to the digits it shows."""
+    said = said.replace("\N{MINUS SIGN}", "-")
+    if not math.isfinite(float(said)):
+        return str(float(said)) == str(number)
+    digits = Decimal(said.rstrip(".")).as_tuple().exponent
+    return abs(number - float(said)) <= 0.5000001 * 10.0 ** int(digits)
+
+
+def compare(statement: str, comment: str, value: Any) -> None:
+    """Compare the value of a statement with the comment behind it."""
+    found = numbers(value)
+    for said in NUMBERS.findall(comment):
+        assert any(as_said(said, number) for number in found), (
+            f"{statement}\n    is said to be {comment!r}\n    and is {value!r}: no {said}, or not there"
+        )
+
+
+def evaluate(example: Example) -> None:
+    """Run a block of Python, one statement after the other."""
+    source = str(example.parsed)
+    comments = {
+        token.start[0]: token.string.lstrip("# ")
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    }
+    first = example.line + example.parsed.line_offset
+    for node in ast.parse(source).body:
+        comment = comments.get(node.end_lineno or 0, "")
+        shown = ast.unparse(node)
+        ast.increment_lineno(node, first)
+        raised = RAISED.match(comment)
+        warns = pytest.warns() if "warning" in comment else contextlib.nullcontext()
+        try:
+            with warns:
+                value = _run(node, example)
+        except Exception as error:
+            said = raised is not None and type(error).__name__ == raised[1]
+            if not (said and raised and all(x in str(error) for x in raised[2].split("..."))):
+                raise
+            continue
+        assert raised is None, f"{shown} is said to raise {comment}"
+        compare(shown, comment, value)
+
+
+def _run(node: ast.stmt, example: Example) -> Any:
+    """Run a statement; return what an expression gives, or what is assigned."""
+    space = example.namespace
+    if isinstance(node, ast.Expr):
+        return eval(compile(ast.Expression(node.value), example.path, "eval"), space)
+    exec(compile(ast.Module([node], []), example.path, "exec"), space)
+    if isinstance(node, ast.Assign):
+        return eval(compile(ast.Expression(_loaded(node.targets[0])), example.path, "eval"), space)
+    return None
+
+
+def _loaded(target: ast.expr) -> ast.expr:
+    return ast.fix_missing_locations(ast.parse(ast.unparse(target), mode="eval").body)
+
+
+class Doctests:
+    """The doctests in blocks of ``pycon``."""
+
+    def __init__(self) -> None:
+        self.blocks = CodeBlockParser("pycon", lambda example: None)
+        self.doctests = DocTestStringParser(DocTestEvaluator(FLAGS))
+
+    def __call__(self, document: Document) -> Iterable[Region]:
+        """Yield each doctest of a page."""
+        for block in self.blocks(document):
+            for region in self.doctests(block.parsed, document.path):
+                region.adjust(block, block.parsed)
+                yield region
+
+
+pytest_collect_file = Sybil(
+    parsers=[Doctests(), CodeBlockParser("python", evaluate), SkipParser()],
+    patterns=["*.md"],
+    path=str(Path(__file__).resolve().parents[1]),
+    excludes=["**/metrics/*.md", "**/_build/**"],  # the docstrings' own doctests
+).pytest()
