@@ -69,7 +69,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check the types of the library, and those its users see, with mypy and Pyright."""
     install(session, "mypy", "pyright[nodejs]")
-    install_isoloss(session, "jax", "torch", "testing", "sklearn", "optax")
+    install_isoloss(session, "jax", "torch", "testing", "cli", "sklearn", "optax", "keras")
     session.run("mypy")
     session.run("pyright")
 
@@ -127,7 +127,7 @@ def conformance(session: nox.Session, backend: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests, with every library installed at once."""
-    install_isoloss(session, "test", "example", "dask", "jax", "torch", "array-api-strict")
+    install_isoloss(session, "test", "example", "cli", "dask", "jax", "torch", "array-api-strict")
     run_pytest(session, "tests", "--ignore=tests/adapters", part="tests")
 
 

@@ -36,6 +36,14 @@ LAYERS = (
     {"testing.__init__"},
     {"adapters.__init__", "adapters.boosting", "adapters.optax", "adapters.sklearn"},
     {"__init__"},
+    {"cli.errors", "cli.formula"},
+    {"cli.catalogue", "cli.columns", "cli.curves"},
+    {"cli.agreement", "cli.comparison"},
+    {"cli.distributions", "cli.tables"},
+    {"cli.description", "cli.report"},
+    {"cli.commands"},
+    {"cli.__init__"},
+    {"cli.__main__"},
 )
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
 
@@ -117,10 +125,10 @@ def test_examples_in_docstrings_run(module: str) -> None:
 
 
 def test_import_is_cheap_and_brings_no_array_library() -> None:
-    """Importing isoloss imports NumPy and no other array library, nor SciPy."""
+    """Importing isoloss imports NumPy and no other array library, nor SciPy, nor its command."""
     script = (
         "import sys, isoloss; print(sorted({'jax', 'torch', 'scipy', 'dask', 'array_api_strict',"
-        " 'array_api_compat.numpy'} & set(sys.modules)))"
+        " 'array_api_compat.numpy', 'isoloss.cli', 'typer', 'rich', 'pyarrow'} & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True

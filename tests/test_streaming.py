@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -122,6 +123,44 @@ def test_axis():
         assert np.all(np.abs(found[name] - want) <= 2 * np.finfo("float32").eps * size)
 
 
+@every_library
+def test_groups_and_standard_errors_over_batches(library):
+    """Weighed and masked batches give the estimates of every group that one call gives."""
+    backend = BACKENDS[library]()
+    p, t = draw(il.huber, (60,))
+    weights, where = excluded(il.huber, (60,))
+    arrays = {"predictions": p, "targets": t, "weights": weights, "where": where}
+    groups = np.random.default_rng(5).integers(-1, 3, 60).astype("int32")  # -1: left out
+    metrics = [il.mse, il.rmse, il.Scaled(il.mae, -2.0), il.Exp(il.huber)]
+    for chosen in ({}, {"groups": groups}):
+        given = {name: backend.xp.asarray(x.copy()) for name, x in (arrays | chosen).items()}
+        batches = [
+            {name: x[first:last] for name, x in given.items()}
+            for first, last in itertools.pairwise([0, 0, 7, 8, 28, 60])
+        ]
+        number = {"num_groups": 4} if chosen else {}  # one of them has no sample
+        want = il.evaluate(metrics, **given, **number, standard_error=True)
+        found = il.over_batches(metrics, batches, **number, standard_error=True)
+        assert found.keys() == want.keys()
+        for name, estimate in found.items():
+            for got, right in zip(estimate, want[name], strict=True):
+                got, right = (np.asarray(backend.numbers(x), float) for x in (got, right))
+                assert got.shape == ((4,) if chosen else ())
+                near = np.abs(got - right) <= 16 * 2.0**-23 * np.abs(right)
+                assert np.all(near | (np.isnan(got) & np.isnan(right))), name
+            assert not chosen or math.isnan(backend.numbers(estimate.value)[3])
+
+
+def test_streams_share_batches():
+    """Several streams take what one loop reads; values may be asked for along the way."""
+    plain, grouped = streaming.Stream([il.mse]), streaming.Stream([il.mse], num_groups=2)
+    for p, t in (([1.0, 2.0], [0.0, 0.0]), ([3.0, 4.0], [0.0, 0.0])):
+        plain.add((p, t))
+        grouped.add({"predictions": p, "targets": t, "groups": [0, 1]})
+        assert plain.values()["mean_squared_error"] == (2.5 if p[0] == 1 else 7.5)
+    assert grouped.values()["mean_squared_error"].tolist() == [5.0, 10.0]
+
+
 def test_batches_of_two_dtypes():
     """The result has the wider dtype, as if the batches had been one array."""
     p, t = draw(il.huber, (8,))
@@ -158,7 +197,7 @@ def test_messages(monkeypatch):
     """Wrong batches are named by their number."""
     forms = (
         "over_batches takes (predictions, targets), (predictions, targets, weights), "
-        "or a mapping of predictions, targets, weights, where"
+        "or a mapping of predictions, targets, weights, where, groups"
     )
     good = ([1.0], [1.0])
     assert message(ValueError, [il.mse], []) == (
@@ -173,6 +212,13 @@ def test_messages(monkeypatch):
     assert message(ValueError, [il.mse], [good, good, ([1.0, 2.0], [1.0])]) == (
         "MeanSquaredError(): predictions have shape (2,) and targets (1,); they must be the same\n"
         "in batch 2 of over_batches"
+    )
+    assert message(TypeError, [il.mse], [good], num_groups=2) == (
+        "MeanSquaredError(): groups= and num_groups= go together: the group of each sample, "
+        "and how many there are\nin batch 0 of over_batches"
+    )
+    assert message(ValueError, [il.r2], [good], standard_error=True) == (
+        "R2Score(): a standard error needs one term per sample, which this metric does not have"
     )
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     assert message(ImportError, [il.mse], [good], progress=True) == (

@@ -869,7 +869,10 @@ class GroupedTotals(Totals):
         inputs, xp = self._inputs, self.xp
         if inputs.mask is not None:
             terms = xp.where(inputs.mask, terms, xp.zeros_like(terms))
-        value = xp.bin_max(self._index, self._flat(terms), self._number)[0, :]
+        if 0 in terms.shape:
+            value = self._sum(terms)
+        else:
+            value = xp.bin_max(self._index, self._flat(terms), self._number)[0, :]
         return Extremum(value, self._weight(value))
 
     def _any(self, marks: Array) -> Array:

@@ -368,11 +368,11 @@ def fold(states: Sequence[Any], stack: Callable[[Sequence[Array]], Array]) -> An
     while count > 1:
         half, odd = divmod(count, 2)
         if odd:
-            rest.append(leafwise(lambda x, last=count - 1: x[last], stacked))
-        low = leafwise(lambda x, h=half: x[:h], stacked)
-        stacked = low.merge(leafwise(lambda x, h=half: x[h : 2 * h], stacked))
+            rest.append(leafwise(lambda x, last=count - 1: x[last, ...], stacked))
+        low = leafwise(lambda x, h=half: x[:h, ...], stacked)
+        stacked = low.merge(leafwise(lambda x, h=half: x[h : 2 * h, ...], stacked))
         count = half
-    state = leafwise(lambda x: x[0], stacked)
+    state = leafwise(lambda x: x[0, ...], stacked)
     for other in rest:
         state = state.merge(other)
     return state

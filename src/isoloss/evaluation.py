@@ -185,33 +185,16 @@ def estimates(
     metrics: dict[str, Metric], predictions: Any, targets: Any, clusters: Any, options: Any
 ) -> dict[str, Estimate]:
     """Return values and standard errors, from one pass; from another one if there are clusters."""
-    losses = {name: _terms_of(metric) for name, metric in metrics.items()}
-    means = {f"mean of {name}": loss for name, loss in losses.items()}
-    spreads = {f"spread of {name}": _Spread(loss) for name, loss in losses.items()}
-    shared = Shared({**metrics, **means, **({} if clusters is not None else spreads)})
+    if clusters is None:
+        shared = Estimates(metrics)
+        return shared.values(shared.states(predictions, targets, **options))
+    shared = Estimates(metrics, spread=False)
     states = shared.states(predictions, targets, **options)
-    values = shared.values(states)
-    apart, within = shared, states
-    if clusters is not None:
-        if options.get("groups") is not None or options.get("axis") is not None:
-            raise ValueError("evaluate: clusters= goes with neither groups= nor axis=")
-        labels, numbers = labels_of("clusters", clusters)
-        apart = Shared(means)
-        within = apart.states(
-            predictions, targets, **options, groups=numbers, num_groups=len(labels)
-        )
-    found = {}
-    for name, metric in metrics.items():
-        loss, mean = losses[name], values[f"mean of {name}"]
-        xp = states[shared.owner(loss)].weight.xp
-        with xp.quiet():
-            if clusters is None:
-                error = states[shared.owner(_Spread(loss))].standard_error(mean)
-            else:
-                error = _of_clusters(xp, within[apart.owner(loss)], mean)
-            error = error * _slope(metric, xp, values[name])
-            found[name] = Estimate(values[name], answer(xp.astype(error, xp.result)))
-    return found
+    if options.get("groups") is not None or options.get("axis") is not None:
+        raise ValueError("evaluate: clusters= goes with neither groups= nor axis=")
+    labels, numbers = labels_of("clusters", clusters)
+    within = shared.states(predictions, targets, **options, groups=numbers, num_groups=len(labels))
+    return shared.values(states, within)
 
 
 def _of_clusters(xp: Namespace, state: Mean, mean: Any) -> Array:
@@ -306,3 +289,32 @@ class Shared:
             name: metric.compute(states[self._owners[metric]])
             for name, metric in self.metrics.items()
         }
+
+
+class Estimates(Shared):
+    """Metrics whose values come with standard errors: beside them, means and spreads of terms."""
+
+    def __init__(self, metrics: dict[str, Metric], *, spread: bool = True) -> None:
+        self._asked = metrics
+        self._losses = {name: _terms_of(metric) for name, metric in metrics.items()}
+        means = {f"mean of {name}": loss for name, loss in self._losses.items()}
+        spreads = {f"spread of {name}": _Spread(loss) for name, loss in self._losses.items()}
+        super().__init__({**metrics, **means, **(spreads if spread else {})})
+
+    def values(
+        self, states: dict[Metric, Any], within: dict[Metric, Any] | None = None
+    ) -> dict[str, Any]:
+        """Return an `Estimate` of every metric; of clusters, if the states ``within`` are given."""
+        values = super().values(states)
+        found = {}
+        for name, metric in self._asked.items():
+            loss, mean = self._losses[name], values[f"mean of {name}"]
+            xp = states[self.owner(loss)].weight.xp
+            with xp.quiet():
+                if within is None:
+                    error = states[self.owner(_Spread(loss))].standard_error(mean)
+                else:
+                    error = _of_clusters(xp, within[self.owner(loss)], mean)
+                error = error * _slope(metric, xp, values[name])
+                found[name] = Estimate(values[name], answer(xp.astype(error, xp.result)))
+        return found

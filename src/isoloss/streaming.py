@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,13 +10,13 @@ import numpy as np
 from ._metric import Axis, Metric
 from ._namespaces import Array, Library, library_of
 from ._states import State
-from .evaluation import Shared, named
+from .evaluation import Estimates, Shared, named
 
 ROOM = 64  # so many states wait to be merged at once
 GATHERED = 1 << 15  # so many samples of small batches are summarised at once: no work for threads
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
-_PARTS = ("predictions", "targets", "weights", "where")
+_PARTS = ("predictions", "targets", "weights", "where", "groups")
 
 
 def over_batches(
@@ -25,6 +25,8 @@ def over_batches(
     *,
     axis: Axis = None,
     event_axis: int | None = None,
+    num_groups: int | None = None,
+    standard_error: bool = False,
     progress: bool | Progress = False,
 ) -> dict[str, Any]:
     """Return the values of several metrics over all samples of many batches, by name.
@@ -40,9 +42,15 @@ def over_batches(
         As in `evaluate`.
     batches : iterable
         Of tuples ``(predictions, targets)`` or ``(predictions, targets, weights)``, or of mappings
-        with the keys ``predictions``, ``targets`` and, if there are any, ``weights`` and ``where``.
+        with the keys ``predictions``, ``targets`` and, if there are any, ``weights``, ``where`` and
+        ``groups``.
     axis, event_axis
         As in a call of a metric, the same for every batch.
+    num_groups : int, optional
+        How many groups there are; every batch then has its ``groups``, integers from 0 to
+        num_groups - 1, and the value is an array of one for each group, as in `evaluate`.
+    standard_error : bool
+        Return an `Estimate` for each metric, as in `evaluate`.
     progress : bool or function
         True shows a bar (tqdm); a function wraps the iterable of batches to show another.
 
@@ -59,39 +67,79 @@ def over_batches(
     >>> batches = [([1.0, 2.0], [1.0, 1.0]), ([5.0], [1.0])]
     >>> il.over_batches([il.mean_absolute_error, il.max_error], batches)
     {'mean_absolute_error': np.float64(1.6666666666666667), 'max_error': np.float64(4.0)}
+    >>> il.over_batches([il.mean_bias_error], batches, standard_error=True)["mean_bias_error"]
+    Estimate(value=np.float64(1.6666666666666667), standard_error=np.float64(1.2018504251546631))
     """
-    shared = Shared(named("over_batches", metrics))
+    stream = Stream(
+        metrics, axis=axis, event_axis=event_axis, num_groups=num_groups,
+        standard_error=standard_error,
+    )  # fmt: skip
     shown = _bar if progress is True else progress or iter
-    levels: list[list[dict[Metric, State]]] = []
-    for states in _summaries(shared, shown(batches), axis, event_axis):
-        _push(levels, states)
-    if not levels:
-        raise ValueError("over_batches needs at least one batch, and there was none")
-    return shared.values(_folded([states for level in reversed(levels) for states in level]))
+    for batch in shown(batches):
+        stream.add(batch)
+    return stream.values()
 
 
-def _summaries(
-    shared: Shared, batches: Iterable[Any], axis: Axis, event_axis: int | None
-) -> Iterator[dict[Metric, State]]:
-    """Yield the states of batches, and of many small ones at once."""
-    alike = all(metric.elementwise for metric in shared.metrics.values())
-    small, gathers = _Small(), alike and axis is event_axis is None
-    for number, batch in enumerate(batches):
+class Stream:
+    """What `over_batches` does, for a loop of one's own: several streams may share its batches.
+
+    Parameters are those of `over_batches`.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> from isoloss.streaming import Stream
+    >>> stream = Stream([il.mean_absolute_error])
+    >>> stream.add(([1.0, 2.0], [1.0, 1.0]))
+    >>> stream.add(([5.0], [1.0]))
+    >>> stream.values()
+    {'mean_absolute_error': np.float64(1.6666666666666667)}
+    """
+
+    def __init__(
+        self,
+        metrics: Iterable[Metric] | Mapping[str, Metric],
+        *,
+        axis: Axis = None,
+        event_axis: int | None = None,
+        num_groups: int | None = None,
+        standard_error: bool = False,
+    ) -> None:
+        self._shared = (Estimates if standard_error else Shared)(named("over_batches", metrics))
+        self._options = {"axis": axis, "event_axis": event_axis, "num_groups": num_groups}
+        alike = all(metric.elementwise for metric in self._shared.metrics.values())
+        self._gathers = alike and axis is event_axis is num_groups is None
+        self._small = _Small()
+        self._levels: list[list[dict[Metric, State]]] = []
+        self._number = 0
+
+    def add(self, batch: Any) -> None:
+        """Summarise a batch, or gather it with other small ones to be summarised at once."""
+        number, small = self._number, self._small
+        self._number += 1
         predictions, targets, options = _parts(number, batch)
-        numbers = small.takes(predictions, targets) if gathers and not options else []
+        numbers = small.takes(predictions, targets) if self._gathers and not options else []
         if small.size and not (numbers and small.has_room_for(numbers)):
-            yield shared.states(*small.emptied())
+            _push(self._levels, self._shared.states(*small.emptied()))
             numbers = numbers and small.takes(predictions, targets)  # perhaps in other dtypes
         if numbers:
             small.copy(numbers)
-            continue
+            return
         try:
-            yield shared.states(predictions, targets, axis=axis, event_axis=event_axis, **options)
+            states = self._shared.states(predictions, targets, **self._options, **options)
         except (TypeError, ValueError) as error:
             error.add_note(f"in batch {number} of over_batches")
             raise
-    if small.size:
-        yield shared.states(*small.emptied())
+        _push(self._levels, states)
+
+    def values(self) -> dict[str, Any]:
+        """Return the values of all samples so far."""
+        if self._small.size:
+            _push(self._levels, self._shared.states(*self._small.emptied()))
+        if not self._levels:
+            raise ValueError("over_batches needs at least one batch, and there was none")
+        levels = [states for level in reversed(self._levels) for states in level]
+        return self._shared.values(_folded(levels))
 
 
 def _parts(number: int, batch: Any) -> tuple[Any, Any, dict[str, Any]]:
@@ -110,7 +158,8 @@ def _parts(number: int, batch: Any) -> tuple[Any, Any, dict[str, Any]]:
             what += f" of length {len(batch)}"
         raise TypeError(
             f"batch {number} is a {what}; over_batches takes (predictions, targets), "
-            "(predictions, targets, weights), or a mapping of predictions, targets, weights, where"
+            "(predictions, targets, weights), or a mapping of "
+            "predictions, targets, weights, where, groups"
         )
     parts = {name: _detached(part) for name, part in parts.items()}
     return parts.pop("predictions"), parts.pop("targets"), parts

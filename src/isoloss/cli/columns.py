@@ -1,0 +1,327 @@
+"""Columns of numbers in files, batch by batch: Parquet, CSV, Arrow and npz."""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import csv, ipc, parquet
+
+from .errors import InputError, close_to
+
+BATCH = 1 << 16  # rows: a batch of ten columns is 5 MB
+BUFFER = 1 << 20  # bytes that are read of a column at a time
+KINDS = (
+    ".parquet, .csv, .tsv, .arrow, .feather, .arrows and .npz; .csv.gz, .csv.bz2 and .csv.zst too"
+)
+UNREADABLE = (pa.ArrowException, OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+Shown = Callable[[float], None]
+
+
+class Column(NamedTuple):
+    """Some rows of a column, which of them are null, and the labels that numbers stand for."""
+
+    values: np.ndarray
+    nulls: np.ndarray | None = None
+    labels: Sequence[Any] = ()
+
+
+Columns = dict[str | None, Column]  # those of numbers by their names, that of groups by None
+
+
+class Table(ABC):
+    """A file of columns; ``share`` of it, from 0 to 1, is told as it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.names: list[str] = []
+
+    @abstractmethod
+    def open(self) -> None:
+        """Read the names of the columns."""
+
+    @abstractmethod
+    def _batches(
+        self, numbers: Sequence[str], group: str | None, rows: int, shown: Shown
+    ) -> Iterator[Columns]:
+        """Yield the rows of a file that can be read."""
+
+    def batches(
+        self, numbers: Sequence[str], group: str | None, rows: int, shown: Shown
+    ) -> Iterator[Columns]:
+        """Yield some rows at a time of columns of numbers, and of one of labels."""
+        try:
+            yield from self._batches(numbers, group, rows, shown)
+        except UNREADABLE as error:
+            raise self.unreadable(error) from error
+
+    def unreadable(self, error: Exception) -> InputError:
+        return InputError(f"{self.path} cannot be read: {str(error).rstrip('.')}")
+
+    def check(self, wanted: Sequence[str]) -> None:
+        """Refuse names of columns that are not there."""
+        names = self.names
+        for name in wanted:
+            if name not in names:
+                there = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+                raise InputError(
+                    f"{self.path} has no column {name!r}: it has {there}{close_to(name, names)}"
+                )
+            if names.count(name) > 1:
+                raise InputError(
+                    f"{self.path} has {names.count(name)} columns {name!r}: rename them"
+                )
+
+
+def opened(path: Path) -> Table:
+    """Return the table in a file, by the ending of its name."""
+    if not path.exists():
+        near = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise InputError(f"there is no file {path}{close_to(path.name, near)}")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: name one file in it")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty")
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in (".gz", ".bz2", ".zst"):
+        suffixes = [suffix for suffix in suffixes[-2:-1] if suffix in (".csv", ".tsv")]
+    readers: dict[str, type[Table]] = {
+        ".parquet": _Parquet, ".pq": _Parquet, ".csv": _Csv, ".tsv": _Csv, ".arrow": _Arrow,
+        ".arrows": _Arrow, ".feather": _Arrow, ".ipc": _Arrow, ".npz": _Npz,
+    }  # fmt: skip
+    reader = readers.get(suffixes[-1] if suffixes else "")
+    if reader is None:
+        raise InputError(f"{path}: the format is not known by its name; there are {KINDS}")
+    table = reader(path)
+    try:
+        table.open()
+    except UNREADABLE as error:
+        raise table.unreadable(error) from error
+    return table
+
+
+# --- Arrow's files --------------------------------------------------------------------------------
+
+
+class _Parquet(Table):
+    def open(self) -> None:
+        with parquet.ParquetFile(self.path) as file:
+            self.names, self._rows = list(file.schema_arrow.names), file.metadata.num_rows
+
+    def _batches(
+        self, numbers: Sequence[str], group: str | None, rows: int, shown: Shown
+    ) -> Iterator[Columns]:
+        done = 0
+        # buffered ahead, as it is by default, the whole file would be held
+        with parquet.ParquetFile(self.path, pre_buffer=False, buffer_size=BUFFER) as file:
+            for batch in file.iter_batches(rows, columns=_once(numbers, group)):
+                yield _of_arrow(self.path, batch, numbers, group)
+                done += batch.num_rows
+                shown(done / max(self._rows, 1))
+
+
+class _Csv(Table):
+    def open(self) -> None:
+        with pa.OSFile(os.fspath(self.path)) as raw, self._reader(raw) as reader:
+            self.names = list(reader.schema.names)
+
+    def _reader(self, raw: Any, numbers: Sequence[str] = (), group: str | None = None) -> Any:
+        compression = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}.get(self.path.suffix.lower())
+        stream = pa.CompressedInputStream(raw, compression) if compression else raw
+        tabs = ".tsv" in (suffix.lower() for suffix in self.path.suffixes[-2:])
+        types = {name: pa.string() for name in [group] if name}
+        types |= dict.fromkeys(numbers, pa.float64())
+        return csv.open_csv(
+            stream,
+            parse_options=csv.ParseOptions(delimiter="\t" if tabs else ","),
+            convert_options=csv.ConvertOptions(
+                column_types=types, include_columns=list(types), strings_can_be_null=True
+            ),
+        )
+
+    def _batches(
+        self, numbers: Sequence[str], group: str | None, rows: int, shown: Shown
+    ) -> Iterator[Columns]:
+        size = self.path.stat().st_size
+        with pa.OSFile(os.fspath(self.path)) as raw, self._reader(raw, numbers, group) as reader:
+            for batch in _joined(reader, rows):
+                yield _of_arrow(self.path, batch, numbers, group)
+                shown(raw.tell() / size)
+
+    def unreadable(self, error: Exception) -> InputError:
+        found = re.search(r"column #(\d+): .*invalid value '(.*)'", str(error), re.DOTALL)
+        if found is None:
+            return super().unreadable(error)
+        name = self.names[int(found[1])]
+        return InputError(
+            f"{self.path}: column {name!r} holds {found[2]!r}, which is no number: name another "
+            "column, or mend the file"
+        )
+
+
+class _Arrow(Table):
+    """The file format of Arrow (Feather's second version is the same), or its stream."""
+
+    def _reader(self) -> Any:
+        source = pa.memory_map(os.fspath(self.path))
+        if source.read(6) == b"ARROW1":
+            return ipc.open_file(source)
+        source.seek(0)
+        return ipc.open_stream(source)
+
+    def open(self) -> None:
+        self.names = list(self._reader().schema.names)
+
+    def _batches(
+        self, numbers: Sequence[str], group: str | None, rows: int, shown: Shown
+    ) -> Iterator[Columns]:
+        reader = self._reader()
+        count = getattr(reader, "num_record_batches", None)
+        every = map(reader.get_batch, range(count)) if count is not None else reader
+        for number, whole in enumerate(every):
+            chosen = whole.select(_once(numbers, group))
+            for start in range(0, chosen.num_rows, rows):
+                yield _of_arrow(self.path, chosen.slice(start, rows), numbers, group)
+            shown((number + 1) / count if count else 0.0)
+
+
+def _joined(batches: Iterator[Any], rows: int) -> Iterator[Any]:
+    """Yield batches of so many rows, of batches of any length."""
+    kept: list[Any] = []
+    for batch in batches:
+        kept.append(batch)
+        if sum(one.num_rows for one in kept) < rows:
+            continue
+        table = pa.Table.from_batches(kept).combine_chunks()
+        whole = table.num_rows - table.num_rows % rows
+        for start in range(0, whole, rows):
+            yield from table.slice(start, rows).to_batches()
+        kept = table.slice(whole).to_batches()
+    if any(one.num_rows for one in kept):
+        yield from pa.Table.from_batches(kept).combine_chunks().to_batches()
+
+
+def _once(numbers: Sequence[str], group: str | None) -> list[str]:
+    """Return the names of the columns to read, each once."""
+    return list(dict.fromkeys([*numbers, *([group] if group else [])]))
+
+
+def _of_arrow(path: Path, batch: Any, numbers: Sequence[str], group: str | None) -> Columns:
+    """Return columns as arrays of NumPy."""
+    found: Columns = {}
+    for name in numbers:
+        column = batch.column(name)
+        kind = column.type
+        if pa.types.is_decimal(kind):
+            column = column.cast(pa.float64())
+        elif pa.types.is_boolean(kind):
+            column = column.cast(pa.int8())
+        elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            raise not_numbers(path, name, kind)
+        found[name] = Column(column.to_numpy(zero_copy_only=False), _nulls(column))
+    if group is not None:
+        column = batch.column(group)
+        if not pa.types.is_dictionary(column.type):
+            column = column.dictionary_encode()
+        codes = column.indices.fill_null(0).to_numpy(zero_copy_only=False)
+        found[None] = Column(codes, _nulls(column), _labels(column.dictionary.to_pylist()))
+    return found
+
+
+def _labels(values: list[Any]) -> list[Any]:
+    """Return labels, integers among them as such where a file holds them as floating numbers."""
+    return [int(x) if isinstance(x, float) and x.is_integer() else x for x in values]
+
+
+def _nulls(column: Any) -> np.ndarray | None:
+    if not column.null_count:
+        return None
+    found: np.ndarray = column.is_null().to_numpy(zero_copy_only=False)
+    return found
+
+
+def not_numbers(path: Path, name: str, kind: object) -> InputError:
+    """Build the error of a column of anything but numbers."""
+    return InputError(f"{path}: column {name!r} is of type {kind}, not of numbers; name another")
+
+
+# --- NumPy's archives -----------------------------------------------------------------------------
+
+
+class _Npz(Table):
+    """Arrays of one axis, read a piece at a time: an archive cannot be mapped into memory."""
+
+    def open(self) -> None:
+        with zipfile.ZipFile(self.path) as archive:
+            members = archive.namelist()
+        self.names = [name.removesuffix(".npy") for name in members if name.endswith(".npy")]
+
+    def _batches(
+        self, numbers: Sequence[str], group: str | None, rows: int, shown: Shown
+    ) -> Iterator[Columns]:
+        with zipfile.ZipFile(self.path) as archive, ExitStack() as files:
+            wanted: dict[str | None, tuple[str, bool]] = {name: (name, False) for name in numbers}
+            if group is not None:
+                wanted[None] = (group, True)
+            members = {
+                key: _Member(
+                    self.path, name, files.enter_context(archive.open(f"{name}.npy")), text
+                )
+                for key, (name, text) in wanted.items()
+            }
+            lengths = {member.name: member.length for member in members.values()}
+            if len(set(lengths.values())) > 1:
+                text = ", ".join(f"{name}: {length}" for name, length in lengths.items())
+                raise InputError(f"{self.path}: arrays of one length are compared, not of {text}")
+            length = next(iter(lengths.values()))
+            for start in range(0, length, rows):
+                count = min(rows, length - start)
+                yield {key: member.read(count) for key, member in members.items()}
+                shown((start + count) / length)
+
+
+class _Member:
+    """An array in an archive: its header was read, its numbers follow."""
+
+    def __init__(self, path: Path, name: str, file: Any, labels: bool) -> None:
+        self.name, self._file, self._labels = name, file, labels
+        headers = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }
+        version = np.lib.format.read_magic(self._file)
+        if version not in headers:
+            raise InputError(f"{path}: {name!r} is of version {version} of npy, which has fields")
+        shape, _, self._dtype = headers[version](self._file)
+        if self._dtype.hasobject:
+            message = f"{path}: {name!r} holds objects of Python, which are not unpickled"
+            raise InputError(f"{message}; save it as numbers or text, e.g. {name}.astype(float)")
+        if self._dtype.kind not in ("biufUS" if labels else "biuf"):
+            raise not_numbers(path, name, self._dtype)
+        if len(shape) != 1:
+            raise InputError(
+                f"{path}: {name!r} has shape {shape}: columns have one axis; save "
+                f"{name}[:, 0], say, under a name of its own"
+            )
+        self.length = int(shape[0])
+
+    def read(self, count: int) -> Column:
+        """Return the next numbers, or labels."""
+        size = count * self._dtype.itemsize
+        data = self._file.read(size)
+        if len(data) < size:
+            raise ValueError(f"{self._file.name} ends before its last number")
+        array = np.frombuffer(data, self._dtype)
+        if self._labels:
+            labels, codes = np.unique(array, return_inverse=True)
+            return Column(codes, None, _labels(labels.tolist()))
+        return Column(array.astype(self._dtype.newbyteorder("="), copy=False))

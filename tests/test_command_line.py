@@ -1,0 +1,743 @@
+"""The command `isoloss`: what it prints, what it refuses in which words, and its exit status."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pa = pytest.importorskip("pyarrow")
+csv = pytest.importorskip("pyarrow.csv")
+parquet = pytest.importorskip("pyarrow.parquet")
+pytest.importorskip("typer")
+
+from typer.testing import CliRunner
+
+import isoloss as il
+from isoloss.cli.catalogue import entries, metric_of, split
+from isoloss.cli.commands import app
+from isoloss.cli.curves import NoPictureError, curve
+from isoloss.cli.errors import InputError
+from isoloss.cli.formula import in_text
+
+N = 1000
+HERE = Path(il.__file__).parents[1]
+
+
+def run(*words: object, status: int = 0):
+    """Run a command in this process."""
+    result = CliRunner().invoke(app, list(map(str, words)))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == status, result.output
+    return result
+
+
+def refused(*words: object) -> str:
+    """Return the message of a command that is refused."""
+    result = run(*words, status=2)
+    assert result.stdout == ""
+    assert result.stderr.startswith("isoloss: ")
+    assert result.stderr.count("\n") == 1
+    return result.stderr.removeprefix("isoloss: ").strip()
+
+
+def process(*words: object, cwd: Path, code: str = "", **env: str):
+    """Run a command in a process of its own, whose output is a pipe."""
+    script = code or "import sys; from isoloss.cli import main; sys.exit(main())"
+    return subprocess.run(
+        [sys.executable, "-c", script, *map(str, words)], cwd=cwd, capture_output=True,
+        text=True, check=False, encoding="utf-8",
+        env={**os.environ, "PYTHONPATH": str(HERE), "PYTHONIOENCODING": "utf-8", **env},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def columns() -> dict[str, np.ndarray]:
+    """Targets, two models, weights, groups and labels."""
+    rng = np.random.default_rng(0)
+    y = rng.gamma(2.0, 3.0, N)
+    return {
+        "y": y,
+        "good": y + rng.normal(size=N) / 2,
+        "bad": y + rng.standard_t(3, size=N),
+        "w": rng.uniform(0.5, 2.0, N),
+        "region": np.array(["south", "<b>north</b>", "10", "9"])[rng.integers(0, 4, N)],
+        "label": rng.integers(0, 2, N),
+        "score": rng.uniform(size=N),
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(columns, tmp_path_factory) -> Path:
+    """The same table in every format."""
+    folder = tmp_path_factory.mktemp("tables")
+    table = pa.table(columns)
+    parquet.write_table(table, folder / "t.parquet", row_group_size=300)
+    csv.write_csv(table, folder / "t.csv")
+    csv.write_csv(table, folder / "t.tsv", csv.WriteOptions(delimiter="\t"))
+    (folder / "t.csv.gz").write_bytes(gzip.compress((folder / "t.csv").read_bytes()))
+    for name, kind, compression in (
+        ("t.feather", pa.ipc.new_file, "lz4"),
+        ("t.arrow", pa.ipc.new_file, None),
+        ("t.arrows", pa.ipc.new_stream, None),
+    ):
+        options = pa.ipc.IpcWriteOptions(compression=compression)
+        with kind(str(folder / name), table.schema, options=options) as file:
+            file.write_table(table, max_chunksize=170)
+    np.savez(folder / "t.npz", **columns)
+    np.savez_compressed(folder / "packed.npz", **columns)
+    return folder
+
+
+FILES = ["t.parquet", "t.csv", "t.tsv", "t.csv.gz", "t.feather", "t.arrow", "t.arrows", "t.npz",
+         "packed.npz"]  # fmt: skip
+
+# --- list, show -----------------------------------------------------------------------------------
+
+
+def test_list_has_every_metric_once() -> None:
+    """Every public metric, and every class that has no instance, has one row."""
+    found = json.loads(run("list", "--json").stdout)
+    names = [name for row in found for name in (row["name"], *row["aliases"])]
+    instances = {n for n in il.__all__ if isinstance(getattr(il, n), il.Metric)}
+    assert len(names) == len(set(names))
+    assert instances <= set(names)
+    classes = {type(getattr(il, n)).__name__ for n in instances} | {"Metric", "Loss", "SquaredLoss"}
+    every = {n for n in il.__all__ if isinstance(getattr(il, n), type)}
+    every = {n for n in every if issubclass(getattr(il, n), il.Metric)}
+    assert set(names) - instances == every - classes
+    mse = next(row for row in found if row["name"] == "mean_squared_error")
+    assert mse == {
+        "name": "mean_squared_error", "aliases": ["mse"], "class": "MeanSquaredError",
+        "call": "MeanSquaredError()", "parameters": {}, "kind": "mean",
+        "greater_is_better": False, "family": "regression", "title": "Mean squared error.",
+    }  # fmt: skip
+
+
+def test_list_is_filtered() -> None:
+    """By family, and by a word of a name, an alias or a title; in a pipe, plain columns."""
+    lines = run("list", "squared", "--family", "regression").stdout.splitlines()
+    assert lines[0].split() == ["name", "aliases", "made", "by", "kind", "better", "family"]
+    assert lines[1].split() == [
+        "mean_squared_error", "mse", "MeanSquaredError()", "mean", "lower", "regression",
+    ]  # fmt: skip
+    assert all(line == line.rstrip() and line.isascii() for line in lines)
+    assert refused("list", "--family", "robst").startswith(
+        "there is no family 'robst': there are regression, robust, classification, "
+    )
+    assert refused("list", "hubr") == (
+        "no metric has 'hubr' in its name or title; did you mean huber?"
+    )
+
+
+def test_show() -> None:
+    """Formula, properties and three pictures, of the metric with its parameters."""
+    text = run("show", "huber", "--delta", 2).stdout
+    assert text.startswith("Huber(delta=2.0)\nHuber loss: squared near zero, absolute far out.\n")
+    assert "    q² / 2 + δ (|e| - q),  q = min(|e|, δ)\n" in text
+    assert "\nparameters         delta (float, > 0; 1.0 by default)\n" in text
+    titles = [line.strip() for line in text.splitlines()]
+    assert [titles.count(name) for name in ("value", "gradient", "curvature")] == [1, 1, 1]
+    assert text == run("show", "--delta=2.0", "huber").stdout == run("show", "huber:delta=2").stdout
+    assert text == run("show", "Huber", "--delta", "2.0").stdout
+    assert text == run("show", "Huber(delta=2.0)").stdout
+    wrapped = run("show", "Root(Huber(2))").stdout
+    assert wrapped.startswith("Root(metric=Huber(delta=2.0))\nHuber loss: squared near zero")
+
+
+def test_show_takes_parameters_of_every_type() -> None:
+    """Numbers, below 0 too, words, tuples, None and switches."""
+    for words, title in (
+        (("barron", "--alpha", "-2"), "Barron(alpha=-2.0, scale=1.0)"),
+        (("barron", "--alpha", "-inf"), "Barron(alpha=-inf, scale=1.0)"),
+        (("poisson_nll", "--full", "--no-log-input"), "PoissonNLL(log_input=False, full=True)"),
+        (("poisson_nll", "--full=true"), "PoissonNLL(log_input=True, full=True)"),
+        (
+            ("multi_quantile", "--quantiles", "(0.25, 0.75)"),
+            "MultiQuantile(quantiles=(0.25, 0.75))",
+        ),
+        (
+            ("F1Score", "--num-classes", "3", "--average", "none"),
+            "F1Score(num_classes=3, average=None)",
+        ),
+        (("ndcg", "--gain", "linear"), "NDCG(k=None, gain='linear')"),
+    ):
+        assert run("show", *words).stdout.splitlines()[0] == title
+
+
+@pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.name)
+def test_every_metric_is_shown(entry) -> None:
+    """Each has a text without a macro of LaTeX left over, and a picture or the reason for none."""
+    text = run("show", entry.name).stdout
+    assert not re.search(r"\\[a-z]", text)
+    assert text.count("└") == 3 or "\nno picture: " in text
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["hubr"], "there is no metric 'hubr'; did you mean huber? (isoloss list)"),
+        (["huber", "--dleta", "2"], "Huber has no parameter 'dleta': it has delta (float, > 0; 1.0 by default); did you mean delta?"),
+        (["mse", "--delta", "2"], "MeanSquaredError has no parameter 'delta': it has none"),
+        (["rmse", "--delta", "2"], "root_mean_squared_error is Root(metric=MeanSquaredError()) and has no parameters; wrap another, as in 'Root(Huber(delta=2.0))'"),
+        (["huber", "--delta", "-2"], "Huber(delta=-2.0): delta must be finite and > 0, not -2.0"),
+        (["huber", "--delta", "two"], "Huber(delta='two'): delta must be a number, not 'two'"),
+        (["huber", "--delta"], "--delta needs a value; it has delta (float, > 0; 1.0 by default)"),
+        (["huber", "2"], "'2' is left over: parameters are written --name value"),
+        (["--delta", "2"], "name a metric: isoloss show huber --delta 2 (isoloss list)"),
+        (["huber", "--range", "5,1"], "--range 5,1: the first number must be less than the second"),
+        (["huber", "--range", "5"], "--range 5: write two numbers, as in --range=-5,5"),
+        (["msle", "--range=-9,-5"], "--range: predictions of MeanSquaredLogError() must be > -1"),
+        (["bce", "--target", "3"], "--target 3: targets of BinaryCrossEntropy(label_smoothing=0.0) must be >= 0 and <= 1"),
+        (["huber", "--png", "x.txt"], "x.txt: pictures are written as .png, .svg or .pdf"),
+        (["r2", "--png", "x.png"], "no picture: R2Score() is no mean of terms, but a number of all samples (moments)"),
+        (["F1Score", "--average", "mean"], "F1Score needs num_classes; write 'F1Score:num_classes=...', or --num_classes with show"),
+    ],
+    ids=lambda x: " ".join(x) if isinstance(x, list) else "",
+)  # fmt: skip
+def test_show_refuses(words: list[str], text: str) -> None:
+    """What is wrong is named, with what there is."""
+    assert refused("show", *words) == text
+
+
+def test_curves_are_the_metric() -> None:
+    """Values and derivatives by hand: Huber (1964) at delta 2, of residuals -5 to 5."""
+    drawn = curve(il.Huber(delta=2.0))
+    assert drawn.label == "residual (prediction - target)"
+    e = drawn.x
+    assert (e[0], e[-1]) == (-5.0, 5.0)
+    value = np.where(abs(e) <= 2, e * e / 2, 2 * abs(e) - 2)
+    np.testing.assert_allclose(drawn.rows[0], value, rtol=1e-15)
+    np.testing.assert_allclose(drawn.rows[1], np.clip(e, -2, 2), rtol=1e-15)
+    np.testing.assert_array_equal(drawn.rows[2], np.where(abs(e) <= 2, 1.0, 0.0))
+    logits = curve(il.softmax_cross_entropy)  # of one class beside two of logit 0
+    x = logits.x
+    np.testing.assert_allclose(logits.rows[0], np.log(np.exp(x) + 2) - x, rtol=1e-12)
+    p = np.exp(x) / (np.exp(x) + 2)
+    np.testing.assert_allclose(logits.rows[1], p - 1, rtol=1e-12)
+    np.testing.assert_allclose(logits.rows[2], p * (1 - p), rtol=1e-12)
+    assert curve(il.mape).label == "prediction (target 1)"
+    assert curve(il.mse, target=3.0).x[200] == 3.0
+    ends = {m: tuple(curve(m).x[[0, -1]]) for m in (il.bce_with_logits, il.hinge, il.bce)}
+    assert ends == {il.bce_with_logits: (-6.0, 6.0), il.hinge: (-6.0, 6.0), il.bce: (0.0, 1.0)}
+    with pytest.raises(NoPictureError, match=r"is not of one prediction and one target, but of"):
+        curve(il.gaussian_nll)
+
+
+def test_pictures_in_files(tmp_path: Path) -> None:
+    """A picture is written where it is asked for, in a path with blanks too."""
+    for ending, start in (("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")):
+        path = tmp_path / f"a picture.{ending}"
+        assert run("show", "huber", "--png", path).stderr == f"wrote {path}\n"
+        assert path.read_bytes().startswith(start)
+    missing = tmp_path / "no" / "x.png"
+    assert refused("show", "mse", "--png", missing) == (
+        f"{missing}: there is no folder {missing.parent}"
+    )
+
+
+def test_formulas_in_text() -> None:
+    """Fractions, roots, powers, bars and words of LaTeX as they would be typed."""
+    for latex, text in (
+        (r"\frac{x^2}{\delta + 1}", "x²/(δ + 1)"),
+        (r"\sqrt{a} \log (1 + \bar y)", "√a log(1 + y\u0304)"),
+        (r"\sum_{k \le n} \mathrm{DCG}_k, \quad \lambda^{-1}", "Σ_(k ≤ n) DCG_k,  λ⁻¹"),
+        (r"\left\| p \right\|", "‖ p ‖"),
+    ):
+        assert in_text(latex) == text
+
+
+# --- metrics as they are typed --------------------------------------------------------------------
+
+
+def test_metrics_as_they_are_typed() -> None:
+    """A name, an alias, a class; parameters after colons or as a call; metrics of metrics."""
+    for text, metric in (
+        ("mse", il.mse),
+        ("rmse", il.rmse),
+        ("huber:delta=2", il.Huber(delta=2.0)),
+        ("barron:alpha=-2:scale=3", il.Barron(alpha=-2.0, scale=3.0)),
+        ("barron:alpha=-inf", il.Barron(alpha=-math.inf)),
+        ("Huber(delta=2.0)", il.Huber(delta=2.0)),
+        ("Huber(2)", il.Huber(delta=2.0)),
+        ("Barron(alpha=-inf)", il.Barron(alpha=-math.inf)),
+        ("Root(MeanSquaredError())", il.rmse),
+        ("Root(mse)", il.rmse),
+        ("Scaled(Root(Huber(2.0)), factor=-3)", il.Scaled(il.Root(il.Huber(2.0)), -3.0)),
+    ):
+        assert metric_of(text) == metric
+        assert metric_of(repr(metric)) == metric
+    assert split("mse, F1Score(num_classes=3, average='micro'),mae,") == [
+        "mse", "F1Score(num_classes=3, average='micro')", "mae",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("huber:delta", "'huber:delta': write a parameter as 'huber:delta=value'"),
+        ("Huber(", "'Huber(' is not a metric; write 'Huber(delta=2.0)', say"),
+        ("1 + mse()", "'1 + mse()' is not a metric; write 'Huber(delta=2.0)', say"),
+        ("il.Huber()", "'il.Huber()' is not a metric; write 'Huber(delta=2.0)', say"),
+        ("Huber(1, 2)", "'Huber(1, 2)': 2 parameters are too many; it has delta (float, > 0; 1.0 by default)"),
+        ("Huber(delta=open('x'))", "\"Huber(delta=open('x'))\": delta=open('x') is not a number, a word or a tuple"),
+        ("Root(3)", "'Root(3)' is not a metric; write 'Huber(delta=2.0)', say"),
+        ("Root()", "Root needs metric; write 'Root:metric=...', or --metric with show"),
+    ],
+)  # fmt: skip
+def test_metrics_that_are_none(text: str, message: str) -> None:
+    """What is typed is read, never run."""
+    with pytest.raises(InputError) as error:
+        metric_of(text)
+    assert str(error.value) == message
+
+
+# --- evaluate -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_format_gives_the_values_of_the_whole(name: str, folder: Path, columns) -> None:
+    """Batches of 64 rows of any file give what `evaluate` gives of all rows: to 2 ULP."""
+    names = {"mse": il.mse, "rmse": il.rmse, "mae": il.mae, "r2": il.r2, "max_error": il.max_error}
+    done = run(
+        "evaluate", folder / name, "--target", "y", "--prediction", "good", "--prediction", "bad",
+        "--weights", "w", "--group", "region", "--metrics", ",".join(names), "--json",
+        "--batch-size", 64,
+    )  # fmt: skip
+    found = json.loads(done.stdout)
+    assert found["rows"] == N
+    assert found["dropped"] == 0
+    assert list(found["groups"]) == ["10", "9", "<b>north</b>", "south"]
+    assert found["best"] == {name: ["good"] for name in names}
+    y, w, region = columns["y"], columns["w"], columns["region"]
+    for model in ("good", "bad"):
+        p = columns[model]
+        whole = il.evaluate(names, p, y, weights=w)
+        errors = {k: names[k] for k in ("mse", "rmse", "mae")}
+        estimates = il.evaluate(errors, p, y, weights=w, standard_error=True)
+        groups = il.evaluate(names, p, y, weights=w, groups=region)
+        for metric in names:
+            row = found["models"][model][metric]
+            near(row["value"], whole[metric])
+            assert ("standard_error" in row) == (metric in errors)
+            if metric in errors:
+                near(row["standard_error"], estimates[metric].standard_error)
+            for label in np.unique(region):
+                near(found["groups"][label][model][metric]["value"], groups[metric][label])
+
+
+def near(found: float, want: float) -> None:
+    """Assert that numbers are 2 ULP apart at most."""
+    assert abs(found - want) <= 2 * np.spacing(abs(want)), (found, want)
+
+
+def test_types_of_columns(tmp_path: Path) -> None:
+    """Decimals, booleans, integers and half precision are numbers; groups may be of any type."""
+    y = [1.0, 0.0, 1.0, 0.0]
+    table = pa.table({
+        "decimal": pa.array(y).cast(pa.decimal128(5, 2)), "bool": pa.array([True, False] * 2),
+        "int": pa.array([1, 0, 1, 0], pa.int8()), "half": pa.array(np.float16(y)),
+        "single": pa.array(np.float32(y)), "p": [1.0, 0.5, 0.5, 1.0],
+        "word": pa.array(["v", "u", "v", "u"]).dictionary_encode(), "number": [10, 9, 10, 9],
+        "date": pa.array([1, 0, 1, 0], pa.timestamp("s")),
+    })  # fmt: skip
+    path = tmp_path / "t.parquet"
+    parquet.write_table(table, path)
+    for column in ("decimal", "bool", "int", "half", "single"):
+        for group, labels in (
+            ("word", ["u", "v"]),
+            ("number", ["9", "10"]),
+            ("bool", ["False", "True"]),
+            ("date", ["1970-01-01 00:00:00", "1970-01-01 00:00:01"]),
+        ):
+            done = run(
+                "evaluate", path, "-t", column, "-p", "p", "-g", group, "-m", "mae", "--json"
+            )
+            found = json.loads(done.stdout)
+            assert found["models"]["p"]["mae"]["value"] == 0.5
+            assert list(found["groups"]) == labels
+            values = [found["groups"][label]["p"]["mae"]["value"] for label in labels]
+            assert values == [0.75, 0.25]
+
+
+def test_a_batch_is_the_whole_to_the_bit(folder: Path, columns) -> None:
+    """Of a file of one batch, the values are those of `evaluate`, every bit of them."""
+    found = json.loads(run("evaluate", folder / "t.npz", "-t", "y", "-p", "bad", "--json").stdout)
+    want = il.evaluate([il.mse, il.rmse, il.mae, il.r2], columns["bad"], columns["y"])
+    got = [cell["value"] for cell in found["models"]["bad"].values()]
+    assert got == list(map(float, want.values()))
+
+
+def test_table(folder: Path) -> None:
+    """In a pipe, columns of stable width without lines; the best model is marked."""
+    done = process(
+        "evaluate", "t.csv", "-t", "y", "-p", "good", "-p", "bad", "-m", "mae,r2,mbe",
+        "-g", "label", cwd=folder, COLUMNS="40", NO_COLOR="1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert [line.split()[:1] for line in lines[:4]] == [["metric"], ["mae"], ["r2"], ["mbe"]]
+    assert re.fullmatch(r"mae     ↓ +\* \d\.\d+ ± \d\.\d+ +\d\.\d+ ± \d\.\d+", lines[1])
+    assert len(lines[1]) == len(lines[2])
+    assert re.fullmatch(r"r2      ↑ +\* \d\.\d+ +\d\.\d+", lines[2])
+    assert lines[5] == "mae ↓ by label"
+    assert [line.split()[0] for line in lines[6:9]] == ["label", "0", "1"]
+    assert "\x1b" not in done.stdout
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_terminals(folder: Path) -> None:
+    """On a terminal there are lines and colours; with NO_COLOR, no colours."""
+    words = ("evaluate", "t.csv", "-t", "y", "-p", "good", "-p", "bad", "-m", "mae")
+    colours = process(*words, cwd=folder, FORCE_COLOR="1", TERM="xterm").stdout
+    assert "\x1b[1;32m* 0." in colours
+    assert "───" in colours
+    plain = process(*words, cwd=folder, FORCE_COLOR="1", TERM="xterm", NO_COLOR="1").stdout
+    assert "32m" not in plain
+    assert "───" in plain
+
+
+def test_labels_and_arrays(folder: Path, columns) -> None:
+    """Metrics of labels take integers, from files of floating columns too; some give arrays."""
+    found = json.loads(run(
+        "evaluate", folder / "t.csv", "-t", "label", "-p", "label", "--json",
+        "-m", "accuracy,ConfusionMatrix(num_classes=2),binary_f1_score",
+    ).stdout)["models"]["label"]  # fmt: skip
+    ones = int(columns["label"].sum())
+    assert found["accuracy"]["value"] == 1.0
+    assert found["ConfusionMatrix(num_classes=2)"]["value"] == [[N - ones, 0], [0, ones]]
+    done = run("evaluate", folder / "t.csv", "-t", "label", "-p", "score", "-m", "roc_auc_score")
+    assert done.stderr == "isoloss: roc_auc_score sorts all rows, so it held them in memory\n"
+    text = refused("evaluate", folder / "t.csv", "-t", "label", "-p", "score", "-m", "accuracy")
+    first = columns["score"][0]
+    assert text == (
+        f"{folder / 't.csv'}: column 'score' holds {first:g}, and a metric of labels needs "
+        "integers; name other metrics, or a column of labels"
+    )
+
+
+def test_a_bias_is_best_near_zero(tmp_path: Path) -> None:
+    """Of biases -2 and 1, the second is best."""
+    path = tmp_path / "t.csv"
+    path.write_text("y,low,high\n1,-1,2\n2,0,3\n")
+    found = json.loads(run(
+        "evaluate", path, "-t", "y", "-p", "low", "-p", "high", "-m", "mbe,mae", "--json",
+    ).stdout)  # fmt: skip
+    assert found["best"] == {"mbe": ["high"], "mae": ["high"]}
+    assert found["models"]["low"]["mbe"]["value"] == -2.0
+
+
+MISSING = "y,a,g\n1,2,u\n3,,v\n4,5,\nnan,inf,u\n6,6,u\n"
+
+
+def test_rows_with_nulls(tmp_path: Path) -> None:
+    """They are counted and placed; with --drop-nulls they are left out, and that is said."""
+    path = tmp_path / "t.csv"
+    path.write_text(MISSING)
+    end = "fill them in, or leave out their rows with --drop-nulls"
+    assert refused("evaluate", path, "-t", "y", "-p", "a", "--batch-size", 2) == (
+        f"{path}: column 'y' has 1 null, the first in row 3 (from 0); column 'a' has 1 null and "
+        f"1 infinite number, the first in row 1 (from 0): {end}"
+    )
+    done = run("evaluate", path, "-t", "y", "-p", "a", "-g", "g", "-m", "mae", "--drop-nulls")
+    assert done.stderr == "3 of 5 rows were left out for nulls\n"
+    found = json.loads(run(
+        "evaluate", path, "-t", "y", "-p", "a", "-g", "g", "-m", "mae", "--drop-nulls", "--json"
+    ).stdout)  # fmt: skip
+    assert (found["rows"], found["dropped"], list(found["groups"])) == (2, 3, ["u"])
+    assert found["models"]["a"]["mae"]["value"] == 0.5
+    table = pa.table({"y": [1.0, math.nan, None], "a": [1, 2, None]})
+    parquet.write_table(table, tmp_path / "t.parquet")
+    assert refused("evaluate", tmp_path / "t.parquet", "-t", "y", "-p", "a") == (
+        f"{tmp_path / 't.parquet'}: column 'y' has 1 null and 1 nan, the first in row 1 (from 0); "
+        f"column 'a' has 1 null, the first in row 2 (from 0): {end}"
+    )
+    (tmp_path / "group.csv").write_text("y,a,g\n1,2,u\n3,4,\n")
+    assert refused("evaluate", tmp_path / "group.csv", "-t", "y", "-p", "a", "-g", "g") == (
+        f"{tmp_path / 'group.csv'}: column 'g' has 1 null, the first in row 1 (from 0): {end}"
+    )
+    np.savez(tmp_path / "t.npz", y=[math.nan, math.nan], a=[1.0, 2.0])
+    assert refused("evaluate", tmp_path / "t.npz", "-t", "y", "-p", "a", "--drop-nulls") == (
+        f"{tmp_path / 't.npz'} has 2 rows, all of them with nulls: there is nothing to evaluate"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ("qqqqqq -t y -p good", "there is no file qqqqqq"),
+        ("t.parquett -t y -p good", "there is no file t.parquett; did you mean t.parquet?"),
+        (". -t y -p good", ". is a folder: name one file in it"),
+        ("empty.csv -t y -p good", "empty.csv is empty"),
+        ("head.csv -t y -p good", "head.csv has no rows: there is nothing to evaluate"),
+        ("rowless.pq -t y -p good", "rowless.pq has no rows: there is nothing to evaluate"),
+        ("rowless.npz -t y -p good", "rowless.npz has no rows: there is nothing to evaluate"),
+        ("t.xlsx -t y -p good", "t.xlsx: the format is not known by its name; there are .parquet, .csv, .tsv, .arrow, .feather, .arrows and .npz; .csv.gz, .csv.bz2 and .csv.zst too"),
+        ("ragged.csv -t y -p good", "ragged.csv cannot be read: CSV parse error: Expected 2 columns, got 1: 3"),
+        ("twice.csv -t y -p good", "twice.csv has 2 columns 'good': rename them"),
+        ("t.csv -t why -p good", "t.csv has no column 'why': it has y, good, bad, w, region, label, score"),
+        ("t.csv -t y -p god", "t.csv has no column 'god': it has y, good, bad, w, region, label, score; did you mean good?"),
+        ("t.parquet -t y -p region", "t.parquet: column 'region' is of type string, not of numbers; name another"),
+        ("t.npz -t y -p region", "t.npz: column 'region' is of type <U12, not of numbers; name another"),
+        ("words.csv -t y -p good", "words.csv: column 'good' holds 'many', which is no number: name another column, or mend the file"),
+        ("lengths.npz -t y -p good", "lengths.npz: arrays of one length are compared, not of y: 3, good: 2"),
+        ("square.npz -t y -p good", "square.npz: 'good' has shape (2, 1): columns have one axis; save good[:, 0], say, under a name of its own"),
+        ("objects.npz -t y -p good", "objects.npz: 'good' holds objects of Python, which are not unpickled; save it as numbers or text, e.g. good.astype(float)"),
+        ("cut.npz -t y -p good", "cut.npz cannot be read: File is not a zip file"),
+        ("cut.csv.gz -t y -p good", "cut.csv.gz cannot be read: Truncated compressed stream"),
+        ("negative.csv -t y -p good -w good", "negative.csv: column 'good' has weights below 0"),
+        ("t.csv -t y -p good -p good", "a model is named twice: --prediction takes each column once"),
+        ("t.csv -t y -p good -m hubr", "there is no metric 'hubr'; did you mean huber? (isoloss list)"),
+        ("t.csv -t y -p good -m ,", "--metrics is empty: name one, such as mse (isoloss list)"),
+        ("t.csv -t y -p good -m cross_entropy", "cross_entropy does not take a column of numbers: its inputs are (classes),() (isoloss show cross_entropy)"),
+        ("t.csv -t y -p good -m gaussian_nll", "gaussian_nll does not take a column of numbers: its inputs are ((),()),() (isoloss show gaussian_nll)"),
+        ("t.csv -t y -p good --report x.pdf", "--report x.pdf: it is a page: name it .html"),
+    ],
+)  # fmt: skip
+def test_evaluate_refuses(words: str, text: str, folder: Path, monkeypatch) -> None:
+    """A file, a column or a metric that will not do is named, with what to do."""
+    monkeypatch.chdir(folder)
+    for name, content in {
+        "empty.csv": "", "head.csv": "y,good\n", "t.xlsx": "?", "ragged.csv": "y,good\n1,2\n3\n",
+        "twice.csv": "y,good,good\n1,2,3\n", "words.csv": "y,good\n1,many\n",
+        "negative.csv": "y,good\n1,-1\n",
+    }.items():  # fmt: skip
+        Path(name).write_text(content)
+    np.savez("lengths.npz", y=[1.0, 2.0, 3.0], good=[1.0, 2.0])
+    parquet.write_table(pa.table({"y": [1.0], "good": [1.0]}).slice(1), "rowless.pq")
+    np.savez("rowless.npz", y=np.ones(0), good=np.ones(0))
+    np.savez("square.npz", y=[1.0, 2.0], good=[[1.0], [2.0]])
+    np.savez("objects.npz", y=[1.0, 2.0], good=np.array([1.0, "x"], dtype=object))
+    Path("cut.npz").write_bytes(Path("t.npz").read_bytes()[:3000])
+    Path("cut.csv.gz").write_bytes(Path("t.csv.gz").read_bytes()[:3000])
+    assert refused("evaluate", *words.split()) == text
+
+
+def test_many_labels_are_no_groups(tmp_path: Path) -> None:
+    """A column of more than a thousand labels is refused as a group."""
+    path = tmp_path / "t.npz"
+    np.savez(path, y=np.ones(1001), a=np.ones(1001), g=np.arange(1001))
+    assert refused("evaluate", path, "-t", "y", "-p", "a", "-g", "g") == (
+        f"{path}: column 'g' has more than 1000 different labels: --group is for a column of a few"
+    )
+
+
+def test_values_outside_the_domain(tmp_path: Path) -> None:
+    """A value that is nan is explained; in JSON it is null."""
+    path = tmp_path / "t.csv"
+    path.write_text("y,a\n1,-3\n2,2\n")
+    done = run("evaluate", path, "-t", "y", "-p", "a", "-m", "msle", "--json")
+    assert json.loads(done.stdout)["models"]["a"]["msle"]["value"] is None
+    assert done.stderr == (
+        "isoloss: msle of a is nan: predictions must be > -1, targets > -1 (isoloss show msle)\n"
+    )
+
+
+def test_report(folder: Path, tmp_path: Path) -> None:
+    """The page needs no other file and no script, escapes what it is given, and is reproducible."""
+    pages = [tmp_path / "one.html", tmp_path / "two.html"]
+    for page in pages:
+        done = run(
+            "evaluate", folder / "t.parquet", "-t", "y", "-p", "good", "-p", "bad", "-g", "region",
+            "--report", page, "--batch-size", 99,
+        )  # fmt: skip
+        assert done.stderr.endswith(f"wrote {page}\n")
+    text = pages[0].read_text(encoding="utf-8")
+    assert text == pages[1].read_text(encoding="utf-8")
+    assert text.count("<svg") == 2 + 4  # residuals, predictions against targets; four metrics
+    assert "<script" not in text
+    assert set(re.findall(r'(?:href|src)="(?!#)([^"]{0,11})', text)) <= {"data:image/"}
+    assert "url(http" not in text
+    assert "@import" not in text
+    assert "&lt;b&gt;north&lt;/b&gt;" in text
+    assert "<b>north" not in text
+    assert f"{N:,} rows of <code>t.parquet</code>" in text
+
+
+def test_histograms_count_every_row(folder: Path) -> None:
+    """What the pictures are made of has a fixed size, and holds each row once."""
+    from isoloss.cli.columns import opened
+    from isoloss.cli.comparison import Comparison, compared, labels_in
+    from isoloss.cli.distributions import BINS, Distributions, Ranges
+
+    quiet = lambda what, share: None  # noqa: E731
+    table = opened(folder / "t.parquet")
+    comparison = Comparison(table, "y", ["good", "bad"], {"mse": il.mse}, rows=64)
+    ranges = Ranges(["good", "bad"])
+    labels_in(comparison, quiet, ranges)
+    found = Distributions(ranges)
+    compared(comparison, quiet, [], found)
+    for model in ("good", "bad"):
+        assert found.residuals[model].shape == (BINS,)
+        assert found.residuals[model].sum() + found.beyond[model] == N
+        assert found.pairs[model].shape == (BINS, BINS)
+        assert found.pairs[model].sum() == N
+    assert found.beyond["good"] == 0
+    whole = parquet.read_table(folder / "t.parquet")
+    residuals = whole["bad"].to_numpy() - whole["y"].to_numpy()
+    counts, _ = np.histogram(residuals, found.edges)
+    assert abs(found.residuals["bad"] - counts).sum() <= 2  # one at an edge may round over it
+
+
+# --- parity ---------------------------------------------------------------------------------------
+
+FUNCTIONS = """
+import numpy as np
+from array_api_compat import array_namespace
+from isoloss.testing import Case
+import isoloss as il
+
+def agrees(p, t):
+    return ((p - t) ** 2).mean()
+
+def differs(p, t):
+    return (p - t).mean() + isinstance(p, np.ndarray)
+
+def squares(a, b, c):
+    return (a * a + b * b + c * c).sum()
+
+number = 3
+case = Case(il.mse, ([1.0, 2.0], [0.0, 0.0]), name="a case")
+CASES = [case, Case(agrees, ([1.0], [2.0]))]
+"""
+
+
+def test_parity(tmp_path: Path, monkeypatch) -> None:
+    """A function of a module here, a case, several cases: a matrix, and status 1 where they differ."""
+    pytest.importorskip("torch")
+    (tmp_path / "functions.py").write_text(FUNCTIONS)
+    (tmp_path / "broken.py").write_text("import nothing_of_this_name")
+    (tmp_path / "raises.py").write_text("1 / 0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    two = ["--library", "numpy", "--library", "torch"]
+    lines = run("parity", "functions:agrees", *two).stdout.splitlines()
+    assert lines[0].split() == ["function", "numpy", "torch"]
+    assert re.fullmatch(r"agrees +ok [\d.]+ +ok [\d.]+", lines[1])
+    done = run("parity", "functions:differs", *two, status=1)
+    assert "DIFFERS" in done.stdout
+    assert "differs: 4 of" in done.stdout or "comparisons disagree" in done.stdout
+    squares = run("parity", "functions:squares", "--arguments", 3, "--shape", "4,2", *two, "--json")
+    report = json.loads(squares.stdout)
+    assert report[0]["name"] == "squares"
+    assert report[0]["failures"] == 0
+    named = json.loads(run("parity", "functions:CASES", *two, "--json").stdout)
+    assert [one["name"] for one in named] == ["a case", "agrees"]
+    assert "a case" in run("parity", "functions:case", *two).stdout
+    assert "Huber(delta=1.0)" in run("parity", "isoloss:huber", *two).stdout
+    for words, text in (
+        (["functions"], "'functions': write package.module:function"),
+        (["functions:agree"], "functions has no 'agree'; did you mean agrees?"),
+        (["function:agrees"], "there is no module 'function', here or installed"),
+        (["broken:f"], "broken cannot be imported: No module named 'nothing_of_this_name'"),
+        (["raises:f"], "raises cannot be imported: ZeroDivisionError: division by zero"),
+        (["functions:number"], "functions:number is a int: parity takes a function, a metric, a Case of isoloss.testing or a list of them"),
+        (["isoloss:cross_entropy"], "SoftmaxCrossEntropy(ignore_index=None, label_smoothing=0.0, class_weights=None, z_loss=0.0) is not of one prediction and one target for each sample: give its inputs in a Case of isoloss.testing"),
+        (["functions:agrees", "--shape", "0"], "--shape 0: write sizes above 0, as in --shape 100 or --shape 8,3"),
+        (["functions:agrees", "--library", "tensorflow"], "--library tensorflow: use numpy, array_api_strict, jax, torch"),
+        (["functions:agrees", "--dtype", "float8"], "--dtype float8: use float16, bfloat16, float32, float64"),
+        (["functions:agrees", "--library", "numpy"], "only numpy is compared: name another --library, or pip install 'isoloss[jax,torch]'"),
+    ):  # fmt: skip
+        assert refused("parity", *words) == text
+
+
+def test_parity_of_our_own(monkeypatch) -> None:
+    """Without a function, ten of our own metrics agree."""
+    pytest.importorskip("torch")
+    done = run("parity", "--library", "numpy", "--library", "torch")
+    assert len(done.stdout.splitlines()) == 11
+    assert "DIFFERS" not in done.stdout
+
+
+# --- the command itself ---------------------------------------------------------------------------
+
+
+def test_version_and_help(tmp_path: Path) -> None:
+    """They are printed by the command, run as a program."""
+    from importlib.metadata import version
+
+    done = process("--version", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"isoloss {version('isoloss')}\n", "")
+    done = process("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    for command in ("list", "show", "parity", "evaluate"):
+        assert f" {command} " in done.stdout
+        assert process(command, "--help", cwd=tmp_path).returncode == 0
+
+
+def test_mistakes_of_a_program_have_no_traceback(tmp_path: Path) -> None:
+    """The status is 2, and the error stream has one line."""
+    done = process("show", "hubr", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        "isoloss: there is no metric 'hubr'; did you mean huber? (isoloss list)\n"
+    )
+    done = process("evaluate", "t.csv", "-t", "y", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Missing option '--prediction'" in done.stderr
+
+
+def test_without_the_extra(tmp_path: Path) -> None:
+    """One line says what to install, and the status is 1."""
+    code = (
+        "import sys, importlib.util as u; find = u.find_spec\n"
+        "def gone(name, *rest): return None if name in ('rich', 'typer') else find(name, *rest)\n"
+        "u.find_spec = gone\n"
+        "from isoloss.cli import main; sys.exit(main())"
+    )
+    done = process("list", cwd=tmp_path, code=code)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "isoloss: typer, rich not installed: pip install 'isoloss[cli]'\n"
+
+
+def test_pipes_of_other_encodings(tmp_path: Path) -> None:
+    """A pipe that has no arrows gets question marks, not an error."""
+    path = tmp_path / "t.csv"
+    path.write_text("y,a\n1,2\n2,2\n")
+    done = process(
+        "evaluate", path, "-t", "y", "-p", "a", "-m", "mae", cwd=tmp_path, PYTHONIOENCODING="ascii"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1] == "mae     ?  0.5 ? 0.5"
+
+
+PEAK = """
+import sys
+from isoloss.cli import main
+try:
+    main()
+except SystemExit:
+    pass
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(int(peak.split()[1]) // 1024, file=sys.stderr)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read as Linux tells it")
+def test_memory_is_constant(tmp_path: Path) -> None:
+    """Of sixteen times the rows, in a file of 77 MB, the peak is at most 24 MiB higher."""
+    peaks = []
+    for rows in (100_000, 1_600_000):
+        rng = np.random.default_rng(0)
+        table = pa.table({name: rng.normal(size=rows) for name in ("y", "a", "b")} | {
+            "w": rng.uniform(size=rows), "g": rng.integers(0, 9, rows)})  # fmt: skip
+        path = tmp_path / f"{rows}.parquet"
+        parquet.write_table(table, path, row_group_size=200_000)
+        done = process(
+            "evaluate", path, "-t", "y", "-p", "a", "-p", "b", "-w", "w", "-g", "g",
+            cwd=tmp_path, code=PEAK,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        peaks.append(int(done.stderr.splitlines()[-1]))
+    assert peaks[1] <= peaks[0] + 24, peaks
