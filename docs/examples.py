@@ -5,7 +5,9 @@ python -m pytest -p docs.examples docs README.md
 Blocks of ``pycon`` are doctests. Blocks of ``python`` are run; where a statement ends in a comment
 with numbers, these are among the numbers of its value, to the digits shown, in that order; where
 the comment names an exception, the statement raises it, with these words; where it speaks of a
-warning, there is one.
+warning, there is one. A block that begins with the name of a file, ``# losses.py``, is written to
+it. Blocks of ``console`` are commands, each after a ``$``, and what they print. Every page has a
+folder of its own, in which it is run.
 """
 
 from __future__ import annotations
@@ -15,7 +17,10 @@ import contextlib
 import doctest
 import io
 import math
+import os
 import re
+import subprocess
+import tempfile
 import tokenize
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
@@ -25,7 +30,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sybil import Document, Example, Region, Sybil
-from sybil.evaluators.doctest import NUMBER, DocTestEvaluator
+from sybil.evaluators.doctest import NUMBER, DocTestEvaluator, OutputChecker
 from sybil.parsers.abstract import DocTestStringParser
 from sybil.parsers.myst import CodeBlockParser, SkipParser
 
@@ -71,6 +76,10 @@ def compare(statement: str, comment: str, value: Any) -> None:
 def evaluate(example: Example) -> None:
     """Run a block of Python, one statement after the other."""
     source = str(example.parsed)
+    named = re.match(r"# (\w+\.py)\n", source)
+    if named is not None:
+        Path(named[1]).write_text(source, encoding="utf-8")
+        return
     comments = {
         token.start[0]: token.string.lstrip("# ")
         for token in tokenize.generate_tokens(io.StringIO(source).readline)
@@ -110,6 +119,38 @@ def _loaded(target: ast.expr) -> ast.expr:
     return ast.fix_missing_locations(ast.parse(ast.unparse(target), mode="eval").body)
 
 
+def run_commands(example: Example) -> str | None:
+    """Run the commands of a block in a shell, and compare what they print with what the page says."""
+    _, *pairs = re.split(r"^\$ (.*)\n", str(example.parsed), flags=re.MULTILINE)
+    env = {**os.environ, "NO_COLOR": "1", "COLUMNS": "120", "MPLBACKEND": "agg"}
+    for command, said in zip(pairs[::2], pairs[1::2], strict=True):
+        done = subprocess.run(
+            command,
+            shell=True,
+            text=True,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        checker, case = OutputChecker(), doctest.Example(command, said)
+        if not checker.check_output(said, done.stdout, FLAGS):
+            return f"$ {command}\n{checker.output_difference(case, done.stdout, FLAGS)}"
+    return None
+
+
+def enter(namespace: dict[str, Any]) -> None:
+    """Give a page a folder of its own."""
+    namespace["_before"] = Path.cwd()
+    namespace["_folder"] = tempfile.TemporaryDirectory()
+    os.chdir(namespace["_folder"].name)
+
+
+def leave(namespace: dict[str, Any]) -> None:
+    """Return from it."""
+    os.chdir(namespace["_before"])
+    namespace["_folder"].cleanup()
+
+
 class Doctests:
     """The doctests in blocks of ``pycon``."""
 
@@ -126,7 +167,14 @@ class Doctests:
 
 
 pytest_collect_file = Sybil(
-    parsers=[Doctests(), CodeBlockParser("python", evaluate), SkipParser()],
+    parsers=[
+        Doctests(),
+        CodeBlockParser("python", evaluate),
+        CodeBlockParser("console", run_commands),
+        SkipParser(),
+    ],
+    setup=enter,
+    teardown=leave,
     patterns=["*.md"],
     path=str(Path(__file__).resolve().parents[1]),
     excludes=["**/metrics/*.md", "**/_build/**"],  # the docstrings' own doctests
