@@ -136,7 +136,7 @@ def adapters(session: nox.Session) -> None:
     """Run the tests of the adapters, beside all the libraries that they are for."""
     libraries = ("sklearn", "xgboost", "lightgbm", "keras", "optax", "jax", "torch")
     install_isoloss(session, "test", *libraries)
-    install(session, "flax")
+    install(session, "flax", "torchmetrics")
     for backend, path in (("jax", "tests/adapters"), ("torch", "tests/adapters/test_keras.py")):
         run_pytest(session, path, env={"KERAS_BACKEND": backend}, part=f"adapters-{backend}")
 

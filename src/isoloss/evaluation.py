@@ -279,6 +279,10 @@ class Shared:
         self._owners |= {metric: owners[source] for metric, source in sources.items()}
         return tuple(owners.values())
 
+    def owners(self, xp: Namespace) -> tuple[Metric, ...]:
+        """Return the metrics that own a state, of batches in a namespace."""
+        return tuple(one for group in self._groups.values() for one in self._owners_of(group, xp))
+
     def owner(self, metric: Metric) -> Metric:
         """Return the metric that owns the state another is computed from."""
         return self._owners[metric]

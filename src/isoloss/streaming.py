@@ -120,7 +120,7 @@ class Stream:
         predictions, targets, options = _parts(number, batch)
         numbers = small.takes(predictions, targets) if self._gathers and not options else []
         if small.size and not (numbers and small.has_room_for(numbers)):
-            _push(self._levels, self._shared.states(*small.emptied()))
+            push(self._levels, self._shared.states(*small.emptied()))
             numbers = numbers and small.takes(predictions, targets)  # perhaps in other dtypes
         if numbers:
             small.copy(numbers)
@@ -130,16 +130,16 @@ class Stream:
         except (TypeError, ValueError) as error:
             error.add_note(f"in batch {number} of over_batches")
             raise
-        _push(self._levels, states)
+        push(self._levels, states)
 
     def values(self) -> dict[str, Any]:
         """Return the values of all samples so far."""
         if self._small.size:
-            _push(self._levels, self._shared.states(*self._small.emptied()))
+            push(self._levels, self._shared.states(*self._small.emptied()))
         if not self._levels:
             raise ValueError("over_batches needs at least one batch, and there was none")
         levels = [states for level in reversed(self._levels) for states in level]
-        return self._shared.values(_folded(levels))
+        return self._shared.values(folded(levels))
 
 
 def _parts(number: int, batch: Any) -> tuple[Any, Any, dict[str, Any]]:
@@ -215,7 +215,7 @@ class _Small:
         return rows
 
 
-def _push(levels: list[list[dict[Metric, State]]], states: dict[Metric, State]) -> None:
+def push(levels: list[list[dict[Metric, State]]], states: dict[Metric, State]) -> None:
     """Add the states of a batch; as in a counter, full levels are merged into one of the next.
 
     So few states are held, each number goes into few merges, and states that concatenate are not
@@ -225,12 +225,13 @@ def _push(levels: list[list[dict[Metric, State]]], states: dict[Metric, State]) 
         level.append(states)
         if len(level) < ROOM:
             return
-        states = _folded(level)
+        states = folded(level)
         level.clear()
     levels.append([states])
 
 
-def _folded(many: list[dict[Metric, State]]) -> dict[Metric, State]:
+def folded(many: list[dict[Metric, State]]) -> dict[Metric, State]:
+    """Merge the states of batches."""
     first = many[0]
     return {
         owner: state.weight.xp.strategy.fold([states[owner] for states in many])

@@ -1,0 +1,364 @@
+"""PyTorch: a loss as a module, and metrics that batches are added to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from copy import copy
+from dataclasses import fields, replace
+from typing import Any
+
+try:
+    import torch
+    from torch import Tensor, nn
+except ImportError as error:
+    message = "isoloss.adapters.torch needs PyTorch: pip install 'isoloss[torch]'"
+    raise ImportError(message) from error
+
+import numpy as np
+
+from .._metric import Axis, Metric, Reduction
+from .._states import ELEMENTWISE, Samples, State, Total, _same_kind, leafwise
+from ..evaluation import Shared, named
+from ..forecasting import DevianceMoments, Pair
+from ..streaming import folded, push
+
+# What a state is made of, by the names of its parts.
+_KINDS: dict[tuple[str, ...], Any] = {
+    kind._fields: kind for kind in (Total, *ELEMENTWISE, Samples, Pair, DevianceMoments)
+}
+
+
+class Criterion(nn.Module):
+    """A loss as a module, where ``torch.nn.MSELoss`` or another stands in a training loop.
+
+    A hyper-parameter that is an ``nn.Parameter`` is learnt with the model, one that is another
+    tensor is a buffer: both move with ``to``, and are in ``state_dict`` by their names.
+
+    Parameters
+    ----------
+    loss : metric, or class of one
+        Such as `isoloss.huber` or `isoloss.Huber`.
+    reduction, axis, event_axis, empty
+        As in a call of the metric. Classes are the last axis; ``event_axis=1`` is PyTorch's.
+    **parameters
+        Hyper-parameters of the loss.
+
+    Raises
+    ------
+    TypeError
+        For something that is no metric, or a hyper-parameter that the loss does not have.
+    ValueError
+        For a hyper-parameter or an option of an impossible value.
+
+    Examples
+    --------
+    >>> import isoloss as il, torch
+    >>> from isoloss.adapters.torch import Criterion
+    >>> criterion = Criterion(il.Huber, delta=2.0)
+    >>> criterion
+    Criterion(Huber(delta=2.0))
+    >>> criterion(torch.tensor([1.0, 5.0]), torch.tensor([1.0, 1.0]))
+    tensor(3.)
+    >>> criterion = Criterion(il.Barron, alpha=torch.nn.Parameter(torch.tensor(1.0)))
+    >>> [name for name, _ in criterion.named_parameters()]
+    ['alpha']
+    """
+
+    _plain: Metric  # the loss, with defaults for the hyper-parameters that the module holds
+
+    def __init__(
+        self,
+        loss: Metric | type[Metric],
+        *,
+        reduction: Reduction = "mean",
+        axis: Axis = None,
+        event_axis: Axis = None,
+        empty: float = float("nan"),
+        **parameters: Any,
+    ) -> None:
+        super().__init__()
+        metric = _made(loss, parameters)
+        if reduction not in ("mean", "sum", "none"):
+            message = f"reduction={reduction!r} is unknown; use 'mean', 'sum' or 'none'"
+            raise ValueError(f"Criterion({metric!r}): {message}")
+        if reduction != "mean" and not metric.summable:
+            message = f"reduction={reduction!r} needs one term per sample; only 'mean' applies"
+            raise ValueError(f"Criterion({metric!r}): {message}")
+        self.options: dict[str, Any] = {
+            "reduction": reduction, "axis": axis, "event_axis": event_axis, "empty": empty,
+        }  # fmt: skip
+        self._held: list[str] = []
+        for item in fields(metric):  # type: ignore[arg-type]
+            value, instead = getattr(metric, item.name), item.default
+            if isinstance(value, nn.Parameter):
+                self.register_parameter(item.name, value)
+            elif isinstance(value, Tensor):
+                self.register_buffer(item.name, value)
+            elif isinstance(value, Metric) and (inner := Criterion(value))._held:
+                self.add_module(item.name, inner)
+                instead = inner._plain
+            else:
+                continue
+            self._held.append(item.name)
+            metric = replace(metric, **{item.name: instead})  # type: ignore[type-var]
+        self._plain = metric
+
+    @property
+    def loss(self) -> Metric:
+        """The loss, with the hyper-parameters of this moment."""
+        if not self._held:
+            return self._plain
+        held = {name: getattr(self, name) for name in self._held}
+        held |= {name: one.loss for name, one in held.items() if isinstance(one, Criterion)}
+        return replace(self._plain, **held)  # type: ignore[type-var]
+
+    def forward(
+        self,
+        predictions: Any,
+        targets: Any,
+        weights: Any = None,
+        where: Any = None,
+        **options: Any,
+    ) -> Tensor:
+        """Return the loss; arguments and options are those of a call of the metric."""
+        options = self.options | options
+        loss: Tensor = self.loss(predictions, targets, weights=weights, where=where, **options)
+        return loss
+
+    def __repr__(self) -> str:
+        usual = {"reduction": "mean", "axis": None, "event_axis": None}
+        options = [f", {k}={self.options[k]!r}" for k in usual if self.options[k] != usual[k]]
+        return f"Criterion({_detached(self.loss)!r}{''.join(options)})"
+
+
+def _made(loss: Any, parameters: dict[str, Any]) -> Metric:
+    """Return a metric with some of its hyper-parameters replaced."""
+    kind = loss if isinstance(loss, type) else type(loss)
+    if not issubclass(kind, Metric):
+        raise TypeError(f"Criterion takes a loss such as isoloss.huber, not {loss!r}")
+    names = [item.name for item in fields(kind)]  # type: ignore[arg-type]
+    for name in parameters:
+        if name not in names:
+            have = f"the hyper-parameters are {', '.join(names)}" if names else "there are none"
+            if name in ("weight", "weights", "mask", "where", "denominator"):
+                have = "weights=, where= and denominator= go with each call of the criterion"
+            raise TypeError(f"Criterion: {kind.__name__} has no hyper-parameter {name}; {have}")
+    made: Metric = loss(**parameters) if isinstance(loss, type) else replace(loss, **parameters)
+    return made
+
+
+def _detached(metric: Metric) -> Metric:
+    """Return a metric whose tensors print as numbers do."""
+    found = {
+        name: _detached(value) if isinstance(value, Metric) else value.detach()
+        for name, value in vars(metric).items()
+        if isinstance(value, (Metric, Tensor))
+    }
+    return replace(metric, **found)  # type: ignore[type-var]
+
+
+class Meter:
+    """Metrics of all the batches that were added: a training epoch, or a validation.
+
+    Each batch leaves states of a few numbers behind, which merge: the values are those of all
+    samples at once, however the sizes of batches differ. (Metrics whose state is the data, such as
+    `roc_auc_score`, keep the data.) No graph is kept. Metrics share a state where they declare it.
+
+    Parameters
+    ----------
+    metrics : metric, iterable of metrics, or mapping from names to metrics
+        Of one metric, `compute` returns the value; of several, a dict of values by name, as
+        `isoloss.evaluate` does.
+    axis, event_axis
+        As in a call of a metric, the same for every batch.
+
+    Examples
+    --------
+    >>> import isoloss as il, torch
+    >>> from isoloss.adapters.torch import Meter
+    >>> meter = Meter([il.mean_squared_error, il.r2_score])
+    >>> meter.update(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 3.0]))
+    >>> meter.update(torch.tensor([5.0]), torch.tensor([5.0]))
+    >>> meter.compute()
+    {'mean_squared_error': tensor(0.3333), 'r2_score': tensor(0.8750)}
+    """
+
+    def __init__(
+        self,
+        metrics: Metric | Iterable[Metric] | Mapping[str, Metric],
+        *,
+        axis: Axis = None,
+        event_axis: Axis = None,
+    ) -> None:
+        if isinstance(metrics, type):
+            raise TypeError(f"Meter takes metrics such as isoloss.huber, not {metrics!r}")
+        self._one = isinstance(metrics, Metric)
+        self._shared = Shared(named("Meter", [metrics] if isinstance(metrics, Metric) else metrics))
+        if not self._shared.metrics:
+            raise ValueError("Meter needs at least one metric, and there was none")
+        self._options = {"axis": axis, "event_axis": event_axis}
+        self.reset()
+
+    def __repr__(self) -> str:
+        return f"Meter({', '.join(self._shared.metrics)})"
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        self._levels: list[list[dict[Metric, State]]] = []
+
+    def update(
+        self, predictions: Any, targets: Any, weights: Any = None, where: Any = None
+    ) -> None:
+        """Add a batch, of tensors or of what can be made one; a refused batch changes nothing."""
+        self._add(self._states(predictions, targets, weights, where))
+
+    def __call__(
+        self, predictions: Any, targets: Any, weights: Any = None, where: Any = None
+    ) -> Any:
+        """Add a batch, and return its own values."""
+        states = self._states(predictions, targets, weights, where)
+        self._add(states)
+        return self._values(states)
+
+    def compute(self) -> Any:
+        """Return the values of all samples of this process; see `sync` for those of all processes.
+
+        Raises
+        ------
+        RuntimeError
+            Where no batch was added.
+        """
+        if not self._levels:
+            raise RuntimeError(
+                f"{self!r} has no value yet: call update(predictions, targets) first"
+            )
+        return self._values(self._merged())
+
+    def merge(self, *others: Meter) -> None:
+        """Add the samples of other meters of the same metrics; those keep them."""
+        for other in others:
+            self._load(other.state_dict())
+
+    def sync(self, group: Any = None) -> Meter:
+        """Return a meter of the samples of all processes; this one keeps its own.
+
+        Every process of the ``torch.distributed`` group calls it, also one that saw no batch. All
+        receive the same bits. A process that is in no group is all there are.
+        """
+        mine = copy(self)
+        if mine._levels:
+            mine.to("cpu")
+        gathered = [mine.state_dict()]
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            gathered *= torch.distributed.get_world_size(group)
+            torch.distributed.all_gather_object(gathered, mine.state_dict(), group=group)
+        mine.reset()
+        for saved in gathered:
+            mine._load(saved)
+        return mine.to(self._device) if self._levels else mine
+
+    def to(self, device: Any) -> Meter:
+        """Move what is held to a device; batches on another one do that by themselves."""
+        self._levels = [
+            [{owner: _moved(state, device) for owner, state in states.items()} for states in level]
+            for level in self._levels
+        ]
+        return self
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is held, as dicts of tensors: ``torch.save`` and ``torch.load`` take them."""
+        if not self._levels:
+            return {}
+        states = self._merged()
+        return {
+            name: {"metric": repr(metric), "state": _packed(states[self._shared.owner(metric)])}
+            for name, metric in self._shared.metrics.items()
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Hold what a meter of the same metrics held."""
+        before = self._levels
+        self.reset()
+        try:
+            self._load(saved)
+        except Exception:
+            self._levels = before
+            raise
+
+    @property
+    def _device(self) -> torch.device:
+        state: Any = next(iter(self._levels[-1][0].values()))
+        device: torch.device = state.weight.value.device
+        return device
+
+    @torch.no_grad()
+    def _states(self, *batch: Any) -> dict[Metric, State]:
+        predictions, targets, weights, where = map(_tensors, batch)
+        return self._shared.states(
+            predictions, targets, weights=weights, where=where, **self._options
+        )
+
+    @torch.no_grad()
+    def _add(self, states: dict[Metric, State]) -> None:
+        """Add the states of a batch."""
+        if self._levels:
+            for owner, state in self._levels[-1][0].items():
+                _same_kind(state, states[owner])
+            device = next(iter(states.values())).weight.value.device
+            if device != self._device:
+                self.to(device)
+        push(self._levels, states)
+
+    def _load(self, saved: Mapping[str, Any]) -> None:
+        """Add what another meter held."""
+        if not saved:
+            return
+        own = {name: repr(metric) for name, metric in self._shared.metrics.items()}
+        theirs = {
+            k: one.get("metric") if isinstance(one, dict) else one for k, one in saved.items()
+        }
+        if own != theirs:
+            raise ValueError(f"{self!r} holds {own}, and the other held {theirs}: make them alike")
+        found = {name: _unpacked(one["state"]) for name, one in saved.items()}
+        self._shared.owners(next(iter(found.values())).weight.xp)
+        states = {self._shared.owner(m): found[n] for n, m in self._shared.metrics.items()}
+        if self._levels:
+            states = {owner: _moved(state, self._device) for owner, state in states.items()}
+        self._add(states)
+
+    @torch.no_grad()
+    def _merged(self) -> dict[Metric, State]:
+        """Return the states of all samples."""
+        states = folded([states for level in reversed(self._levels) for states in level])
+        self._levels = [[states]]
+        return states
+
+    @torch.no_grad()
+    def _values(self, states: dict[Metric, State]) -> Any:
+        values = self._shared.values(states)
+        return next(iter(values.values())) if self._one else values
+
+
+def _tensors(given: Any) -> Any:
+    """Return arrays and lists as tensors; where a metric takes a tuple, in a tuple."""
+    if isinstance(given, tuple):
+        return tuple(map(_tensors, given))
+    if given is None or isinstance(given, Tensor):
+        return given
+    return torch.tensor(given if isinstance(given, (list, int, float)) else np.asarray(given))
+
+
+def _moved(state: Any, device: Any) -> Any:
+    return leafwise(lambda leaf: leaf.to(device), state)
+
+
+def _packed(state: Any) -> Any:
+    if not isinstance(state, tuple):
+        return state
+    return {name: _packed(part) for name, part in state._asdict().items()}  # type: ignore[attr-defined]
+
+
+def _unpacked(saved: Any) -> Any:
+    if not isinstance(saved, dict):
+        return saved
+    return _KINDS[tuple(saved)](*map(_unpacked, saved.values()))
