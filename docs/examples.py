@@ -166,6 +166,12 @@ class Doctests:
                 yield region
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let Keras on PyTorch read its tensors with NumPy 2."""
+    ignored = "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
+    config.addinivalue_line("filterwarnings", ignored)
+
+
 pytest_collect_file = Sybil(
     parsers=[
         Doctests(),

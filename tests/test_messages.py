@@ -342,7 +342,10 @@ def test_refused_arrays(value: Any, text: str) -> None:
             np.array([None]),
             "has dtype object: it holds Python objects (a missing value, perhaps); convert it with astype(float)",
         ),
-        (["a"], "has dtype str32: it holds text; convert it with astype(float), or number its labels with numpy.unique"),
+        (
+            ["a"],
+            "has dtype str32: it holds text; convert it with astype(float), or number its labels with numpy.unique",
+        ),
         (
             lambda: (torch := pytest.importorskip("torch")).ones(1, dtype=torch.float8_e4m3fn),
             "has dtype float8_e4m3fn: it holds too few digits to subtract; cast it to float32 first",
