@@ -176,8 +176,8 @@ class Tversky(Loss):
     ----------
     Tversky (1977); Salehi et al. (2017), *Tversky Loss Function for Image Segmentation*, with the
     same alpha and beta, as in MONAI and segmentation_models. Abraham and Khan (2019) have them the
-    other way round, and so has the code of Keras 3.15, whose text has not. optax's ``dice_loss`` is ``Tversky(smoothing=1.0)``, MONAI's
-    ``TverskyLoss`` has a smoothing of 1e-5.
+    other way round, and so has the code of Keras 3.15, whose text has not. optax's ``dice_loss`` is
+    ``Tversky(smoothing=1.0)``, MONAI's ``TverskyLoss`` has a smoothing of 1e-5.
     """
 
     signature: ClassVar[str] = "(pixels),(pixels)->()"
