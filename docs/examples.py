@@ -3,12 +3,11 @@
 python -m pytest -p docs.examples docs README.md
 
 Blocks of ``pycon`` are doctests. Blocks of ``python`` are run; where a statement ends in a comment
-with numbers, these are among the numbers of its value, to the digits shown, in that order (or it
-is the value's repr); where
-the comment names an exception, the statement raises it, with these words; where it speaks of a
-warning, there is one. A block that begins with the name of a file, ``# losses.py``, is written to
-it. Blocks of ``console`` are commands, each after a ``$``, and what they print. Every page has a
-folder of its own, in which it is run.
+with numbers, these are among the numbers of its value, to the digits shown, in that order, or the
+comment is the value's repr; where it names an exception, the statement raises it, with these words;
+where it speaks of a warning, there is one. A block that begins with the name of a file,
+``# losses.py``, is written to it. Blocks of ``console`` are commands, each after a ``$``, and what
+they print. Every page has a folder of its own, in which it is run.
 """
 
 from __future__ import annotations
