@@ -644,7 +644,7 @@ def test_parity(tmp_path: Path, monkeypatch) -> None:
         (["functions:number"], "functions:number is a int: parity takes a function, a metric, a Case of isoloss.testing or a list of them"),
         (["isoloss:cross_entropy"], "SoftmaxCrossEntropy(ignore_index=None, label_smoothing=0.0, class_weights=None, z_loss=0.0) is not of one prediction and one target for each sample: give its inputs in a Case of isoloss.testing"),
         (["functions:agrees", "--shape", "0"], "--shape 0: write sizes above 0, as in --shape 100 or --shape 8,3"),
-        (["functions:agrees", "--library", "tensorflow"], "--library tensorflow: use numpy, array_api_strict, jax, torch"),
+        (["functions:agrees", "--library", "tensorflow"], "--library tensorflow: use numpy, array_api_strict, dask, jax, torch"),
         (["functions:agrees", "--dtype", "float8"], "--dtype float8: use float16, bfloat16, float32, float64"),
         (["functions:agrees", "--library", "numpy"], "only numpy is compared: name another --library, or pip install 'isoloss[jax,torch]'"),
     ):  # fmt: skip

@@ -200,7 +200,7 @@ class Inputs:
             if names[name] in FLOATS:
                 message = f"{_have(name)} dtype {names[name]}: labels must be integers"
                 shape = getattr(arrays.get("predictions"), "shape", None)
-                one_hot = shape is not None and arrays[name].shape == shape
+                one_hot = name in data and arrays[name].shape == shape
                 fix = f"{name}.argmax(-1)" if one_hot else f"{name}.astype(int)"
                 raise fail(metric, f"{message}; convert them, e.g. {fix}", TypeError)
         votes = [names[k] for k in data if k in real]

@@ -197,7 +197,7 @@ def parity(
     library: Annotated[
         list[str] | None,
         typer.Option(
-            help="numpy, jax, torch, array_api_strict; again for more. [default: installed]"
+            help="numpy, jax, torch, dask, array_api_strict; again for more. [default: installed]"
         ),
     ] = None,
     dtype: Annotated[
