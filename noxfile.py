@@ -129,7 +129,7 @@ def conformance(session: nox.Session, backend: str) -> None:
     run_conformance(session, backend)
 
 
-@nox.session
+@nox.session(default=False)  # it compares to three digits, which depend on the processor
 def scoreboard(session: nox.Session) -> None:
     """Ask other libraries what the conformance suite asks; every difference is a known one."""
     install_isoloss(session, "test", "jax", "torch", "optax", "keras", "sklearn")

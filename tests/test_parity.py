@@ -218,12 +218,16 @@ def test_the_log_of_torch_stays_out_of_the_report(pytester: pytest.Pytester) -> 
 
 
 def test_distances() -> None:
-    """Distances are in ULP of the dtype; of what is small beside the rest, of a thousandth of that."""
+    """Distances are in ULP of the dtype; of what is small beside the rest, of a sixteenth of that."""
     one = np.float32(1.0)
     assert_close_ulp(one + np.spacing(one), one, 1)
     with pytest.raises(AssertionError, match=r"2 ULP of float32 apart, at most 1"):
         assert_close_ulp(one + 2 * np.spacing(one), one, 1)
     assert_close_ulp([1.0, 1e-20], [1.0, 0.0])
+    apart = 2.5 * np.spacing(1.0)
+    assert_close_ulp([16.0, 0.5 + apart], [16.0, 0.5], 2.5)
+    with pytest.raises(AssertionError, match=r"5 ULP of float64 apart, at most 4"):
+        assert_close_ulp([8.0, 0.5 + apart], [8.0, 0.5], 4)
     with pytest.raises(AssertionError, match=r"at \[0\]: inf ULP"):
         assert_close_ulp([NAN], [1.0])
     assert_close_ulp([NAN, INF, -INF, 0.0], [NAN, INF, -INF, -0.0], 0)

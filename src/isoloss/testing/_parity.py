@@ -218,7 +218,7 @@ def assert_parity(
         The right value, from float64 arrays of NumPy.
     ulp : float
         How many units in the last place two numbers may lie apart: of an entry that is less than
-        2^-10 of the largest, in units of that.
+        1/16 of the largest, in units of that.
     seed : int
         Of the random generator.
 
@@ -526,7 +526,7 @@ def assert_close_ulp(got: Any, want: Any, ulp: float = 4.0, *, dtype: str | None
     got, want : array_like
         Arrays of NumPy, or what NumPy makes arrays of. nan equals nan.
     ulp : float
-        The bound; of an entry that is less than 2^-10 of the largest, in units of that.
+        The bound; of an entry that is less than 1/16 of the largest, in units of that.
     dtype : str, optional
         Whose units: that of ``got`` unless it is named.
 
