@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -31,6 +32,10 @@ def test_every_public_name_is_documented() -> None:
     named |= set(re.findall(r"^\.\. auto\w+:: (?:\w+\.)*(\w+)", api, re.MULTILINE))
     assert not set(il.__all__) - named
     assert not set(il.testing.__all__) - named
+    for path in (Path(il.__file__).parent / "adapters").glob("*.py"):
+        body = ast.parse(path.read_text()).body
+        made = {node.name for node in body if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
+        assert not {name for name in made if not name.startswith("_")} - named, path.name
 
 
 def test_every_page_is_reached() -> None:

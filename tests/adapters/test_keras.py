@@ -10,6 +10,7 @@ import functools
 import importlib.util
 import json
 import os
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -487,6 +488,18 @@ def test_a_missing_library_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "keras", None)
     with pytest.raises(ImportError, match=r"needs Keras 3: pip install 'isoloss\[keras\]'"):
         executed(monkeypatch)
+
+
+def test_a_backend_that_is_missing_is_named():
+    """Where Keras asks for TensorFlow, and it is not there, the import says what to choose."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import isoloss.adapters.keras"],
+        env={**os.environ, "KERAS_BACKEND": "tensorflow"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stderr.splitlines()[-1] == (
+        "ImportError: Keras does not start (No module named 'tensorflow'): set the environment "
+        "variable KERAS_BACKEND to jax or torch before keras is imported"
+    )
 
 
 def test_a_backend_that_is_not_ours_is_named(monkeypatch):

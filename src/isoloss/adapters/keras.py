@@ -12,6 +12,9 @@ try:
     from keras.src.backend import get_keras_mask  # Keras's own losses read it; it has no other name
 except ImportError as error:
     message = "isoloss.adapters.keras needs Keras 3: pip install 'isoloss[keras]'"
+    if error.name != "keras":  # its backend is missing: TensorFlow, where none is chosen
+        message = f"Keras does not start ({error}): set the environment variable KERAS_BACKEND to "
+        message += "jax or torch before keras is imported"
     raise ImportError(message) from error
 
 import isoloss
