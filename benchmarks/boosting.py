@@ -28,21 +28,21 @@ LEAVES = {"num_leaves": 16, "learning_rate": 0.1, "num_threads": 1, "verbose": -
 
 def data() -> tuple[Any, ...]:
     """Return samples to learn from, some of them wild, and others to test with."""
-    X, y = make_friedman1(40_000, noise=1.0, random_state=0)
+    x, y = make_friedman1(40_000, noise=1.0, random_state=0)
     rng = np.random.default_rng(0)
     wild = rng.uniform(size=20_000) < 0.05
     learnt = np.where(wild, y[:20_000] + rng.normal(scale=50.0, size=20_000), y[:20_000])
-    return X[:20_000], learnt, X[20_000:], y[20_000:]
+    return x[:20_000], learnt, x[20_000:], y[20_000:]
 
 
 def of_xgboost(objective: str | il.Loss, hessian: Any = "exact") -> list[float]:
     """Return the errors of XGBoost, and its time of a round."""
-    X, y, held_out, right = data()
+    x, y, held_out, right = data()
     own = not isinstance(objective, str)
     start = best_constant(objective, y) if own else float(np.median(y))
     options = {**TREES, "base_score": start, **({} if own else {"objective": objective})}
     obj = xgboost_objective(objective, hessian=hessian) if own else None
-    train, before = xgb.DMatrix(X, y), time.process_time()
+    train, before = xgb.DMatrix(x, y), time.process_time()
     model = xgb.train(options, train, max(ROUNDS), obj=obj)
     spent = time.process_time() - before
     test = xgb.DMatrix(held_out)
@@ -52,11 +52,11 @@ def of_xgboost(objective: str | il.Loss, hessian: Any = "exact") -> list[float]:
 
 def of_lightgbm(objective: str | il.Loss, hessian: Any = "exact") -> list[float]:
     """Return the errors of LightGBM, and its time of a round."""
-    X, y, held_out, right = data()
+    x, y, held_out, right = data()
     own = not isinstance(objective, str)
     start = best_constant(objective, y) if own else 0.0
     chosen = lightgbm_objective(objective, hessian=hessian) if own else objective
-    train = lgb.Dataset(X, y, init_score=np.full(len(y), start) if own else None)
+    train = lgb.Dataset(x, y, init_score=np.full(len(y), start) if own else None)
     before = time.process_time()
     model = lgb.train({**LEAVES, "objective": chosen}, train, max(ROUNDS))
     spent = time.process_time() - before

@@ -217,6 +217,36 @@ def test_the_log_of_torch_stays_out_of_the_report(pytester: pytest.Pytester) -> 
     result.stdout.no_fnmatch_line("*torch.__trace*")
 
 
+def test_results_of_any_form() -> None:
+    """Dicts, tuples in lists and integers are compared; text, complex numbers and None are told."""
+    options: dict[str, Any] = {"libraries": ("numpy", "jax", "torch"), "transforms": ("jit",)}
+    report = compare(lambda x: {"loss": x.sum(), "parts": [x, (2 * x,)]}, [1.0, 2.0], **options)
+    assert not report.failures
+    assert {row.aspect for row in report.rows} >= {"gradient", "transform"}
+    for numbers in ([1, 2, 3], [True, False]):
+        assert_parity(lambda x: x, numbers, **options)
+    assert_parity(lambda x: x > 1, [1.0, 2.0], **options)
+    assert "the function returned None" in str(compare(lambda x: None, [1.0], **options))
+    assert "a result has dtype complex64" in str(compare(lambda x: x + 1j, [1.0], **options))
+    cut = compare(lambda x: float(x.sum()), [1.0], **options)  # leaves no gradient
+    assert {row.library for row in cut.failures} >= {"jax"}
+
+
+def test_the_first_floating_argument_is_differentiated_by() -> None:
+    """Labels may come first; integers, and words that an option does not have, are refused."""
+    report = assert_parity(lambda t, p: (p * t).sum(), [1, 2], [0.5, 2.0], libraries=("jax",))
+    assert "gradient" in {row.aspect for row in report.rows}
+    for wrong, text in (
+        ({"gradient": 0}, "gradient=0: of the arguments, floating ones are 1"),
+        ({"gradient": (1, 2)}, r"gradient=\(1, 2\): of the arguments, floating ones are 1"),
+        ({"dtypes": ("float8",)}, "dtypes has 'float8'; use a sequence of 'float16', 'bfloat16'"),
+        ({"dtypes": "float32"}, "dtypes has 'float32'; use a sequence of"),
+        ({"transforms": ("jitt",)}, "transforms has 'jitt'; use a sequence of 'jit', 'vmap'"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            compare(lambda t, p: p * t, [1, 2], [0.5, 2.0], libraries=("jax",), **wrong)
+
+
 def test_distances() -> None:
     """Distances are in ULP of the dtype; of what is small beside the rest, of a sixteenth of that."""
     one = np.float32(1.0)

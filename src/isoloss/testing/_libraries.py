@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -24,6 +24,8 @@ Places = tuple[int, ...]
 
 def total(result: Any) -> Any:
     """Return the sum of all numbers of a result: what is differentiated of an array."""
+    if isinstance(result, Mapping):
+        result = list(result.values())
     if isinstance(result, (tuple, list)):
         first, *others = map(total, result)
         return sum(others, first)
@@ -54,7 +56,10 @@ class ArrayLibrary:
 
     def numbers(self, array: Any) -> np.ndarray:
         """Return an array as float64 of NumPy."""
-        return np.asarray(array).astype(np.float64)
+        found = np.asarray(array)
+        if found.dtype.kind not in "fiub" and found.dtype.name != "bfloat16":
+            raise TypeError(f"a result has dtype {found.dtype}: real numbers are compared")
+        return found.astype(np.float64)
 
     def dtype(self, array: Any) -> str:
         """Return the name of a dtype."""

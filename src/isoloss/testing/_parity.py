@@ -192,17 +192,17 @@ def assert_parity(
     Parameters
     ----------
     function : callable, mapping of library names to callables, or Case
-        A function of arrays that returns an array or a tuple of them; one for each library, where
-        they are several.
+        A function of arrays that returns an array, or a tuple, list or dict of them; one for each
+        library, where they are several.
     *inputs : array_like, or function of a random generator
         What it is called with. Floating numbers are converted to each dtype, others stay.
     libraries : sequence of str, optional
         Of ``numpy``, ``jax``, ``torch``, ``dask`` and ``array_api_strict``; the first three, unless
         others are named. Those that are not installed are left out.
     gradient : bool, int or tuple of int
-        Whether to compare gradients, or by which arguments; True is the first. Of several numbers,
-        that of their sum. Every way of each library is compared: reverse and forward mode, plain
-        and compiled.
+        Whether to compare gradients, or by which arguments; True is the first floating one. Of
+        several numbers, that of their sum. Every way of each library is compared: reverse and
+        forward mode, plain and compiled. Results that are integers have none.
     hessian : bool
         Whether to compare the Hessian by that argument.
     dtypes : sequence of str
@@ -229,6 +229,8 @@ def assert_parity(
 
     Raises
     ------
+    TypeError, ValueError
+        For inputs that are not real numbers, and for an option that there is not.
     AssertionError
         With a table of what disagrees: which library and entry, both numbers, how far they are
         apart, and the likely cause.
@@ -286,8 +288,9 @@ def compare(
             f"contract has {len(contract)} gradients and kinks {len(kinks)}: give one for each"
         )
     rights = [None, *(contract or [None] * len(kinks))]
-    places = () if gradient is False else (0,) if gradient is True else gradient
-    places = (places,) if isinstance(places, int) else places
+    _check("dtypes", dtypes, FORMATS)
+    _check("transforms", transforms, TRANSFORMS)
+    places = differentiated(gradient, points[0])
     known = functions(function, libraries)
     if among is not None:
         known = {name: f for name, f in known.items() if name in among}
@@ -318,6 +321,27 @@ def functions(
     return {name: named[name] for name in there if name in named}
 
 
+def _check(option: str, given: Sequence[str], known: Iterable[str]) -> None:
+    """Refuse a word that an option does not have."""
+    words = (given,) if isinstance(given, str) else given
+    for word in words:
+        if isinstance(given, str) or word not in known:
+            allowed = ", ".join(map(repr, known))
+            raise ValueError(f"{option} has {word!r}; use a sequence of {allowed}")
+
+
+def differentiated(gradient: bool | int | tuple[int, ...], point: tuple[np.ndarray, ...]) -> Places:
+    """Return the arguments to differentiate by: the first floating one, unless others are named."""
+    floating = tuple(k for k, x in enumerate(point) if x.dtype.kind == "f")
+    if isinstance(gradient, bool):
+        return floating[:1] if gradient else ()
+    places = gradient if isinstance(gradient, tuple) else (gradient,)
+    if not set(places) <= set(floating):
+        there = ", ".join(map(str, floating)) or "none"
+        raise ValueError(f"gradient={gradient!r}: of the arguments, floating ones are {there}")
+    return places
+
+
 def drawn(inputs: Sequence[Any], kinks: Sequence[Any], seed: int) -> list[tuple[np.ndarray, ...]]:
     """Return all points as arrays of NumPy: the inputs, and the kinks."""
     rng = np.random.default_rng(seed)
@@ -339,6 +363,8 @@ def drawn(inputs: Sequence[Any], kinks: Sequence[Any], seed: int) -> list[tuple[
 
 def leaves(result: Any) -> list[Any]:
     """Return the arrays of a result, in order."""
+    if isinstance(result, Mapping):
+        result = list(result.values())
     if isinstance(result, (tuple, list)):
         return [leaf for one in result for leaf in leaves(one)]
     return [result]
@@ -403,7 +429,9 @@ class Comparison:
                 answers.pop("vmap", None)
                 yield from check("vmap", "loop", partial(by_loop, library, function, pairs))
                 yield from check("transform", way, partial(transform, function, pairs), "vmap")
-        if not self.places:
+        value = answers.get("value")
+        names = (value.dtypes if value else None) or [""]
+        if not self.places or all(name.startswith(("int", "uint", "bool")) for name in names):
             return
         for way, derivative in library.gradients().items():
             yield from check("gradient", way, partial(derivative, function, arrays, self.places))
@@ -425,6 +453,11 @@ class Comparison:
             with warnings.catch_warnings():  # a warning is no disagreement
                 warnings.simplefilter("ignore")
                 result = compute()
+                parts = [] if result is None else leaves(result)
+                names = [library.dtype(part) for part in parts]
+                numbers = [library.numbers(part) for part in parts]
+                if result is None and aspect == "value":
+                    raise TypeError("the function returned None")
         except Exception as error:  # whatever a library raises is a disagreement
             text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             row = Row(
@@ -433,9 +466,6 @@ class Comparison:
             return [] if aspect == "vmap" else [row]
         if result is None:
             return []
-        parts = leaves(result)
-        names = [library.dtype(part) for part in parts]
-        numbers = [library.numbers(part) for part in parts]
         if answer is None:
             answer = answers[key] = Answer(f"{library.name} ({way})", numbers, names)
         elif answer.dtypes is None and aspect == "value":  # an oracle has no dtype
