@@ -6,6 +6,7 @@ import copy
 import doctest
 import importlib.util
 import io
+import os
 import pickle
 import socket
 import subprocess
@@ -539,6 +540,7 @@ def _process(rank, port, results):
         dist.barrier()
     finally:
         dist.destroy_process_group()
+    os._exit(0)  # after DistributedDataParallel, PyTorch aborts now and then as Python ends
 
 
 class _Model(nn.Module):
