@@ -399,7 +399,7 @@ def test_table(folder: Path) -> None:
 def test_terminals(folder: Path) -> None:
     """On a terminal there are lines and colours; with NO_COLOR, no colours."""
     words = ("evaluate", "t.csv", "-t", "y", "-p", "good", "-p", "bad", "-m", "mae")
-    colours = process(*words, cwd=folder, FORCE_COLOR="1", TERM="xterm").stdout
+    colours = process(*words, cwd=folder, FORCE_COLOR="1", TERM="xterm", NO_COLOR="").stdout
     assert "\x1b[1;32m* 0." in colours
     assert "───" in colours
     plain = process(*words, cwd=folder, FORCE_COLOR="1", TERM="xterm", NO_COLOR="1").stdout
