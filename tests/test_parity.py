@@ -329,6 +329,22 @@ def test_plugin_is_inert(pytester: pytest.Pytester) -> None:
     assert "parity" not in result.stdout.str()
 
 
+def test_a_library_that_is_not_there(pytester: pytest.Pytester) -> None:
+    """What is not installed is skipped, and what there is not is an error: neither passes."""
+    pytester.makepyfile("""
+        from isoloss.testing import assert_parity
+
+        def test_mse():
+            assert_parity(abs, [1.0], libraries=["numpy"])
+    """)
+    result = pytester.runpytest_inprocess("--parity-library=jax", "-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*abs: none of the libraries that it names is here*"])
+    result = pytester.runpytest_inprocess("--parity-library=nmpy")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--parity-library=nmpy: use numpy, array_api_strict, dask, jax*"])
+
+
 def test_case_names() -> None:
     """A case is named as it says, or as its function is."""
     assert str(Case(np.sum, ())) == "sum"

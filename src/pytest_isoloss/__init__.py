@@ -23,10 +23,16 @@ _ASPECTS = ("value", "gradient", "transform", "hessian")
 
 
 def keep(report: Any) -> None:
-    """Keep a report of `assert_parity` for the matrix, where a test is running."""
+    """Keep a report of `assert_parity` for the matrix, where a test is running.
+
+    Where none of the libraries is installed, or none has the dtype, the test is skipped.
+    """
     kept = _KEPT.get()
-    if kept is not None:
-        kept.append(report)
+    if kept is None:
+        return
+    if not report.rows:
+        pytest.skip(f"{report.name}: none of the libraries that it names is here to be compared")
+    kept.append(report)
 
 
 def narrowed(options: dict[str, Any]) -> dict[str, Any]:
@@ -60,8 +66,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin with no reports."""
+    """Begin with no reports; refuse a library that there is not."""
     config.stash[_REPORTS] = []
+    chosen = config.getoption("--parity-library")
+    if chosen:
+        from isoloss.testing._libraries import LIBRARIES
+
+        for name in chosen:
+            if name not in LIBRARIES:
+                raise pytest.UsageError(f"--parity-library={name}: use {', '.join(LIBRARIES)}")
 
 
 # --- fixtures -------------------------------------------------------------------------------------

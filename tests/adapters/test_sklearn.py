@@ -360,6 +360,17 @@ def test_a_label_that_was_not_seen_is_an_error() -> None:
         scorer(il.log_loss)(model, X, np.where(y == 30, 40, y))
 
 
+def test_what_is_outside_the_domain_is_named() -> None:
+    """A score that would be nan says which sample is to blame; of constant targets it is nan."""
+    X, y = DIABETES
+    with pytest.raises(
+        ValueError, match=r"ROCAUC\(\): targets\[0\] is 151.0; targets must be 0 or 1"
+    ):
+        scorer(il.roc_auc_score)(Ridge().fit(X, y), X, y)
+    model = Ridge().fit(X, np.ones(len(X)))
+    assert np.isnan(scorer(il.r2_score)(model, X, np.ones(len(X))))
+
+
 def test_a_method_that_is_missing_is_named() -> None:
     """An estimator without the method that a metric needs is an error that says so."""
     X, y = CANCER

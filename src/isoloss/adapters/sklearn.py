@@ -13,6 +13,7 @@ from .._metric import Axis, Metric
 from ..classification import TopKAccuracy
 from ..curves import ROCAUC, AveragePrecision
 from ..evaluation import evaluate, named
+from ..validation import validate
 
 try:
     from sklearn.base import BaseEstimator, is_classifier
@@ -65,7 +66,8 @@ def scorer(
         For anything that is not a metric.
     ValueError
         When scoring: for a method that the estimator does not have, labels that it has not seen,
-        several classes where a metric is of one, or a value that is not a number.
+        several classes where a metric is of one, samples outside a metric's domain, or a value that
+        is no single number.
 
     Examples
     --------
@@ -131,7 +133,11 @@ class Scorer(BaseEstimator):  # type: ignore[misc]  # has no types; brings clone
             weights = sample_weight
             if elementwise and weights is not None:  # of samples, beside several outputs
                 weights = np.reshape(weights, (-1,) + (1,) * (targets.ndim - 1))
-            values |= evaluate(group, *arrays, weights=weights, axis=self.axis)
+            found = evaluate(group, *arrays, weights=weights, axis=self.axis)
+            for name, value in found.items():
+                if np.any(np.isnan(value)):  # outside the domain: say which sample, and where
+                    validate(group[name], *arrays, weights=weights)
+            values |= found
         scores = {name: self._score(metric, values[name]) for name, metric in metrics.items()}
         return scores.popitem()[1] if isinstance(self.metrics, Metric) else scores
 
