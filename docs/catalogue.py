@@ -15,17 +15,10 @@ from types import ModuleType
 from typing import Any
 
 import isoloss as il
+from isoloss.cli.description import sections
 from isoloss.evaluation import CATALOGUES
 
 PAGES = Path(__file__).parent / "metrics"
-
-
-def sections(docstring: str) -> dict[str, str]:
-    """Split a docstring by its underlined headings; what comes first is called ''."""
-    parts = re.split(r"^(\w+)\n-+\n", docstring, flags=re.MULTILINE)
-    return {"": parts[0].strip()} | dict(
-        zip(parts[1::2], (part.strip("\n") for part in parts[2::2]), strict=True)
-    )
 
 
 def markdown(text: str) -> str:
@@ -49,7 +42,7 @@ def parameters(text: str) -> str:
 
 def entry(kind: Any, names: list[str]) -> str:
     """Return the section of one class, and of the instances of it."""
-    text = sections(inspect.cleandoc(kind.__doc__ or ""))
+    text = sections(kind.__doc__ or "")
     title, _, rest = text[""].partition("\n\n")
     heading = ", ".join(f"`{name}`" for name in names) or f"`{kind.__name__}`"
     call = re.sub(r": '[^']*'| -> .*", "", str(inspect.signature(kind)))

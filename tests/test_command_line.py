@@ -12,12 +12,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
-
-pa = pytest.importorskip("pyarrow")
-csv = pytest.importorskip("pyarrow.csv")
-parquet = pytest.importorskip("pyarrow.parquet")
-pytest.importorskip("typer")
+from pyarrow import csv, parquet
 
 # what is printed shall not depend on where the tests run; Typer looks when it is imported
 for name in ("CI", "GITHUB_ACTIONS", "FORCE_COLOR", "NO_COLOR", "PY_COLORS", "COLUMNS"):
@@ -156,6 +153,8 @@ def test_show() -> None:
     assert text == run("show", "Huber(delta=2.0)").stdout
     wrapped = run("show", "Root(Huber(2))").stdout
     assert wrapped.startswith("Root(metric=Huber(delta=2.0))\nHuber loss: squared near zero")
+    for name, word in (("Root(Huber(2))", "yes"), ("SkillScore(mse)", "no"), ("r2", "no")):
+        assert f"\nstandard error     {word}\n" in run("show", name).stdout
 
 
 def test_show_takes_parameters_of_every_type() -> None:

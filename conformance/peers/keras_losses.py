@@ -26,18 +26,18 @@ def peer(backend: str) -> Peer:
     def loss(kind: Any, factor: float = 1.0, **names: str) -> Any:
         """Return a function, of whose options `names` says what they are here."""
 
-        def value(p, t, /, weights=None, **chosen):  # type: ignore[no-untyped-def]
+        def value(p, t, /, weights=None, **chosen):
             mapped = {names[name]: x for name, x in chosen.items()}
             call = kind(reduction=MEAN, **mapped)
             return call(column(t), column(p), sample_weight=weights) * factor
 
         return with_options(value, names)
 
-    def log_loss(p, t, /, weights=None):  # type: ignore[no-untyped-def]
+    def log_loss(p, t, /, weights=None):
         return losses.SparseCategoricalCrossentropy(reduction=MEAN)(t, p, sample_weight=weights)
 
     def metric(kind: Any, shape: Any = column, **fixed: Any) -> Any:
-        def value(p, t, /, weights=None):  # type: ignore[no-untyped-def]
+        def value(p, t, /, weights=None):
             one = kind(**fixed)
             one.update_state(shape(t), shape(p), sample_weight=weights)
             return one.result()
@@ -49,7 +49,7 @@ def peer(backend: str) -> Peer:
         return lambda p, t, /: metric(kind, **along)(p, t)
 
     def over_batches(kind: Any, shape: Any = column, **fixed: Any) -> Any:
-        def value(batches, _=None, /):  # type: ignore[no-untyped-def]
+        def value(batches, _=None, /):
             one = kind(**fixed)
             for p, t, *w in batches:
                 one.update_state(shape(t), shape(p), sample_weight=w[0] if w else None)
@@ -60,60 +60,60 @@ def peer(backend: str) -> Peer:
     def one_hot(t: Any, p: Any) -> Any:
         return ops.one_hot(t, p.shape[-1])
 
-    def cross_entropy(p, t, /, weights=None, ignore_index=None):  # type: ignore[no-untyped-def]
+    def cross_entropy(p, t, /, weights=None, ignore_index=None):
         call = losses.SparseCategoricalCrossentropy(
             from_logits=True, ignore_class=ignore_index, reduction=MEAN
         )
         return call(t, p, sample_weight=weights)
 
-    def soft_cross_entropy(p, t, /, weights=None, label_smoothing=0.0):  # type: ignore[no-untyped-def]
+    def soft_cross_entropy(p, t, /, weights=None, label_smoothing=0.0):
         call = losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=label_smoothing, reduction=MEAN
         )
         return call(t, p, sample_weight=weights)
 
-    def sigmoid_cross_entropy(p, t, /, weights=None, label_smoothing=0.0):  # type: ignore[no-untyped-def]
+    def sigmoid_cross_entropy(p, t, /, weights=None, label_smoothing=0.0):
         call = losses.BinaryCrossentropy(
             from_logits=True, label_smoothing=label_smoothing, reduction=MEAN
         )
         return call(column(t), column(p), sample_weight=weights)
 
-    def sigmoid_focal(p, t, /, weights=None, gamma=2.0, alpha=None):  # type: ignore[no-untyped-def]
+    def sigmoid_focal(p, t, /, weights=None, gamma=2.0, alpha=None):
         balanced = {} if alpha is None else {"apply_class_balancing": True, "alpha": alpha}
         call = losses.BinaryFocalCrossentropy(
             from_logits=True, gamma=gamma, reduction=MEAN, **balanced
         )
         return call(column(t), column(p), sample_weight=weights)
 
-    def softmax_focal(p, t, /, weights=None, gamma=2.0):  # type: ignore[no-untyped-def]
+    def softmax_focal(p, t, /, weights=None, gamma=2.0):
         call = losses.CategoricalFocalCrossentropy(
             from_logits=True, gamma=gamma, alpha=1.0, reduction=MEAN
         )
         return call(one_hot(t, p), p, sample_weight=weights)
 
-    def multiclass_hinge(p, t, /, weights=None):  # type: ignore[no-untyped-def]
+    def multiclass_hinge(p, t, /, weights=None):
         return losses.CategoricalHinge(reduction=MEAN)(one_hot(t, p), p, sample_weight=weights)
 
-    def poisson(p, t, /, log_input=True, weights=None):  # type: ignore[no-untyped-def]
+    def poisson(p, t, /, log_input=True, weights=None):
         if log_input:
             raise NotOffered
         return losses.Poisson(reduction=MEAN)(column(t), column(p), sample_weight=weights)
 
-    def dice(p, t, /):  # type: ignore[no-untyped-def]
+    def dice(p, t, /):
         return ops.mean(losses.Dice(axis=1, reduction="none")(t, p))
 
-    def tversky(p, t, /, alpha_fp=0.5, beta_fn=0.5):  # type: ignore[no-untyped-def]
+    def tversky(p, t, /, alpha_fp=0.5, beta_fn=0.5):
         call = losses.Tversky(alpha=alpha_fp, beta=beta_fn, axis=1, reduction="none")
         return ops.mean(call(t, p))
 
-    def many_samples(batches, _=None, /):  # type: ignore[no-untyped-def]
+    def many_samples(batches, _=None, /):
         one = metrics.Mean()
         for p, t, w in batches:
             one.update_state(abs(p - t), sample_weight=w)
         return one.result()
 
     def f_score(beta: float) -> Any:
-        def value(p, t, /, num_classes, average="macro", weights=None):  # type: ignore[no-untyped-def]
+        def value(p, t, /, num_classes, average="macro", weights=None):
             one = metrics.FBetaScore(average=average, beta=beta)
             one.update_state(
                 ops.one_hot(t, num_classes), ops.one_hot(p, num_classes), sample_weight=weights
@@ -122,27 +122,27 @@ def peer(backend: str) -> Peer:
 
         return value
 
-    def jaccard(p, t, /, num_classes, weights=None):  # type: ignore[no-untyped-def]
+    def jaccard(p, t, /, num_classes, weights=None):
         one = metrics.MeanIoU(num_classes=num_classes)
         one.update_state(t, p, sample_weight=weights)
         return one.result()
 
     def at_threshold(kind: Any) -> Any:
-        def value(p, t, /, threshold=0.5, weights=None):  # type: ignore[no-untyped-def]
+        def value(p, t, /, threshold=0.5, weights=None):
             one = kind(thresholds=0.5)  # which must lie in [0, 1]
             one.update_state(t, ops.cast(p >= threshold, "float32"), sample_weight=weights)
             return one.result()
 
         return value
 
-    def binary_accuracy(p, t, /, threshold=0.5, weights=None):  # type: ignore[no-untyped-def]
+    def binary_accuracy(p, t, /, threshold=0.5, weights=None):
         one = metrics.BinaryAccuracy()
         one.update_state(
             column(t), column(ops.cast(p >= threshold, "float32")), sample_weight=weights
         )
         return one.result()
 
-    def top_k(p, t, /, k=5, weights=None):  # type: ignore[no-untyped-def]
+    def top_k(p, t, /, k=5, weights=None):
         one = metrics.SparseTopKCategoricalAccuracy(k=k)
         one.update_state(t, p, sample_weight=weights)
         return one.result()

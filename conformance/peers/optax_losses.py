@@ -11,29 +11,29 @@ import optax.losses as ol
 from peer import Peer
 
 
-def soft_cross_entropy(p, t, /, label_smoothing=0.0):  # type: ignore[no-untyped-def]
+def soft_cross_entropy(p, t, /, label_smoothing=0.0):
     # the variant that is safe for logits of -inf
     return ol.safe_softmax_cross_entropy(p, ol.smooth_labels(t, label_smoothing))
 
 
-def cross_entropy(p, t, /, label_smoothing=0.0):  # type: ignore[no-untyped-def]
+def cross_entropy(p, t, /, label_smoothing=0.0):
     if label_smoothing:
         return soft_cross_entropy(p, jax.nn.one_hot(t, p.shape[-1]), label_smoothing)
     return ol.softmax_cross_entropy_with_integer_labels(p, t)
 
 
-def triplet_margin(anchor, others, /, margin=1.0, p=2.0):  # type: ignore[no-untyped-def]
+def triplet_margin(anchor, others, /, margin=1.0, p=2.0):
     return ol.triplet_margin_loss(anchor, *others, norm_degree=p, margin=margin, eps=1e-12)
 
 
-def dice(p, t, /, smoothing=0.0):  # type: ignore[no-untyped-def]
+def dice(p, t, /, smoothing=0.0):
     # which refuses what does not add up to 1: an image of two classes, the first left out;
     # what is added to 2 TP here is added to TP there
     p, t = (jnp.stack([1 - x, x], axis=-1) for x in (p, t))
     return ol.dice_loss(p, t, smooth=smoothing / 2, apply_softmax=False, ignore_background=True)
 
 
-def ctc(p, t, /, blank=0):  # type: ignore[no-untyped-def]
+def ctc(p, t, /, blank=0):
     labels, frames, lengths = t
     padded = lambda size, n: (jnp.arange(size) >= n[:, None]).astype(p.dtype)  # noqa: E731
     return ol.ctc_loss(
@@ -41,7 +41,7 @@ def ctc(p, t, /, blank=0):  # type: ignore[no-untyped-def]
     )
 
 
-def dpo(p, t, /, beta=0.1):  # type: ignore[no-untyped-def]
+def dpo(p, t, /, beta=0.1):
     gain = beta * ((p[0] - p[1]) - (t[0] - t[1]))
     return ol.sigmoid_binary_cross_entropy(gain, jnp.ones_like(gain))
 

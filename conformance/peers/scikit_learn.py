@@ -17,7 +17,7 @@ def of(function: Any, **fixed: Any) -> Any:
 def classes_of(function: Any, **fixed: Any) -> Any:
     """Return a function of labels; the number of classes is read off them."""
 
-    def counted(p, t, /, num_classes, weights=None, **chosen):  # type: ignore[no-untyped-def]
+    def counted(p, t, /, num_classes, weights=None, **chosen):
         return function(t, p, sample_weight=weights, **fixed, **chosen)
 
     return counted
@@ -35,7 +35,7 @@ def binary(function: Any) -> Any:
     )
 
 
-def fbeta(p, t, /, num_classes, beta=1.0, average="macro", weights=None):  # type: ignore[no-untyped-def]
+def fbeta(p, t, /, num_classes, beta=1.0, average="macro", weights=None):
     return sm.fbeta_score(
         t, p, beta=beta, average=average, zero_division=0.0, sample_weight=weights
     )
@@ -49,7 +49,7 @@ def labels(p: Any) -> Any:
     return np.arange(p.shape[-1])
 
 
-def under_jax_jit(p, t, /):  # type: ignore[no-untyped-def]
+def under_jax_jit(p, t, /):
     import jax
 
     return jax.jit(sm.mean_squared_error)(jax.numpy.asarray(t), jax.numpy.asarray(p))

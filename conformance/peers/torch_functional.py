@@ -15,7 +15,7 @@ def class_weights(chosen: Any, like: Any) -> Any:
     return None if chosen is None else torch.tensor(chosen, dtype=like.dtype)
 
 
-def cross_entropy(p, t, /, ignore_index=None, label_smoothing=0.0, class_weights=None):  # type: ignore[no-untyped-def]
+def cross_entropy(p, t, /, ignore_index=None, label_smoothing=0.0, class_weights=None):
     weight = None if class_weights is None else torch.tensor(class_weights, dtype=p.dtype)
     ignored = NONE if ignore_index is None else ignore_index
     return F.cross_entropy(
@@ -23,24 +23,24 @@ def cross_entropy(p, t, /, ignore_index=None, label_smoothing=0.0, class_weights
     )
 
 
-def soft_cross_entropy(p, t, /, label_smoothing=0.0, class_weights=None):  # type: ignore[no-untyped-def]
+def soft_cross_entropy(p, t, /, label_smoothing=0.0, class_weights=None):
     weight = None if class_weights is None else torch.tensor(class_weights, dtype=p.dtype)
     return F.cross_entropy(p, t, weight, label_smoothing=label_smoothing)
 
 
-def ctc(p, t, /, blank=0):  # type: ignore[no-untyped-def]
+def ctc(p, t, /, blank=0):
     labels, frames, lengths = (x.long() for x in t)
     logs = F.log_softmax(p, -1).transpose(0, 1)
     return F.ctc_loss(logs, labels, frames, lengths, blank=blank, reduction="none").mean()
 
 
-def binary_cross_entropy(p, t, /, weights=None):  # type: ignore[no-untyped-def]
+def binary_cross_entropy(p, t, /, weights=None):
     if weights is None:
         return F.binary_cross_entropy(p, t)
     return F.binary_cross_entropy(p, t, weight=weights, reduction="sum") / weights.sum()
 
 
-def triplet_margin(anchor, others, /, margin=1.0, p=2.0):  # type: ignore[no-untyped-def]
+def triplet_margin(anchor, others, /, margin=1.0, p=2.0):
     return F.triplet_margin_loss(anchor, *others, margin=margin, p=p, eps=0.0)
 
 

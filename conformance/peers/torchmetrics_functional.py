@@ -21,7 +21,7 @@ def counted(function: Any) -> Any:
     return lambda p, t, /, num_classes: function(p, t, num_classes=num_classes)
 
 
-def fbeta(p, t, /, num_classes, beta=1.0, average="macro"):  # type: ignore[no-untyped-def]
+def fbeta(p, t, /, num_classes, beta=1.0, average="macro"):
     return tf.multiclass_fbeta_score(p, t, beta=beta, num_classes=num_classes, average=average)
 
 
@@ -31,24 +31,24 @@ def binary(function: Any) -> Any:
 
 
 def for_each_query(function: Any, k: int | None = None) -> Any:
-    def mean(p, t, /, k=k):  # type: ignore[no-untyped-def]
+    def mean(p, t, /, k=k):
         rows = [function(a, b.int(), top_k=k) for a, b in zip(p, t, strict=True)]
         return torch.stack(rows).mean()
 
     return mean
 
 
-def average_precision(p, t, /):  # type: ignore[no-untyped-def]
+def average_precision(p, t, /):
     # of the first k it is another quantity, divided by the hits among them
     return for_each_query(tm.retrieval_average_precision)(p, t)
 
 
-def reciprocal_rank(p, t, /):  # type: ignore[no-untyped-def]
+def reciprocal_rank(p, t, /):
     found = [tm.retrieval_reciprocal_rank(a, b.int()) for a, b in zip(p, t, strict=True)]
     return torch.stack(found).mean()
 
 
-def ndcg(p, t, /, k=None, gain="exponential"):  # type: ignore[no-untyped-def]
+def ndcg(p, t, /, k=None, gain="exponential"):
     t = 2.0**t - 1 if gain == "exponential" else t
     rows = [tm.retrieval_normalized_dcg(a, b, top_k=k) for a, b in zip(p, t, strict=True)]
     return torch.stack(rows).mean()
@@ -57,7 +57,7 @@ def ndcg(p, t, /, k=None, gain="exponential"):  # type: ignore[no-untyped-def]
 def over_batches(kind: Any, **fixed: Any) -> Any:
     """Return a function of batches, of a class."""
 
-    def value(batches, _=None, /, **parameters):  # type: ignore[no-untyped-def]
+    def value(batches, _=None, /, **parameters):
         metric = kind(**fixed, **parameters)
         for p, t in batches:
             metric.update(p, t)
@@ -66,14 +66,14 @@ def over_batches(kind: Any, **fixed: Any) -> Any:
     return value
 
 
-def many_samples(batches, _=None, /):  # type: ignore[no-untyped-def]
+def many_samples(batches, _=None, /):
     metric = tc.MeanMetric()
     for p, t, w in batches:
         metric.update((p - t).abs(), w)
     return metric.compute()
 
 
-def two_thresholds(batches, _=None, /):  # type: ignore[no-untyped-def]
+def two_thresholds(batches, _=None, /):
     kind = tc.classification.BinaryAccuracy
     metrics = tc.MetricCollection({"low": kind(threshold=0.5), "high": kind(threshold=0.7)})
     for p, t in batches:
@@ -82,13 +82,13 @@ def two_thresholds(batches, _=None, /):  # type: ignore[no-untyped-def]
     return [found["low"], found["high"]]
 
 
-def negation(p, t, /):  # type: ignore[no-untyped-def]
+def negation(p, t, /):
     metric = tc.R2Score()
     metric.update(1e4 * p, 1e4 * t)
     return [(-metric).compute(), (+metric).compute()]
 
 
-def calibration(p, t, /, bins=15, norm="l1"):  # type: ignore[no-untyped-def]
+def calibration(p, t, /, bins=15, norm="l1"):
     return tf.multiclass_calibration_error(p, t, num_classes=p.shape[-1], n_bins=bins, norm=norm)
 
 

@@ -206,11 +206,16 @@ def _of_clusters(xp: Namespace, state: Mean, mean: Any) -> Array:
     return xp.sqrt(squares) / xp.sum(weight)
 
 
+def unwrapped(metric: Metric) -> Metric:
+    """Return what a metric is the root, a multiple or the exponential of."""
+    while isinstance(metric, (Root, Scaled, Exp)):
+        metric = metric.metric
+    return metric
+
+
 def _terms_of(metric: Metric) -> Metric:
     """Return the loss whose terms a metric is made of."""
-    loss = metric
-    while isinstance(loss, (Root, Scaled, Exp)):
-        loss = loss.metric
+    loss = unwrapped(metric)
     if not loss.summable:
         message = "a standard error needs one term per sample, which this metric does not have"
         raise fail(metric, message)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from .._domains import Labels
-from .._metric import Exp, Metric, Root, Scaled
-from ..evaluation import Estimate
+from .._metric import Metric, Scaled
+from ..evaluation import Estimate, unwrapped
 from ..regression import mean_bias_error
 from ..streaming import Stream
 from .columns import Column, Columns, Table
@@ -154,9 +154,7 @@ def takes_columns(metric: Metric) -> bool:
 
 def has_error(metric: Metric) -> bool:
     """Whether a metric has a standard error: one term per sample, or a function of their mean."""
-    while isinstance(metric, (Root, Scaled, Exp)):
-        metric = metric.metric
-    return metric.summable
+    return unwrapped(metric).summable
 
 
 def labelled(metric: Metric) -> Labelled:

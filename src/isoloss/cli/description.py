@@ -16,6 +16,7 @@ from .._domains import Interval, Labels
 from .._metric import Metric, Wrapper
 from . import tables
 from .catalogue import Entry, described, parameters
+from .comparison import has_error
 from .formula import in_text
 
 MARKED = re.compile(r"^\.\. math:: (.*(?:\n    .*)*)", re.MULTILINE)
@@ -52,7 +53,7 @@ def properties(entry: Entry, metric: Metric | None) -> Iterator[tuple[str, str]]
             if names:
                 texts = [f"{n}: {text}" for n, text in zip(names, texts, strict=True)]
             yield side, ", ".join(texts)
-        yield "standard error", "yes" if _has_terms(metric) else "no"
+        yield "standard error", "yes" if has_error(metric) else "no"
 
 
 def _text(declared: Any) -> str:
@@ -65,12 +66,6 @@ def _values(values: Interval | Labels) -> str:
         count = f" of {values.classes} classes" if isinstance(values.classes, int) else ""
         return f"integer labels{count}" + (", or scores" if values.scores else "")
     return f"{values}, or infinite" if values.infinite else str(values)
-
-
-def _has_terms(metric: Metric) -> bool:
-    while isinstance(metric, Wrapper):
-        metric = metric.metric
-    return metric.summable
 
 
 def write(console: Console, entry: Entry, metric: Metric | None) -> None:
