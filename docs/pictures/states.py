@@ -25,5 +25,5 @@ values = [sum(alone) / 2, whole, float(r(*np.hstack(batches)))]
 found = bars.barh(labels, values, color=["C3", "C0", "C0"])
 bars.bar_label(found, fmt="%.3f", padding=4)
 bars.axvline(0, color="black", linewidth=0.8)
-bars.set(xlim=(-1.5, 1.5), title="Pearson correlation")
+bars.set(xlim=(-1.9, 1.6), title="Pearson correlation")
 bars.invert_yaxis()
