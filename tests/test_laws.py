@@ -9,8 +9,6 @@ import copy
 import functools
 import itertools
 import pickle
-import sys
-from pathlib import Path
 
 import hypothesis.strategies as st
 import numpy as np
@@ -18,25 +16,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 import isoloss as il
+from conformance.kit.backends import BACKENDS, installed
+from conformance.kit.drawing import draw, excluded, inputs_of, of_items, spoil, wide
+from conformance.kit.expected import extra_shape, one_number
+from conformance.kit.metrics import ALL, Quartic
+from conformance.kit.structures import CENTRAL
 from isoloss._arrays import Inputs
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
-
-from instances import (
-    ALL,
-    CENTRAL,
-    Quartic,
-    Together,
-    draw,
-    excluded,
-    extra_shape,
-    inputs_of,
-    magnified,
-    one_number,
-    spoil,
-    wide,
-)
-from libraries import BACKENDS, installed, of_items
 
 LIBRARIES = installed()
 drawn = settings(
