@@ -151,6 +151,20 @@ def test_more_bins_than_samples() -> None:
     close(il.BinaryAdaptiveCalibrationError(bins=1)(p, y), abs(np.mean(y - p)))
 
 
+def test_a_row_of_nan(backend: Backend) -> None:
+    """A row that holds nothing but nan is nan, and the row beside it is what it is alone."""
+    if backend.compiles:
+        pytest.skip("JAX would compile for seconds; test_correlation.py has the same of ranks")
+    nan = math.nan
+    p = backend.array([[nan] * 4, [0.125, 0.25, 0.375, 0.5]], "float32")
+    y = backend.array([[0, 1, 0, 1], [1, 0, 1, 0]], "int32")
+    found = backend.numbers(il.BinaryAdaptiveCalibrationError(bins=4)(p, y, axis=-1))
+    close(found, [nan, (0.875 + 0.25 + 0.625 + 0.5) / 4])  # each bin holds one sample
+    both = backend.xp.stack([1 - p, p], axis=-1)
+    found = backend.numbers(il.AdaptiveCalibrationError(bins=4)(both, y, axis=-1))
+    close(found, [nan, (0.875 + 0.25 + 0.625 + 0.5) / 4])  # the gaps of the other label are minus
+
+
 def test_edges(backend: Backend) -> None:
     """A probability at an edge is in the bin below, in the dtype that it is written in."""
     tenths = [k / 10 for k in range(1, 11)]

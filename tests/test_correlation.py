@@ -132,6 +132,20 @@ def test_values_from_the_literature() -> None:
 
 
 @every_metric
+def test_a_row_of_nan(backend: Backend, metric: il.Metric) -> None:
+    """A row that holds nothing but nan is nan, and the row beside it is what it is alone."""
+    if backend.compiles and metric is il.kendall_tau_b:
+        pytest.skip("JAX would compile for seconds; the ranks are those of Spearman")
+    nan = float("nan")
+    p = backend.array([[nan] * 4, [1.0, 2.0, 3.0, 4.0]], "float32")
+    y = backend.array([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 4.0, 3.0]], "float32")
+    found = backend.numbers(metric(p, y, axis=-1))
+    close(found[0], nan, 0)
+    # by hand: the squares of the differences of ranks add up to 2; one of six pairs is out of order
+    close(found[1], {il.spearman: 0.8, il.kendall_tau_b: 4 / 6}[metric], 2, "float32")
+
+
+@every_metric
 def test_perfect_is_one(backend: Backend, metric: il.Metric) -> None:
     """Equal order gives 1 exactly, the opposite -1, by any increasing function and with any ties."""
     x = [0.5, -1.0, 2.0, 2.0, 8.0, -3.0, 0.5, 0.5]
