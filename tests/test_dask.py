@@ -148,6 +148,27 @@ def test_unknown_sizes(metric):
     close([wide], 4)
 
 
+NUMBERS = [np.array(x) for x in ([1.0, -2.0, -3.0], [1.0, 2.0, -3.0], [1.0, 2.0, 3.0])]
+UNEQUAL = {  # of one number, two and three
+    "mean": lambda a, _, c: il.mse(a, c),
+    "none": lambda a, _, c: il.mse(a, c, reduction="none"),
+    "weights": lambda _, b, c: il.mse(c, c, weights=b),
+    "evaluate": lambda a, _, c: il.evaluate([il.mae, il.r2], a, c)["r2_score"],
+    "rows": lambda a, _, c: il.cosine_distance(a[:, None] + [0.0, 1.0], c[:, None] + [0.0, 1.0]),
+}
+
+
+@pytest.mark.parametrize("call", UNEQUAL.values(), ids=UNEQUAL)
+def test_unknown_sizes_that_differ(call):
+    """Rows of different masks are refused where they meet, in NumPy's words, never repeated."""
+    with pytest.raises(ValueError, match="have shape") as eager:
+        call(*(x[x > 0] for x in NUMBERS))
+    lazy = call(*(x[x > 0] for x in map(da.from_array, NUMBERS)))
+    with pytest.raises(ValueError, match="have shape") as later:
+        lazy.compute(scheduler="synchronous")
+    assert str(later.value) == str(eager.value)
+
+
 def test_gradient_of_unknown_sizes():
     """The gradient of a mean needs the number of samples before it is computed."""
     a = da.from_array(np.ones(10))[da.from_array(np.arange(10) % 3 > 0)]

@@ -219,12 +219,10 @@ class Inputs:
             raise fail(metric, message, TypeError)
         if groups is not None and axis is not None:
             raise fail(metric, "groups= reduces all axes: leave out axis=")
-        for name in ("where", "weights", "groups"):
-            if name in arrays:
-                items = metric.padding is not None and name == "where"
-                whole = tuple(arrays[data[0]].shape) if items else shape
-                arrays[name] = _broadcast(metric, xp, name, arrays[name], whole)
         self.arrays = arrays
+        for name in _OPTIONS:
+            if name in arrays:
+                arrays[name] = _broadcast(metric, xp, name, arrays[name], self._shape_of(name))
 
     @classmethod
     def checked(
@@ -236,17 +234,25 @@ class Inputs:
         axes: Shape,
         number: int | None,
     ) -> Inputs:
-        """Return inputs that were checked before, with other arrays of the same shapes."""
+        """Return inputs that were checked before, but for sizes that were not known then."""
         self = cls.__new__(cls)
-        self.number = number
+        self.metric, self.axes, self.number = metric, axes, number
         self.names = _names(metric)
-        t, core = arrays[self.names[1][0]], metric.core[1]
-        library = library_of(t)
+        library = library_of(arrays[self.names[1][0]])
         assert library is not None
-        self.metric, self.library, self.arrays, self.axes = metric, library, arrays, axes
-        self.xp = library.namespace(result, wide)
-        self.shape = tuple(t.shape[: t.ndim - len(core)])
+        self.library, self.xp = library, library.namespace(result, wide)
+        cores = self.cores(arrays)
+        self.shape, self.arrays = _matching(metric, self.xp, arrays, cores, None)
+        for name in _OPTIONS:
+            own = arrays[name].shape if name in arrays else self._shape_of(name)
+            if not _agree(own, self._shape_of(name)):
+                raise _misfit(metric, name, tuple(own), self._shape_of(name))
         return self
+
+    def _shape_of(self, name: str) -> Shape:
+        """Return the shape of weights, groups or a mask: that of the loss, or of its items."""
+        items = self.metric.padding is not None and name == "where"
+        return tuple(self.arrays[self.data[0]].shape) if items else self.shape
 
     @property
     def data(self) -> tuple[str, ...]:
@@ -571,12 +577,16 @@ def _broadcast(metric: Any, xp: Namespace, name: str, array: Array, shape: Shape
     if len(own) > len(shape) or not all(
         n == 1 or _agree((n,), (m,)) for n, m in zip(padded, shape, strict=True)
     ):
-        message = f"{name} have shape {own}, which does not broadcast to the loss's shape {shape}"
-        if len(own) < len(shape) and own == shape[: len(own)]:
-            index = ", ".join([":"] * len(own) + ["None"] * (len(shape) - len(own)))
-            message += f"; add axes with {name}[{index}]"
-        raise fail(metric, message)
+        raise _misfit(metric, name, own, shape)
     return xp.broadcast_to(array, shape)
+
+
+def _misfit(metric: Any, name: str, own: Shape, shape: Shape) -> Exception:
+    message = f"{name} have shape {own}, which does not broadcast to the loss's shape {shape}"
+    if len(own) < len(shape) and own == shape[: len(own)]:
+        index = ", ".join([":"] * len(own) + ["None"] * (len(shape) - len(own)))
+        message += f"; add axes with {name}[{index}]"
+    return fail(metric, message)
 
 
 def _and(one: Array | None, two: Array | None) -> Array | None:
