@@ -689,7 +689,8 @@ class Totals:
         once = copy(inputs)
         once.weights = None
         moments = type(self)(twice).moments(terms, terms)
-        return Spread(moments, type(self)(once)._weight(moments.scale), self._weight(moments.scale))
+        like = moments.scale_a
+        return Spread(moments, type(self)(once)._weight(like), self._weight(like))
 
     def ratio(self, numerator: Array, denominator: Array) -> Ratio:
         """Summarise two terms by the ratio of their sums."""
@@ -706,11 +707,12 @@ class Totals:
         bound, scale = RANGE[dtype_name(residual.dtype)]
         size = xp.abs(residual)
         large, small = size > bound, size < 1 / bound
+        within = xp.where(large, zero, residual)  # infinity times 0 would be nan
         # factors that depend on the data: XLA would multiply constants first, 2^80 by 2^80
         bins = (
             residual * xp.where(large, scale, zero),
-            residual * xp.where(large | small, zero, xp.ones_like(zero)),
-            residual * xp.where(small, 1 / scale, zero),
+            within * xp.where(large | small, zero, xp.ones_like(zero)),
+            within * xp.where(small, 1 / scale, zero),
         )
         big, medium, tiny = (self(part * part) for part in bins)
         return RootMeanSquare(big, medium, tiny, self._weight(medium.value))
@@ -797,13 +799,19 @@ class Totals:
         """Return weights that are 0 for the samples of other results."""
         return weights
 
-    def moments(self, a: Array, b: Array) -> Moments:
-        """Summarise two variables by their means and centred second moments."""
+    def moments(self, a: Array, b: Array, *, one_unit: bool = True) -> Moments:
+        """Summarise two variables by their means and centred second moments.
+
+        Variables of one unit are held on one scale, so that a formula may add or compare them.
+        """
         xp = self.xp
-        sizes = xp.stop_gradient(xp.maximum(xp.abs(a), xp.abs(b)))
-        scale = xp.power_of_two(self.largest(sizes).value)
-        a, b = a * self._expand(scale), b * self._expand(scale)
-        weight = self._weight(scale)
+        sizes = [xp.stop_gradient(xp.abs(x)) for x in (a, b)]
+        if one_unit:
+            sizes = [xp.maximum(*sizes)]
+        scales = [xp.power_of_two(self.largest(size).value) for size in sizes]
+        scale_a, scale_b = scales[0], scales[-1]
+        a, b = a * self._expand(scale_a), b * self._expand(scale_b)
+        weight = self._weight(scale_a)
         pivot_a, pivot_b = self._pivot(a, weight), self._pivot(b, weight)
         a, b = a - self._expand(pivot_a), b - self._expand(pivot_b)
         mean_a, mean_b = (ratio(xp, self(x).sum, weight.sum, 0.0) for x in (a, b))
@@ -822,7 +830,8 @@ class Totals:
             centred(a, a, mean_a * mean_a),
             centred(a, b, mean_a * mean_b),
             centred(b, b, mean_b * mean_b),
-            scale,
+            scale_a,
+            scale_b,
             weight,
         )
 
