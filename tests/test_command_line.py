@@ -486,13 +486,13 @@ def test_rows_with_nulls(tmp_path: Path) -> None:
         ("rowless.pq -t y -p good", "rowless.pq has no rows: there is nothing to evaluate"),
         ("rowless.npz -t y -p good", "rowless.npz has no rows: there is nothing to evaluate"),
         ("t.xlsx -t y -p good", "t.xlsx: the format is not known by its name; there are .parquet, .csv, .tsv, .arrow, .feather, .arrows and .npz; .csv.gz, .csv.bz2 and .csv.zst too"),
-        ("ragged.csv -t y -p good", "ragged.csv cannot be read: CSV parse error: Expected 2 columns, got 1: 3"),
+        ("ragged.csv -t y -p good", "ragged.csv cannot be read: CSV parse error: Row #3: Expected 2 columns, got 1: 3"),
         ("twice.csv -t y -p good", "twice.csv has 2 columns 'good': rename them"),
         ("t.csv -t why -p good", "t.csv has no column 'why': it has y, good, bad, w, region, label, score"),
         ("t.csv -t y -p god", "t.csv has no column 'god': it has y, good, bad, w, region, label, score; did you mean good?"),
         ("t.parquet -t y -p region", "t.parquet: column 'region' is of type string, not of numbers; name another"),
         ("t.npz -t y -p region", "t.npz: column 'region' is of type <U12, not of numbers; name another"),
-        ("words.csv -t y -p good", "words.csv: column 'good' holds 'many', which is no number: name another column, or mend the file"),
+        ("words.csv -t y -p good", "words.csv: column 'good' holds 'many' in row 2 (the header is row 1), which is no number: name another column, or mend the file"),
         ("lengths.npz -t y -p good", "lengths.npz: arrays of one length are compared, not of y: 3, good: 2"),
         ("square.npz -t y -p good", "square.npz: 'good' has shape (2, 1): columns have one axis; save good[:, 0], say, under a name of its own"),
         ("objects.npz -t y -p good", "objects.npz: 'good' holds objects of Python, which are not unpickled; save it as numbers or text, e.g. good.astype(float)"),
@@ -524,6 +524,72 @@ def test_evaluate_refuses(words: str, text: str, folder: Path, monkeypatch) -> N
     Path("cut.npz").write_bytes(Path("t.npz").read_bytes()[:3000])
     Path("cut.csv.gz").write_bytes(Path("t.csv.gz").read_bytes()[:3000])
     assert refused("evaluate", *words.split()) == text
+
+
+@pytest.mark.parametrize("cores", [1, 4])
+def test_a_row_that_is_wrong_is_told_on_any_number_of_cores(cores: int, tmp_path: Path) -> None:
+    """The message names the row of a CSV file for every number of threads that Arrow may start."""
+    path = tmp_path / "t.csv"
+    before = pa.cpu_count()
+    pa.set_cpu_count(cores)
+    try:
+        path.write_text("y,a\n" + "1,2\n" * 3 + "4\n")
+        assert refused("evaluate", path, "-t", "y", "-p", "a") == (
+            f"{path} cannot be read: CSV parse error: Row #5: Expected 2 columns, got 1: 4"
+        )
+        path.write_text("y,a\n" + "1,2\n" * 300_000 + "4,many\n")  # more than a block
+        assert "holds 'many' in row 300002 (the header is row 1)" in refused(
+            "evaluate", path, "-t", "y", "-p", "a"
+        )
+    finally:
+        pa.set_cpu_count(before)
+
+
+DAMAGED = """
+import sys
+from typer.testing import CliRunner
+from isoloss.cli.commands import app
+for path in sys.argv[1:]:
+    done = CliRunner().invoke(app, ["evaluate", path, "-t", "y", "-p", "a", "-g", "g"])
+    print(done.exit_code, done.stderr, end="", flush=True)
+"""
+
+
+def test_damaged_arrow_files_are_refused(tmp_path: Path) -> None:
+    """The command refuses offsets and codes that point out of their column, and does not crash."""
+    words = pa.array(["abcd", "efgh"] * 4)
+    codes = np.arange(8, dtype="int32") % 2
+    offsets = np.arange(0, 36, 4, dtype="int32")
+    damage = {  # the column, numbers that its file holds, and which of them are damaged, to what
+        "string": (words, offsets, {3: 2**30}, "offset for slot 3 out of bounds: 1073741824 > 32"),
+        "backwards": (words, offsets, {3: 0}, "non-monotonic offset at slot 3: 0 < 8"),
+        "large": (
+            words.cast(pa.large_string()), offsets.astype("int64"), {3: 2**50},
+            "offset for slot 3 out of bounds: 1125899906842624 > 32",
+        ),
+        "codes": (
+            pa.DictionaryArray.from_arrays(codes, words[:2]), codes, {5: 2**30},
+            "Value at position 5 out of bounds: 1073741824 (should be in [0, 1])",
+        ),
+    }  # fmt: skip
+    lines = {}
+    for name, (column, numbers, changes, reason) in damage.items():
+        wrong = numbers.copy()
+        wrong[list(changes)] = list(changes.values())
+        table = pa.table({"y": np.ones(8), "a": np.ones(8), "g": column})
+        for kind, ending in ((pa.ipc.new_file, "arrow"), (pa.ipc.new_stream, "arrows")):
+            path = tmp_path / f"{name}.{ending}"
+            with kind(str(path), table.schema) as file:
+                file.write_table(table)
+            data = path.read_bytes()
+            assert data.count(numbers.tobytes()) == 1
+            path.write_bytes(data.replace(numbers.tobytes(), wrong.tobytes()))
+            lines[path] = reason
+    done = process(*lines, cwd=tmp_path, code=DAMAGED)
+    assert done.returncode == 0, done.stderr  # below 0, a signal ended it
+    for line, (path, reason) in zip(done.stdout.splitlines(), lines.items(), strict=True):
+        assert line.startswith(f"2 isoloss: {path}: column 'g' is damaged (")
+        assert line.endswith(f"{reason}): copy the file again, or write it again")
 
 
 def test_many_labels_are_no_groups(tmp_path: Path) -> None:
