@@ -9,6 +9,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -505,6 +507,8 @@ def test_rows_with_nulls(tmp_path: Path) -> None:
         ("t.csv -t y -p good -m cross_entropy", "cross_entropy does not take a column of numbers: its inputs are (classes),() (isoloss show cross_entropy)"),
         ("t.csv -t y -p good -m gaussian_nll", "gaussian_nll does not take a column of numbers: its inputs are ((),()),() (isoloss show gaussian_nll)"),
         ("t.csv -t y -p good --report x.pdf", "--report x.pdf: it is a page: name it .html"),
+        ("t.csv -t y -p good --report no/x.html", "no/x.html: there is no folder {here}/no"),
+        ("t.csv -t y -p good --report d.html", "d.html is a folder: name a file in it, as in d.html/d.html"),
     ],
 )  # fmt: skip
 def test_evaluate_refuses(words: str, text: str, folder: Path, monkeypatch) -> None:
@@ -523,7 +527,8 @@ def test_evaluate_refuses(words: str, text: str, folder: Path, monkeypatch) -> N
     np.savez("objects.npz", y=[1.0, 2.0], good=np.array([1.0, "x"], dtype=object))
     Path("cut.npz").write_bytes(Path("t.npz").read_bytes()[:3000])
     Path("cut.csv.gz").write_bytes(Path("t.csv.gz").read_bytes()[:3000])
-    assert refused("evaluate", *words.split()) == text
+    Path("d.html").mkdir(exist_ok=True)
+    assert refused("evaluate", *words.split()) == text.format(here=folder)
 
 
 @pytest.mark.parametrize("cores", [1, 4])
@@ -631,6 +636,95 @@ def test_report(folder: Path, tmp_path: Path) -> None:
     assert "&lt;b&gt;north&lt;/b&gt;" in text
     assert "<b>north" not in text
     assert f"{N:,} rows of <code>t.parquet</code>" in text
+
+
+WRITES = {
+    "report": ("evaluate", "t.csv", "-t", "y", "-p", "good", "--report", "x.html"),
+    "picture": ("show", "mse", "--png", "x.svg"),
+}
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Let no file grow beyond a hundred bytes."""
+    resource = pytest.importorskip("resource")  # of Unix
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.fixture
+def written(request, folder: Path, tmp_path: Path, monkeypatch) -> tuple[tuple[str, ...], Path]:
+    """Return a command that writes a file into an empty folder, and that file."""
+    words = WRITES[request.param]
+    monkeypatch.chdir(tmp_path)
+    return tuple(str(folder / word) if word == "t.csv" else word for word in words), Path(words[-1])
+
+
+@pytest.mark.parametrize("written", WRITES, indirect=True)
+def test_a_failed_write_leaves_what_was_there(written) -> None:
+    """A full disk destroys no old file and leaves no part of a new file."""
+    words, path = written
+    for before in ({}, {path.name: b"old"}):
+        for name, content in before.items():
+            Path(name).write_bytes(content)
+        with full_disk():
+            done = run(*words, status=2)
+        assert done.stderr.splitlines()[-1] == (
+            f"isoloss: {path} cannot be written: File too large: free some space, or name a file "
+            "on another disk"
+        )
+        assert {file.name: file.read_bytes() for file in Path().iterdir()} == before
+
+
+@pytest.mark.parametrize("written", WRITES, indirect=True)
+def test_a_new_file_replaces_the_old_file(written) -> None:
+    """A new file has the permissions of the old file; a link to the file stays a link."""
+    words, path = written
+    Path("old").write_bytes(b"old")
+    Path("old").chmod(0o640)
+    path.symlink_to("old")
+    run(*words)
+    assert path.is_symlink()
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert path.read_bytes().rstrip().endswith((b"</html>", b"</svg>"))
+    assert {file.name for file in Path().iterdir()} == {"old", path.name}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+@pytest.mark.parametrize("written", WRITES, indirect=True)
+def test_a_device_is_written_to_and_never_replaced(written) -> None:
+    """The command writes through a link to a device, keeps the device, and tells its error."""
+    words, path = written
+    path.symlink_to("/dev/full")
+    done = run(*words, status=2)
+    assert done.stderr.splitlines()[-1] == (
+        f"isoloss: {path} cannot be written: No space left on device: free some space, or name a "
+        "file on another disk"
+    )
+    assert Path("/dev/full").is_char_device()
+    path.unlink()
+    path.symlink_to("/dev/null")
+    run(*words)
+    assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.parametrize("written", WRITES, indirect=True)
+def test_a_folder_that_may_not_be_written_to_is_told(written, monkeypatch) -> None:
+    """The command checks the permissions before it reads, and says where to write."""
+    words, path = written
+    monkeypatch.setattr(os, "access", lambda folder, mode: folder != Path.cwd())
+    assert refused(*words) == (
+        f"{path} cannot be written: Permission denied: name a file in a folder that you may write "
+        "to"
+    )
+    long = f"{'a' * 300}{path.suffix}"
+    assert refused(*words[:-1], long) == (
+        f"{long} cannot be written: File name too long: give it a shorter name"
+    )
 
 
 def test_histograms_count_every_row(folder: Path) -> None:

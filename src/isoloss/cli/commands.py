@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import tables
+from . import output, tables
 from .catalogue import entries, find, from_options, metrics_of
 from .columns import BATCH, opened
 from .errors import InputError, close_to
@@ -334,8 +334,7 @@ def _check_report(path: Path | None) -> None:
         return
     if path.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--report {path}: it is a page: name it .html")
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"--report {path}: there is no folder {path.absolute().parent}")
+    output.check(path)
 
 
 @contextmanager
