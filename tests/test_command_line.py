@@ -30,6 +30,8 @@ from isoloss.cli.commands import app
 from isoloss.cli.curves import NoPictureError, curve
 from isoloss.cli.errors import InputError
 from isoloss.cli.formula import in_text
+from isoloss.cli.tables import console, parity
+from isoloss.testing._parity import Report, Row
 
 N = 1000
 HERE = Path(il.__file__).parents[1]
@@ -241,7 +243,7 @@ def test_curves_are_the_metric() -> None:
 def test_pictures_in_files(tmp_path: Path) -> None:
     """A picture is written where it is asked for, in a path with blanks too."""
     for ending, start in (("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")):
-        path = tmp_path / f"a picture.{ending}"
+        path = tmp_path / f"a [bold] picture.{ending}"
         assert run("show", "huber", "--png", path).stderr == f"wrote {path}\n"
         assert path.read_bytes().startswith(start)
     missing = tmp_path / "no" / "x.png"
@@ -725,6 +727,35 @@ def test_a_folder_that_may_not_be_written_to_is_told(written, monkeypatch) -> No
     assert refused(*words[:-1], long) == (
         f"{long} cannot be written: File name too long: give it a shorter name"
     )
+
+
+def test_names_cannot_command_a_terminal(tmp_path: Path) -> None:
+    """Tables, notes and errors write out the control characters and direction marks of names."""
+    model, group, path = "a\x1b[2J\x85", "g\x1b]0;title\x07\t", tmp_path / "t.parquet"
+    labels = ["\x9b31mred", "\u202eright\u2066\nto left"]
+    table = pa.table({"y": [1.0, 2.0], model: [-3.0, 2.0], group: labels})
+    parquet.write_table(table, path)
+    done = run("evaluate", path, "-t", "y", "-p", model, "-g", group, "-m", "mae, msle,Huber(\n2)")
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["metric", r"a\x1b[2J\x85"]
+    assert lines[3].startswith(r"Huber(\n2)  ↓ ")
+    assert lines[5] == r"mae ↓ by g\x1b]0;title\x07\t"
+    assert lines[6].split() == [r"g\x1b]0;title\x07\t", r"a\x1b[2J\x85"]
+    assert lines[7].startswith(r"\x9b31mred  ")
+    assert lines[8].startswith(r"\u202eright\u2066\nto left  ")
+    assert done.stderr.startswith(r"isoloss: msle of a\x1b[2J\x85 is nan: ")
+    assert all(line.isprintable() for line in (*lines, *done.stderr.splitlines()))
+    assert refused("evaluate", path, "-t", "z", "-p", model) == (
+        rf"{path} has no column 'z': it has y, a\x1b[2J\x85, g\x1b]0;title\x07\t"
+    )
+    assert refused("evaluate", path, "-t", "y", "-p", "a\x1b[2K\x85").endswith(
+        r"; did you mean a\x1b[2J\x85?"
+    )
+    row = Row("numpy", "float32", "x\x1b[2J", "value", "plain", "", False)
+    with (out := console()).capture() as captured:
+        parity(out, [Report("f\x1b[2J", [row])])
+    assert "\x1b" not in captured.get()
+    assert captured.get().count(r"\x1b[2J") == 3
 
 
 def test_histograms_count_every_row(folder: Path) -> None:
