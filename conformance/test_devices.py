@@ -12,21 +12,12 @@ import pytest
 
 xp = pytest.importorskip("array_api_strict")
 
-from instances import (
-    ALL,
-    close,
-    draw,
-    excluded,
-    features,
-    gradient,
-    integers,
-    one_number,
-    value,
-    wide,
-)
-from libraries import of_items
-
 import isoloss as il
+from conformance.kit.comparison import close
+from conformance.kit.drawing import draw, excluded, integers, of_items, wide
+from conformance.kit.expected import gradient, one_number, value
+from conformance.kit.metrics import ALL
+from conformance.kit.structures import features
 
 DEVICES = ["CPU_DEVICE", "device1", "no_float64", "no_x64"]
 every_metric = pytest.mark.parametrize("metric", ALL.values(), ids=ALL)

@@ -10,21 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from instances import (
-    ALL,
-    NAMED,
-    STRUCTURES,
-    draw,
-    excluded,
-    inputs_of,
-    integers,
-    magnified,
-    one_number,
-    spoil,
-)
-from libraries import installed, of_items
 
 import isoloss as il
+from conformance.kit.backends import installed
+from conformance.kit.condition import magnified
+from conformance.kit.drawing import draw, excluded, inputs_of, integers, of_items, spoil
+from conformance.kit.expected import one_number
+from conformance.kit.metrics import ALL, NAMED
+from conformance.kit.structures import STRUCTURES
 from isoloss._arrays import Inputs
 from isoloss.strategies import numpy as blocks
 from isoloss.strategies import plain

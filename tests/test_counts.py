@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
-import sys
 import warnings
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,18 +13,9 @@ import pytest
 import sklearn.metrics as sklearn
 
 import isoloss as il
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
-
-from libraries import BACKENDS, Backend, installed
+from conformance.kit.backends import Backend
 
 CASES = 1000
-
-
-@pytest.fixture(params=installed())
-def backend(request: pytest.FixtureRequest) -> Backend:
-    """Each array library that is installed."""
-    return BACKENDS[request.param]()
 
 
 def same(found: Any, want: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,11 +12,10 @@ dask = pytest.importorskip("dask")
 import dask.array as da
 
 import isoloss as il
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
-
-from instances import ALL, NAMED, STRUCTURES, draw, excluded, integers, one_number
-from libraries import of_items
+from conformance.kit.drawing import draw, excluded, integers, of_items
+from conformance.kit.expected import one_number
+from conformance.kit.metrics import ALL, NAMED
+from conformance.kit.structures import STRUCTURES
 
 STREAMING = {name: m for name, m in ALL.items() if m.kind != "sorted whole"}
 every_metric = pytest.mark.parametrize("metric", STREAMING.values(), ids=STREAMING)

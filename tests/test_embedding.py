@@ -6,18 +6,13 @@ Exact values are in conformance/reference/embedding.py.
 from __future__ import annotations
 
 import math
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import isoloss as il
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
-
-from libraries import BACKENDS, installed
+from conformance.kit.backends import BACKENDS, installed
 
 LIBRARIES = installed()
 VIEWS: list[Any] = [

@@ -5,10 +5,8 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-import sys
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, ClassVar
 
 import mpmath
@@ -17,18 +15,9 @@ import pytest
 import sklearn.metrics
 
 import isoloss as il
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
-
-from libraries import BACKENDS, Backend, installed
+from conformance.kit.backends import Backend
 
 mpf = mpmath.mpf
-
-
-@pytest.fixture(params=installed())
-def backend(request: pytest.FixtureRequest) -> Backend:
-    """Each array library that is installed."""
-    return BACKENDS[request.param]()
 
 
 def close(found: Any, want: Any, ulps: float = 8, size: Any = 0.0, dtype: str = "float64") -> None:

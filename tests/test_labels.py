@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import isoloss as il
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
-
-from instances import ALL, draw
-from libraries import BACKENDS, Backend, installed
-
+from conformance.kit.backends import Backend
+from conformance.kit.drawing import draw
+from conformance.kit.metrics import ALL
 from isoloss._domains import Labels
 
 INF, NAN = math.inf, math.nan
@@ -29,12 +24,6 @@ EVERY = {  # a label for each sample; those of many are tested with their famili
 }
 every_metric = pytest.mark.parametrize("metric", EVERY.values(), ids=EVERY)
 WIDTHS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
-
-
-@pytest.fixture(params=installed())
-def backend(request: pytest.FixtureRequest) -> Backend:
-    """Each array library that is installed."""
-    return BACKENDS[request.param]()
 
 
 def labels(backend: Backend, numbers: Any, dtype: str = "int32") -> Any:

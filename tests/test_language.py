@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +11,7 @@ import pytest
 from mpmath import mp
 
 import isoloss as il
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
-
-from libraries import BACKENDS, installed
+from conformance.kit.backends import BACKENDS, installed
 
 every_library = pytest.mark.parametrize("library", installed())
 INF = math.inf

@@ -5,8 +5,6 @@ Exact values, by listing all orders that scores allow, are in conformance/refere
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +12,7 @@ import pytest
 from sklearn.metrics import dcg_score, ndcg_score
 
 import isoloss as il
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
-
-from libraries import BACKENDS, installed
+from conformance.kit.backends import BACKENDS, installed
 
 EPS = float(np.finfo("float64").eps)
 LIBRARIES = installed()

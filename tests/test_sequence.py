@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-import sys
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +12,8 @@ import pytest
 from mpmath import mp, mpf
 
 import isoloss as il
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
-
-from libraries import BACKENDS, installed
-from ulp import distance
+from conformance.kit.backends import BACKENDS, installed
+from conformance.kit.comparison import distance
 
 every_library = pytest.mark.parametrize("library", installed())
 TIME, CLASSES, ROOM = 4, 3, 4

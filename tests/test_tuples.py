@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 import isoloss as il
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
-
-from instances import Together
-from libraries import BACKENDS, Backend, installed
+from conformance.kit.backends import BACKENDS, Backend, installed
 
 POSITIVE = il.Interval(low=0.0, low_open=True)
 
@@ -61,12 +55,6 @@ GAUSSIAN = Gaussian()
 MEAN, VARIANCE = [1.0, 2.0, -1.0, 0.5], [1.0, 2.0, 0.5, 4.0]
 TARGETS, WEIGHTS = [0.0, 2.5, -4.0, 3.0], [1.0, 0.5, 2.0, 1.5]
 MASK = [True, True, False, True]
-
-
-@pytest.fixture(params=installed())
-def backend(request: pytest.FixtureRequest) -> Backend:
-    """Each array library that is installed."""
-    return BACKENDS[request.param]()
 
 
 @pytest.fixture

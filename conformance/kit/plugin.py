@@ -7,7 +7,8 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from libraries import BACKENDS, Backend, installed
+
+from .backends import BACKENDS, Backend, installed
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

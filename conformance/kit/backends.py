@@ -72,11 +72,6 @@ class Backend:
         return isoloss.gradient_hessian(metric, p, t)
 
 
-def of_items(metric: Any, where: Any) -> Any:
-    """Return a mask of samples as one of their items, where a metric takes that."""
-    return where if getattr(metric, "padding", None) is None else where[..., None]
-
-
 class Strict(Backend):
     """NumPy, refusing what the standard does not promise; its devices are only simulated.
 
