@@ -76,3 +76,15 @@ STRUCTURES: dict[str, il.Metric] = _cover(NAMED | ALL)
 
 CENTRAL: dict[str, il.Metric] = _one_of_each_count(NAMED) | STRUCTURES
 """These and all with a name, but one only of those that differ in a ratio of the same counts."""
+
+
+def _one_of_each_state() -> dict[str, il.Metric]:
+    """Return the first structure of each kind of state."""
+    first: dict[type, str] = {}
+    for name, metric in STRUCTURES.items():
+        first.setdefault(type(metric.summary(*draw(metric, (3,)))), name)
+    return {name: STRUCTURES[name] for name in first.values()}
+
+
+ONE_OF_EACH_STATE: dict[str, il.Metric] = _one_of_each_state()
+"""For what depends on how states are made and merged, and on nothing else."""
