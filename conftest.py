@@ -1,4 +1,4 @@
-"""What the tests of every folder need: JAX's compiled programs are let go of now and then."""
+"""What the tests of every folder need: the kit; JAX's compiled programs are released regularly."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import sys
 
 import pytest
 
-pytest_plugins = ["pytester"]  # tests/test_parity.py runs pytest in pytest
+pytest_plugins = [
+    "conformance.kit.plugin",
+    "pytester",  # tests/test_parity.py runs pytest in pytest
+]
 TESTS = 20  # a large program holds 80 memory maps, and a process may have 65,530
 _run = 0
 

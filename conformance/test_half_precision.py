@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from libraries import Backend
-from test_numbers import value_limit
 
 import isoloss as il
+from conformance.kit.backends import Backend
+from conformance.kit.promise import value_limit
 
 
 def huber(e: np.ndarray) -> np.ndarray:

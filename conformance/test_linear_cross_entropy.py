@@ -12,11 +12,11 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from libraries import Backend
 from mpmath import mp, mpf
-from ulp import distance, ulp
 
 import isoloss as il
+from conformance.kit.backends import Backend
+from conformance.kit.comparison import distance, ulp
 
 Matrix = list[list[mpf]]
 TOKENS, FEATURES, CLASSES = 9, 4, 5

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from libraries import Backend
-from test_numbers import value_limit
-from ulp import distance
 
 import isoloss as il
+from conformance.kit.backends import Backend
+from conformance.kit.comparison import distance
+from conformance.kit.promise import value_limit
 
 RATIONAL: dict[str, Callable[[Fraction], Fraction]] = {  # terms that fractions can compute
     "mean_squared_error": lambda e: e * e,

@@ -9,11 +9,11 @@ from typing import Any
 
 import mpmath
 import pytest
-from libraries import Backend
 from mpmath import mpf
-from ulp import distance
 
 import isoloss as il
+from conformance.kit.backends import Backend
+from conformance.kit.comparison import distance
 from isoloss._arrays import namespace_for
 from isoloss._namespaces import library_of
 

@@ -20,29 +20,22 @@ import pytest
 jax = pytest.importorskip("jax")
 
 import jax.numpy as jnp
-from instances import (
-    CENTRAL,
-    DIFFERENCE,
-    DTYPE,
-    STRUCTURES,
-    close,
-    difference,
-    draw,
-    excluded,
-    extra_shape,
-    gradient,
-    integers,
-    one_number,
-    parameters,
-    spoil,
-    value,
-    wide,
-)
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
-from libraries import of_items
 
 import isoloss as il
+from conformance.kit.comparison import close
+from conformance.kit.drawing import DTYPE, draw, excluded, integers, of_items, spoil, wide
+from conformance.kit.expected import (
+    DIFFERENCE,
+    difference,
+    extra_shape,
+    gradient,
+    one_number,
+    value,
+)
+from conformance.kit.metrics import parameters
+from conformance.kit.structures import CENTRAL, STRUCTURES
 from isoloss.strategies.jax import SMALL
 
 # Machine code is not optimised, which halves the time to compile it; XLA's own rewriting of the

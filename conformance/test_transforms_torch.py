@@ -19,29 +19,20 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import instances
-from instances import (
-    CENTRAL,
-    DIFFERENCE,
-    DTYPE,
-    NAMED,
-    STRUCTURES,
-    difference,
-    draw,
-    excluded,
-    extra_shape,
-    features,
-    gradient,
-    one_number,
-    parameters,
-    spoil,
-    value,
-    wide,
-)
-from libraries import of_items
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import isoloss as il
+from conformance.kit.drawing import DTYPE, draw, excluded, of_items, spoil, wide
+from conformance.kit.expected import (
+    DIFFERENCE,
+    difference,
+    extra_shape,
+    gradient,
+    one_number,
+    value,
+)
+from conformance.kit.metrics import NAMED, parameters
+from conformance.kit.structures import CENTRAL, STRUCTURES, features
 from isoloss._domains import Labels
 
 torch.set_default_dtype(getattr(torch, DTYPE))
@@ -62,7 +53,7 @@ smooth = {k: m for k, m in STRUCTURES.items() if gradient(m, *draw(m, (6,))).any
 def close(got, want, ulps=16):
     """Assert equality to some ULP of the largest number expected."""
     got = got.detach().numpy() if isinstance(got, torch.Tensor) else got
-    instances.close(got, want, ulps)
+    comparison.close(got, want, ulps)
 
 
 def slope(found, leaf):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import mpmath
@@ -15,18 +13,9 @@ import pytest
 from sklearn.calibration import calibration_curve
 
 import isoloss as il
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
-
-from libraries import BACKENDS, Backend, installed
+from conformance.kit.backends import Backend
 
 mpf = mpmath.mpf
-
-
-@pytest.fixture(params=installed())
-def backend(request: pytest.FixtureRequest) -> Backend:
-    """Each array library that is installed."""
-    return BACKENDS[request.param]()
 
 
 def close(

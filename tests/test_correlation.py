@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import mpmath
@@ -14,20 +12,11 @@ import pytest
 import scipy.stats
 
 import isoloss as il
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
-
-from libraries import BACKENDS, Backend, installed
+from conformance.kit.backends import Backend
 
 BOTH = [il.spearman, il.kendall_tau_b]
 every_metric = pytest.mark.parametrize("metric", BOTH, ids=repr)
 SCIPY = {il.spearman: scipy.stats.spearmanr, il.kendall_tau_b: scipy.stats.kendalltau}
-
-
-@pytest.fixture(params=installed())
-def backend(request: pytest.FixtureRequest) -> Backend:
-    """Each array library that is installed."""
-    return BACKENDS[request.param]()
 
 
 def close(found: Any, want: Any, ulps: float, dtype: str = "float64") -> None:

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import math
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import isoloss as il
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
-
-from instances import STRUCTURES, draw, excluded
-from libraries import BACKENDS, Backend, installed, of_items
+from conformance.kit.backends import Backend
+from conformance.kit.drawing import draw, excluded, of_items
+from conformance.kit.structures import STRUCTURES
 
 GROUPS = 4
-
-
-@pytest.fixture(params=installed())
-def backend(request: pytest.FixtureRequest) -> Backend:
-    """Each array library that is installed."""
-    return BACKENDS[request.param]()
 
 
 def close(found: Any, want: Any, size: Any = 1.0) -> None:

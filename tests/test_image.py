@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -17,17 +16,10 @@ from mpmath import mp, mpf
 import isoloss as il
 
 CONFORMANCE = Path(__file__).parents[1] / "conformance"
-sys.path[:0] = [str(CONFORMANCE), str(CONFORMANCE / "reference")]
-
 from image import moments, multi_scale, ssim
-from libraries import BACKENDS, Backend, installed
-from ulp import distance
 
-
-@pytest.fixture(params=installed())
-def backend(request: pytest.FixtureRequest) -> Backend:
-    """Each array library that is installed."""
-    return BACKENDS[request.param]()
+from conformance.kit.backends import Backend
+from conformance.kit.comparison import distance
 
 
 def numbers(backend: Backend, result: Any) -> Any:

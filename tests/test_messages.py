@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import functools
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import isoloss as il
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
-
-from libraries import BACKENDS, installed
+from conformance.kit.backends import BACKENDS, installed
 
 THREE = np.array([1.0, 2.0, 3.0], dtype=np.float32)
 

@@ -4,25 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-import sys
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import isoloss as il
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
-
-from libraries import BACKENDS, Backend, installed
-
-
-@pytest.fixture(params=installed())
-def backend(request: pytest.FixtureRequest) -> Backend:
-    """Each array library that is installed."""
-    return BACKENDS[request.param]()
+from conformance.kit.backends import Backend
 
 
 def close(found: Any, want: Any, ulps: int = 2, dtype: str = "float32") -> None:

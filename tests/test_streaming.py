@@ -7,18 +7,16 @@ import itertools
 import math
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import isoloss as il
+from conformance.kit.backends import BACKENDS, installed
+from conformance.kit.drawing import draw, excluded, inputs_of, of_items
+from conformance.kit.metrics import ALL, NAMED
+from conformance.kit.structures import STRUCTURES
 from isoloss import streaming
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
-
-from instances import ALL, NAMED, STRUCTURES, draw, excluded, inputs_of
-from libraries import BACKENDS, installed, of_items
 
 every_library = pytest.mark.parametrize("library", installed())
 

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
-sys.path.append(str(Path(__file__).parents[1]))
-
-from test_numbers import RECORDS, flat, number, number_parameters, pointwise
-
 import isoloss as il
+from conformance.kit.records import RECORDS, flat, number, number_parameters, pointwise
 
 FAMILIES = {
     "typical": "values of ordinary numbers",

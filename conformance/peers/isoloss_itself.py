@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from peer import Function, Peer
-
 import isoloss as il
+
+from .peer import Function, Peer
 
 # what optax and Keras have too: of more, JAX would compile programs for minutes
 ON_JAX = (

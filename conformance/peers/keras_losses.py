@@ -9,7 +9,7 @@ import importlib
 import os
 from typing import Any
 
-from peer import NotOffered, Peer
+from .peer import NotOffered, Peer
 
 LIBRARIES = {"jax": "JAX", "torch": "PyTorch"}
 MEAN = "mean_with_sample_weight"

@@ -1,4 +1,4 @@
-"""Run one library over the cases: ``python conformance/peers/measure.py PEER [FILE.json]``.
+"""Run one library over the cases: ``python -m conformance.peers.measure PEER [FILE.json]``.
 
 Every answer gets one of the words that docs/scoreboard.md defines; several calls in one situation
 are one check, which is as good as the worst of them.
@@ -17,12 +17,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cases import UNDEFINED, Case, cases
-from peer import Function, NotOffered, Peer
-from test_numbers import each_sample, flat, given
-from ulp import distance, ulp
-
 import isoloss as il
+from conformance.kit.comparison import distance, ulp
+from conformance.kit.records import each_sample, flat, given
+
+from .cases import UNDEFINED, Case, cases
+from .peer import Function, NotOffered, Peer
 
 PEERS = {
     "isoloss_numpy": "isoloss_itself", "isoloss_jax": "isoloss_itself", "isoloss_torch": "isoloss_itself",
@@ -324,7 +324,7 @@ def shifted(nested: Any, place: int, step: float) -> Any:
 
 
 def main(name: str, path: str | None = None) -> None:
-    peer: Peer = importlib.import_module(PEERS[name]).peer(
+    peer: Peer = importlib.import_module(f"{__package__}.{PEERS[name]}").peer(
         *name.split("_")[1:][: "isoloss" in name or "keras" in name]
     )
     result = {"title": peer.title, "versions": peer.versions, "checks": checks(peer)}

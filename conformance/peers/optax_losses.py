@@ -8,7 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax.losses as ol
-from peer import Peer
+
+from .peer import Peer
 
 
 def soft_cross_entropy(p, t, /, label_smoothing=0.0):

@@ -6,18 +6,14 @@ import functools
 import importlib
 import importlib.metadata
 import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-
-sys.path.append(str(Path(__file__).parents[1]))
 
 # many small programs are compiled, each for one call
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
-from libraries import BACKENDS, Backend
+from conformance.kit.backends import BACKENDS, Backend
 
 Function = Callable[..., Any]
 

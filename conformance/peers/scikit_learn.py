@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import sklearn.metrics as sm
-from peer import Peer
+
+from .peer import Peer
 
 
 def of(function: Any, **fixed: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Write docs/scoreboard.md from build/scoreboard: ``python conformance/peers/table.py [--check]``.
+"""Write docs/scoreboard.md from build/scoreboard: ``python -m conformance.peers.table [--check]``.
 
 ``--accept`` takes what was measured for known, in known.json; read the difference before committing.
 """
@@ -70,7 +70,7 @@ def cell(words: Counter[str] | None) -> str:
 
 def page(results: dict[str, dict[str, Any]]) -> str:
     """Return the page."""
-    from cases import FAMILIES
+    from .cases import FAMILIES
 
     every = reasons()
     columns = {row: counts(row, results[row]["checks"], every) for row in ROWS}
@@ -132,7 +132,6 @@ def refused(checks: Checks) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    sys.path.insert(0, str(HERE))
     results = measured()
     if "--accept" in arguments:
         found = {row: bad(result["checks"]) for row, result in results.items()}
@@ -141,7 +140,7 @@ def main(arguments: list[str]) -> int:
     if "--check" in arguments:
         if PAGE.read_text() == text:
             return 0
-        print("docs/scoreboard.md is not current: run python conformance/peers/table.py")
+        print("docs/scoreboard.md is not current: run python -m conformance.peers.table")
         return 1
     PAGE.write_text(text)
     return 0

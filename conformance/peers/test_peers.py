@@ -9,22 +9,25 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import measure
 import pytest
-import table
-from peer import Peer
 
 import isoloss as il
+from conformance.peers import measure, table
+from conformance.peers.peer import Peer
 
 HERE = Path(__file__).parent
 
 
 def run(row: str) -> str:
     """Measure one library in a process of its own: Keras has one backend, JAX and PyTorch are large."""
-    script, file = HERE / "measure.py", table.MEASURED / f"{row}.json"
+    file = table.MEASURED / f"{row}.json"
     environment = {**os.environ, "JAX_ENABLE_X64": "0"}
     done = subprocess.run(
-        [sys.executable, script, row, file], capture_output=True, text=True, env=environment
+        [sys.executable, "-m", "conformance.peers.measure", row, file],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=table.ROOT,
     )
     return done.stderr if done.returncode else ""
 
@@ -85,7 +88,7 @@ def test_isoloss_is_asked_all_that_others_are(results: dict[str, dict[str, Any]]
 
 
 def test_the_page_is_current(results: dict[str, dict[str, Any]]) -> None:
-    """docs/scoreboard.md says what was measured: `python conformance/peers/table.py` writes it."""
+    """docs/scoreboard.md says what was measured: `python -m conformance.peers.table` writes it."""
     assert table.PAGE.read_text() == table.page(results)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from peer import Peer
+
+from .peer import Peer
 
 NONE = -100  # what `ignore_index` is where there is none
 

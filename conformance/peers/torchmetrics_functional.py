@@ -8,7 +8,8 @@ import torch
 import torchmetrics as tc
 import torchmetrics.functional as tm
 import torchmetrics.functional.classification as tf
-from peer import Peer
+
+from .peer import Peer
 
 
 def averaged(function: Any) -> Any:

@@ -13,7 +13,6 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
@@ -24,13 +23,10 @@ import torch
 from keras import ops
 
 import isoloss as il
+from conformance.kit.metrics import ALL
 from isoloss.adapters import keras as adapter
 from isoloss.adapters.keras import Loss, Metric
 from isoloss.testing import assert_close_ulp
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "conformance"))
-
-from instances import ALL
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning",  # Keras, NumPy 2

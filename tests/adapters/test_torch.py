@@ -11,7 +11,6 @@ import pickle
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,13 +20,11 @@ import torchmetrics
 from torch import nn
 
 import isoloss as il
+from conformance.kit.drawing import draw
+from conformance.kit.metrics import NAMED
 from isoloss.adapters import torch as adapter
 from isoloss.adapters.torch import Criterion, Meter
 from isoloss.testing import assert_close_ulp
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "conformance"))
-
-from instances import NAMED, draw
 
 CLASS_WEIGHTS, POS_WEIGHT = torch.tensor([1.0, 2.0, 0.5]), torch.tensor([0.5, 2.0, 3.0, 1.0])
 # Criterion, the module of PyTorch that it stands for, and what the targets are

@@ -1,0 +1,1 @@
+"""What `conformance` and `tests` share: libraries, metrics, drawn inputs, comparison, laws."""

@@ -1,0 +1,90 @@
+"""The few metrics that have together every structure: for what does not depend on the formula."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import isoloss as il
+from isoloss._arrays import Inputs, Totals
+from isoloss._domains import Labels
+from isoloss._metric import Wrapper
+
+from .drawing import draw
+from .expected import extra_shape
+from .metrics import ALL, NAMED
+
+
+class _Recorder:
+    """A namespace that remembers which of its functions were asked for."""
+
+    def __init__(self, xp: Any) -> None:
+        self._xp, self.names = xp, set()
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._xp, name)
+        if callable(found) and not isinstance(found, type):
+            self.names.add(name)
+        return found
+
+
+def _sort_of(values: Any) -> str:
+    if isinstance(values, Labels):
+        return "scores" if values.scores else "labels"
+    return "bounded" if values.bounded else "real"
+
+
+def features(metric: il.Metric) -> set[Any]:
+    """Return what the engine may treat in a way of its own, and each function that is called."""
+    batch = Inputs(metric, *draw(metric, (6,), dtype="float32")).batch()
+    xp = batch.xp = _Recorder(batch.xp)
+    with np.errstate(all="ignore"):
+        state = metric.statistics(xp, batch.predictions, batch.targets, Totals(batch))
+        metric.formula(xp, state)
+    domain = metric.domain
+    return {
+        ("kind", metric.kind), ("parts", metric.parts), ("weighs", metric.weighs),
+        *(("predictions", _sort_of(one)) for one in domain.of_predictions),
+        *(("targets", _sort_of(one)) for one in domain.of_targets),
+        ("state", type(state)), ("wrapper", isinstance(metric, Wrapper) and type(metric)),
+        ("more axes", bool(extra_shape(metric))), *(("calls", name) for name in xp.names),
+    }  # fmt: skip
+
+
+def _cover(metrics: dict[str, il.Metric]) -> dict[str, il.Metric]:
+    """Return some that have together every feature: each time the one that adds most, the first of them."""
+    each = {name: features(metric) for name, metric in metrics.items()}
+    left = set().union(*each.values())
+    found = []
+    while left:
+        found.append(max(each, key=lambda name: len(each[name] & left)))
+        left -= each[found[-1]]
+    return {name: metrics[name] for name in metrics if name in found}
+
+
+def _first_of_each(
+    metrics: dict[str, il.Metric], key: Callable[[il.Metric], Any]
+) -> dict[str, il.Metric]:
+    first: dict[Any, str] = {}
+    for name, metric in metrics.items():
+        first.setdefault(key(metric), name)
+    return {name: metrics[name] for name in first.values()}
+
+
+def _statistics(metric: il.Metric) -> Any:
+    """Return what metrics share that are ratios of the same counts; their numbers are compared exactly."""
+    return metric.source if metric.kind == "counts" else metric
+
+
+STRUCTURES: dict[str, il.Metric] = _cover(NAMED | ALL)
+"""A few that have together every structure and call every function: for what is slow."""
+
+CENTRAL: dict[str, il.Metric] = _first_of_each(NAMED, _statistics) | STRUCTURES
+"""These and all with a name, but one only of those that differ in a ratio of the same counts."""
+
+STATES: dict[str, il.Metric] = _first_of_each(
+    STRUCTURES, lambda metric: type(metric.summary(*draw(metric, (3,))))
+)
+"""One for each kind of state: for what depends on states alone, and is slow."""
