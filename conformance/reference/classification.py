@@ -14,9 +14,10 @@ from arithmetic import xlogy
 from definition import Mean
 from drawing import normal, uniform
 from mpmath import mp, mpf
-from regression import HIGHEST, OVERFLOW, Listed, Pair, case, single, with_cases
+from regression import Pair
 from regression import squared as brier
 from regression import squared_expanded as brier_expanded
+from regression_cases import HIGHEST, OVERFLOW, Listed, case, single, with_cases
 from rounding import FLOATS, INTEGERS, WIDE
 
 # --- cross-entropies ------------------------------------------------------------------------------
