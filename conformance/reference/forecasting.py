@@ -8,8 +8,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from cases import normal
-from families import Definition, Special
+from definition import Mean, Special
+from drawing import normal
 from mpmath import mp, mpf
 
 Series = list[mpf]
@@ -96,7 +96,7 @@ SIZES = (
 )
 
 DEFINITIONS = {
-    "mase": Definition(
+    "mase": Mean(
         mase,
         mase_extremes,
         series,
@@ -109,7 +109,7 @@ DEFINITIONS = {
             special("exact", [0.0, 0.0, 0.0], TRAINING, first=[[0.0] * 3], second=[[0.0] * 3]),
         ),
     ),
-    "rmsse": Definition(
+    "rmsse": Mean(
         rmsse,
         rmsse_norms,
         series,

@@ -6,8 +6,8 @@ import itertools
 import random
 from typing import Any
 
-from cases import normal
-from families import Definition, Special
+from definition import Mean, Special
+from drawing import normal
 from mpmath import mp, mpf
 
 Frames = list[list[mpf]]
@@ -71,7 +71,7 @@ TWO = [[0.5, -1.0, 2.0], [1.5, 0.0, -0.5]]
 NOTHING = [[0.0] * 3] * 2
 
 DEFINITIONS = {
-    "ctc": Definition(
+    "ctc": Mean(
         ctc_paths,
         ctc_forward,
         draw,
