@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from .trees import Tree, tree_map
+
 
 class Backend:
     """An array library: how to make its arrays, read them, and differentiate with it."""
@@ -36,6 +38,11 @@ class Backend:
 
     def array(self, numbers: Any, dtype: str) -> Any:
         return self.xp.asarray(numbers, dtype=getattr(self.xp, dtype))
+
+    def given(self, tree: Tree) -> Tree:
+        """Return arrays of NumPy as the library's; labels are int32, which every device has."""
+        dtypes = {"int64": "int32"}
+        return tree_map(lambda x: self.array(x, dtypes.get(str(x.dtype), str(x.dtype))), tree)
 
     def numbers(self, array: Any) -> Any:
         """Return an array as nested lists of Python numbers."""
@@ -84,9 +91,10 @@ class Strict(Backend):
     name = "array_api_strict"
     dtypes = ("float32", "float64")
 
-    def __init__(self) -> None:
+    def __init__(self, device: str | None = None) -> None:
         super().__init__()
-        self.device = self.xp.Device(os.environ.get("ISOLOSS_STRICT_DEVICE", "CPU_DEVICE"))
+        device = device or os.environ.get("ISOLOSS_STRICT_DEVICE", "CPU_DEVICE")
+        self.device = self.xp.Device(device)
         self.float64 = "no_" not in str(self.device)
         if not self.float64:
             self.dtypes = self.dtypes[:-1]
