@@ -12,23 +12,33 @@ import numpy as np
 import pytest
 
 import isoloss as il
-from conformance.kit.backends import installed
+from conformance.kit.backends import BACKENDS
+from conformance.kit.comparison import close
 from conformance.kit.condition import magnified
 from conformance.kit.drawing import draw, excluded, inputs_of, integers, of_items, spoil
 from conformance.kit.expected import one_number
-from conformance.kit.metrics import ALL, NAMED
+from conformance.kit.metrics import ALL
 from conformance.kit.structures import STRUCTURES
+from conformance.kit.trees import leaves, tree_map
 from isoloss._arrays import Inputs
 from isoloss.strategies import numpy as blocks
 from isoloss.strategies import plain
 
-pytestmark = pytest.mark.once  # strategies against each other, in the dtypes that the tests name
-every_metric = pytest.mark.parametrize("metric", ALL.values(), ids=ALL)
-named_metric = pytest.mark.parametrize(
-    "metric", (NAMED | STRUCTURES).values(), ids=NAMED | STRUCTURES
-)
+# strategies against each other, in the dtypes that the tests name
+pytestmark = [pytest.mark.once, pytest.mark.library("numpy")]
+every_structure = pytest.mark.parametrize("metric", STRUCTURES.values(), ids=STRUCTURES)
 BLOCK = 16
-SIZES = (1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 100)
+MANY = 20 * BLOCK + 3  # more blocks than are merged at once
+SIZES = (1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, MANY)
+
+
+def of_numbers(metric):
+    """Whether the terms are of one number each: what gradients in blocks and PyTorch's node take."""
+    return metric.summable and metric.elementwise
+
+
+POINTWISE = {name: m for name, m in ALL.items() if of_numbers(m)}
+every_pointwise = pytest.mark.parametrize("metric", POINTWISE.values(), ids=POINTWISE)
 
 
 @pytest.fixture
@@ -47,61 +57,82 @@ def plainly(metric, p, t, denominator=None, empty=np.nan, **options):
         return np.asarray(value).astype(inputs.xp.result)
 
 
-def close(got, want, ulps, size=0.0):
-    got, want = np.asarray(got), np.asarray(want)
-    assert got.shape == want.shape
-    assert got.dtype == want.dtype
-    unit = np.finfo(got.dtype).eps * np.maximum(np.abs(want), size)
-    with np.errstate(invalid="ignore"):
-        right = (
-            (got == want) | (np.abs(got - want) <= ulps * unit) | (np.isnan(got) & np.isnan(want))
-        )
-    assert np.all(right), f"{got!r} is not {want!r}"
+def plain_terms(metric, p, t, **options):
+    """Return what each sample adds, in one piece."""
+    inputs = Inputs(metric, p, t, **options)
+    with np.errstate(all="ignore"):
+        return plain.terms(metric, inputs).astype(inputs.xp.result)
 
 
-@every_metric
+def same(got, want, ulps, size=0.0):
+    """Assert that another way gives the same dtypes and, to some ULP, the same numbers."""
+    dtypes = [[np.asarray(array).dtype for array in leaves(tree)] for tree in (got, want)]
+    assert dtypes[0] == dtypes[1]
+    close(got, want, ulps, size)
+
+
+def choices(metric, loop, dtype):
+    """Return the options that leave samples out, or weigh them: none, each alone, both."""
+    weights, mask = np.ones(loop, dtype), np.ones(loop, bool)
+    if mask.size > 3:  # so many that some stay
+        weights, mask = excluded(metric, loop, dtype=dtype)
+    both = {"weights": weights, "where": of_items(metric, mask)}
+    return [{}, both, *({name: array} for name, array in both.items())]
+
+
+@every_structure
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_sizes(metric, dtype, small):
     """Samples that fill a block, or one more, or one less, give the value of the whole."""
     for n in SIZES:
         p, t = draw(metric, (n,), dtype=dtype)
-        w, m = excluded(metric, (n,), dtype=dtype) if n > 3 else (np.ones(n), np.ones(n, bool))
-        m = of_items(metric, m)
         size = magnified(metric, t)
-        for options in ({}, {"weights": w}, {"where": m}, {"weights": w, "where": m}):
+        for options in choices(metric, (n,), dtype):
             want = plainly(metric, p, t, **options)
-            close(metric(p, t, **options), want, 1 if dtype != "float64" else 8, size)
+            same(metric(p, t, **options), want, 1 if dtype != "float64" else 8, size)
 
 
-@every_metric
-@pytest.mark.parametrize("order", ["C", "F", "strided", "reversed", "read-only", "mixed"])
-def test_layouts_and_axes(metric, order, small):
+@pytest.mark.parametrize("metric", ALL.values(), ids=ALL)
+def test_blocks(metric, small):
+    """The blocks of every metric give the value of the whole, weighed and masked too."""
+    p, t = draw(metric, (MANY,), dtype="float32")
+    size = magnified(metric, t)
+    for options in choices(metric, (MANY,), "float32")[:2]:
+        same(metric(p, t, **options), plainly(metric, p, t, **options), 1, size)
+
+
+LAYOUTS = {
+    "F": np.asfortranarray,
+    "strided": lambda x: np.repeat(x, 2, axis=1)[:, ::2],
+    "reversed": lambda x: x[::-1].copy()[::-1],
+    "read-only": lambda x: np.broadcast_to(np.ascontiguousarray(x), x.shape),
+}
+
+
+@every_structure
+def test_layouts_and_axes(metric, small):
     """Every axis of every layout gives the value of the whole, and no input is written to."""
-    loop = (9, 5, 7)
+    loop = (6, 4, 5)
     p, t = draw(metric, loop)
     w, m = excluded(metric, loop)
-    options = {"weights": w[:, :1], "where": of_items(metric, m[0])}
-    lay = {
-        "C": np.ascontiguousarray,
-        "F": np.asfortranarray,
-        "strided": lambda x: np.repeat(x, 2, axis=1)[:, ::2],
-        "reversed": lambda x: x[::-1].copy()[::-1],
-        "read-only": lambda x: np.broadcast_to(x, x.shape),
-        "mixed": np.asfortranarray,
-    }[order]
-    a, b = lay(p), t if order == "mixed" else lay(t)
-    for axis in (None, 0, 1, -1, (0, 1), (0, 2), (1, 2), ()):
-        for chosen in ({}, options):
-            want = plainly(metric, p, t, axis=axis, **chosen)
-            close(metric(a, b, axis=axis, **chosen), want, 2, 1 + np.abs(want))
-    if metric.summable:
-        close(metric(a, b, reduction="none"), metric.evaluated(
-            p, t, None, None, None, False, "none", None, np.nan, None), 1)  # fmt: skip
+    laid = {name: (tree_map(lay, p), tree_map(lay, t)) for name, lay in LAYOUTS.items()}
+    laid["mixed"] = laid["F"][0], t
+    given = [array.copy() for array in leaves((p, t))]
+    mask = {"where": of_items(metric, m[0])}
+    for options in ({}, mask, {"weights": w[:, :1], **mask}):
+        for axis in (None, 0, 1, -1, (0, 1), (0, 2), (1, 2), ()):
+            want = plainly(metric, p, t, axis=axis, **options)
+            for a, b in laid.values():
+                same(metric(a, b, axis=axis, **options), want, 2, 1 + np.abs(want))
+        if metric.summable:
+            want = plain_terms(metric, p, t, **options)
+            for a, b in laid.values():
+                same(metric(a, b, reduction="none", **options), want, 1)
+    for array, before in zip(leaves((p, t)), given, strict=True):
+        np.testing.assert_array_equal(array, before)
 
 
-@pytest.mark.parametrize(
-    "metric", [m for m in ALL.values() if m.summable and not m.core[0]], ids=str
-)
+@every_pointwise
 def test_gradients(metric, small):
     """Gradients in blocks are those of the terms, times the weights over their sum."""
     for n in SIZES[1:]:
@@ -115,9 +146,9 @@ def test_gradients(metric, small):
         ):
             chosen = {k: v for k, v in options.items() if k in excluding}
             slope, _ = il.gradient_hessian(metric, p, t, **chosen)
-            value, found = il.value_and_gradient(metric, p, t, **options)
-            close(found, slope / total, 4, np.max(np.abs(slope)) / total)
-            close(value, plainly(metric, p, t, **options), 8, 1)
+            value, gradient = il.value_and_gradient(metric, p, t, **options)
+            same(gradient, slope / total, 4, np.max(np.abs(slope)) / total)
+            same(value, plainly(metric, p, t, **options), 8, 1)
 
 
 @dataclass(frozen=True)
@@ -141,34 +172,30 @@ def test_gradient_of_a_constant(mixed, small):
         assert not np.any(slope)
 
 
-@named_metric
+@every_pointwise
 def test_direct(metric):
     """Small arrays take a short way to the same number."""
     for loop in ((1,), (10,), (4, 3)):
         pairs = [draw(metric, loop, dtype=dtype) for dtype in ("float16", "float32", "float64")]
         pairs += [integers(metric, loop, dtype=dtype) for dtype in ("int32", "bool")]
         for p, t in pairs:
-            close(metric(p, t), plainly(metric, p, t), 4, 1)
+            same(metric(p, t), plainly(metric, p, t), 4, 1)
 
 
 def test_evaluate_is_each_call(small):
     """One pass over blocks gives what each metric gives, whatever it shares with the others."""
-    every = NAMED | STRUCTURES
-    for some in {inputs_of(m): m for m in every.values()}.values():
-        p, t = draw(some, (100,))
-        alike = [m for m in every.values() if inputs_of(m) == inputs_of(some)]
+    groups = {}
+    for metric in ALL.values():
+        groups.setdefault(inputs_of(metric), []).append(metric)
+    for alike in (*groups.values(), [il.rmse, il.mse]):
+        p, t = draw(alike[0], (100,))
         for metrics in (alike, alike[::-1]):
-            found = il.evaluate(metrics, p, t)
-            for value, metric in zip(found.values(), metrics, strict=True):
-                close(value, metric(p, t), 0)
-    p, t = draw(il.mse, (100,))
-    for value, metric in zip(
-        il.evaluate([il.rmse, il.mse], p, t).values(), [il.rmse, il.mse], strict=True
-    ):
-        close(value, metric(p, t), 0)
+            values = il.evaluate(metrics, p, t).values()
+            for value, metric in zip(values, metrics, strict=True):
+                same(value, metric(p, t), 0)
 
 
-@named_metric
+@every_structure
 def test_threads(metric, small):
     """Threads change no bit of a value or a gradient, and do not warn where one thread would not."""
     p, t = draw(metric, (400,))
@@ -180,9 +207,8 @@ def test_threads(metric, small):
         want = metric(p, t, **options), il.gradient(slope, p, t, **options)
         for number in (2, 5):
             with il.threads(number):
-                found = metric(p, t, **options), il.gradient(slope, p, t, **options)
-            for one, other in zip(found, want, strict=True):
-                np.testing.assert_array_equal(one, other)
+                results = metric(p, t, **options), il.gradient(slope, p, t, **options)
+            same(results, want, 0)
 
 
 def test_threads_of_a_context(small, monkeypatch):
@@ -223,43 +249,42 @@ def test_memory():
             assert peak < 16 * 2**20
 
 
-@pytest.mark.skipif("torch" not in installed(), reason="needs PyTorch")
-@pytest.mark.parametrize(
-    "metric", [m for m in NAMED.values() if m.summable and not m.core[0]], ids=str
-)
+@pytest.mark.library("torch")
+@every_pointwise
 def test_torch(metric, monkeypatch):
     """The node for training steps gives value, gradient and second derivative of the plain way."""
-    import torch
-
+    torch = pytest.importorskip("torch")
     from isoloss.strategies import torch as node
 
     monkeypatch.setattr(node, "BLOCK", BLOCK)
-    for n in SIZES:
-        p, t = (torch.from_numpy(x) for x in draw(metric, (n,)))
+    backend = BACKENDS["torch"]()
+    for n in SIZES if metric in STRUCTURES.values() else (BLOCK + 1,):
+        p, t = backend.given(tuple(draw(metric, (n,), dtype="float32")))
         leaf, twin = p.clone().requires_grad_(), p.clone().requires_grad_()
         value = metric(leaf, t)
         want = metric.evaluated(twin, t, None, None, None, False, "mean", None, np.nan, None)
-        close(value.detach().numpy(), want.detach().numpy(), 1)
-        close(metric(p, t).numpy(), want.detach().numpy(), 1)
+        assert value.dtype == want.dtype
+        close(value, want, 1)
+        close(metric(p, t), want, 1)
         value.backward(retain_graph=True)
         want.backward()
-        size = float(twin.grad.abs().max())
-        close(leaf.grad.numpy(), twin.grad.numpy(), 2, size)
+        close(leaf.grad, twin.grad, 2, "largest")
         halves = [x.bfloat16() for x in (p, t)]  # which NumPy has not
         leaf_16 = halves[0].clone().requires_grad_()
         value_16, want_16 = metric(leaf_16, halves[1]), metric(*(x.float() for x in halves))
-        close(value_16.detach().numpy(), want_16.numpy(), 1)
-        close(metric(*halves).numpy(), want_16.numpy(), 1)
+        close(value_16, want_16, 1)
+        close(metric(*halves), want_16, 1)
         value_16.backward()
         want_16 = il.gradient(metric, halves[0].float(), halves[1].float()).bfloat16()
         assert torch.equal(leaf_16.grad, want_16)
         value.backward()  # again: what the first pass kept is used up
-        close(leaf.grad.numpy(), 2 * twin.grad.numpy(), 2, 2 * size)
-        both = []
-        for call in (lambda x: metric(x, t), lambda x: metric(x.double(), t.double())):  # noqa: B023
+        close(leaf.grad, 2 * twin.grad, 2, "largest")
+        seconds = []
+        for dtype in (torch.float32, torch.float64):
             x = p.clone().requires_grad_()
-            (slope,) = torch.autograd.grad(call(x), x, create_graph=True)
+            value = metric(x.to(dtype), t.to(dtype))
+            (slope,) = torch.autograd.grad(value, x, create_graph=True)
             if slope.requires_grad:
-                both.append(torch.autograd.grad(slope.sum(), x)[0].numpy())
-        if len(both) == 2:
-            close(*both, 64, float(np.max(np.abs(both[1]))))
+                seconds.append(torch.autograd.grad(slope.sum(), x)[0])
+        if seconds:
+            close(*seconds, 64, "largest")

@@ -12,16 +12,22 @@ dask = pytest.importorskip("dask")
 import dask.array as da
 
 import isoloss as il
+from conformance.kit.comparison import close
 from conformance.kit.drawing import draw, excluded, integers, of_items
 from conformance.kit.expected import one_number
-from conformance.kit.metrics import ALL, NAMED
-from conformance.kit.structures import STRUCTURES
+from conformance.kit.structures import STATES, STRUCTURES
+from conformance.kit.trees import leaves, tree_map
 
-STREAMING = {name: m for name, m in ALL.items() if m.kind != "sorted whole"}
-every_metric = pytest.mark.parametrize("metric", STREAMING.values(), ids=STREAMING)
-named_metric = pytest.mark.parametrize(
-    "metric", [m for m in (NAMED | STRUCTURES).values() if m.kind != "sorted whole"], ids=repr
+
+def lazily(metrics):
+    """Return those that Dask computes: a median, or a curve, sorts all samples at once."""
+    return {name: metric for name, metric in metrics.items() if metric.kind != "sorted whole"}
+
+
+every_structure = pytest.mark.parametrize(
+    "metric", lazily(STRUCTURES).values(), ids=lazily(STRUCTURES)
 )
+every_state = pytest.mark.parametrize("metric", lazily(STATES).values(), ids=lazily(STATES))
 
 
 def refuse(*_, **__):
@@ -30,122 +36,123 @@ def refuse(*_, **__):
 
 @pytest.fixture(autouse=True)
 def nothing_computes():
-    """While a test builds, a computation is an error; `close` asks for one."""
+    """While a test builds, a computation is an error; `matches` asks for one."""
     with dask.config.set(scheduler=refuse):
         yield
 
 
-def chunked(*arrays):
+def chunked(tree):
     """Return Dask arrays in uneven chunks along the first axis and, where there is one, the second."""
-    return tuple(da.from_array(x, chunks=(6, 2, *x.shape[2:])[: x.ndim]) for x in arrays)
+    return tree_map(lambda x: da.from_array(x, chunks=(6, 2, *x.shape[2:])[: x.ndim]), tree)
 
 
-def close(pairs, ulps=2):
+def matches(results, want, ulps=2):
     """Assert that Dask arrays have NumPy's dtypes and shapes, and its values to some ULP."""
-    got, want = zip(*pairs, strict=True)
-    assert all(isinstance(one, da.Array) for one in got)
-    for one, right in zip(dask.compute(*got, scheduler="synchronous"), want, strict=True):
-        assert one.dtype == right.dtype
-        assert one.shape == right.shape
-        np.testing.assert_array_equal(np.isnan(one), np.isnan(right))  # labels of one kind alone
-        infinite = np.isinf(right)  # sure of what did not happen
-        np.testing.assert_array_equal(one[infinite], right[infinite])
-        one, right = one[~infinite], right[~infinite]
-        size = np.nanmax(np.abs(right), initial=0.125)
-        assert np.nanmax(np.abs(one - right), initial=0) <= ulps * np.finfo(right.dtype).eps * size
+    lazy, right = leaves(results), leaves(want)
+    assert all(isinstance(array, da.Array) for array in lazy)
+    computed = dask.compute(*lazy, scheduler="synchronous")
+    assert [array.dtype for array in computed] == [array.dtype for array in right]
+    close(computed, tuple(right), ulps, "largest")
 
 
-@every_metric
+def weighed(metric, loop):
+    """Return weights and a mask as options of a call."""
+    weights, mask = excluded(metric, loop)
+    return {"weights": weights, "where": of_items(metric, mask)}
+
+
+def widened(array):
+    """Return an array of numbers in float64, and labels as they are."""
+    return array.astype("float64") if array.dtype.kind == "f" else array
+
+
+def lazy_options(options):
+    return dict(zip(options, chunked(tuple(options.values())), strict=True))
+
+
+@every_structure
 def test_values(metric):
     """Values are NumPy's, with weights, masks, axes and reductions, over chunks of both axes."""
     p, t = draw(metric, (10, 3))
-    w, m = excluded(metric, (10, 3))
-    a, b, weights, mask = chunked(p, t, w, m)
-    given = [
-        (
-            {"weights": weights, "where": of_items(metric, mask)},
-            {"weights": w, "where": of_items(metric, m)},
-        )
-    ]
-    given += [(o, o) for o in ({}, {"axis": 0}, {"axis": 1, "keepdims": True})]
+    a, b = chunked((p, t))
+    given = [{}, weighed(metric, (10, 3)), {"axis": 0}, {"axis": 1, "keepdims": True}]
+    lazy = [given[0], lazy_options(given[1]), *given[2:]]
     if metric.summable:
-        given += [({"reduction": r, "weights": weights}, {"reduction": r, "weights": w})
-                  for r in ("sum", "none")]  # fmt: skip
-    close([(metric(a, b, **one), metric(p, t, **other)) for one, other in given])
+        for reduction in ("sum", "none"):
+            weights = {"weights": given[1]["weights"]}
+            given.append({"reduction": reduction, **weights})
+            lazy.append({"reduction": reduction, **lazy_options(weights)})
+    matches([metric(a, b, **o) for o in lazy], [metric(p, t, **o) for o in given])
 
 
-@named_metric
+@every_state
 def test_tree(metric, monkeypatch):
     """States of ten chunks merge through four levels, two at a time."""
     monkeypatch.setattr("isoloss.strategies.dask.FEW", 2)
     p, t = draw(metric, (10,))
-    rows = [da.from_array(x, chunks=(1, *x.shape[1:])) for x in (p, t)]
-    close([(metric(*rows), metric(p, t))], 4)
+    rows = tree_map(lambda x: da.from_array(x, chunks=(1, *x.shape[1:])), (p, t))
+    matches(metric(*rows), metric(p, t), 4)
 
 
-@named_metric
+@every_structure
 def test_dtypes(metric):
     """Half precision and integers are computed as NumPy's are, in no narrower dtype than float32."""
     pairs = [draw(metric, (10, 3), dtype=dtype) for dtype in ("float16", "float64")]
     pairs += [integers(metric, (10, 3), dtype=dtype) for dtype in ("uint8", "int64")]
-    close([(metric(*chunked(*pair)), metric(*pair)) for pair in pairs], 8)
+    lazy = [metric(*chunked(tuple(pair))) for pair in pairs]
+    matches(lazy, [metric(*pair) for pair in pairs], 8)
 
 
-@named_metric
+@every_structure
 def test_derivatives(metric):
     """Gradients and second derivatives are lazy arrays in the chunks of the predictions."""
     p, t = draw(metric, (10, 3))
-    w, m = excluded(metric, (10, 3))
-    a, b, weights, mask = chunked(p, t, w, m)
-    options, lazy = (
-        {"weights": w, "where": of_items(metric, m)},
-        {"weights": weights, "where": of_items(metric, mask)},
-    )
-    found = [il.gradient(one_number(metric), a, b, **lazy)]
+    a, b = chunked((p, t))
+    options = weighed(metric, (10, 3))
+    lazy = lazy_options(options)
+    slope = il.gradient(one_number(metric), a, b, **lazy)
     want = [il.gradient(one_number(metric), p, t, **options)]
+    assert [x.chunks for x in leaves(slope)] == [x.chunks for x in leaves(a)]
+    results = [slope]
     if metric.summable:
-        found += il.gradient_hessian(metric, a, b, **lazy)
+        results += il.gradient_hessian(metric, a, b, **lazy)
         want += il.gradient_hessian(metric, p, t, **options)
-    assert found[0].chunks == a.chunks
-    if not metric.core[0]:
-        assert {one.chunks for one in found} == {a.chunks}
-    close(zip(found, want, strict=True), 16)
+    if not any(metric.parts[0]):
+        assert {x.chunks for x in leaves(results)} == {leaves(a)[0].chunks}
+    matches(results, want, 16)
 
 
-@named_metric
+@every_structure
 def test_states(metric):
     """States are lazy; those of batches, weighted or not, merge to the state of the whole."""
-    p, t = draw(metric, (10, 3))
+    samples = draw(metric, (10, 3))
     w, _ = excluded(metric, (10, 3))
     w[7:] = 1
-    a, b, weights = chunked(p, t, w)
-    state = metric.summary(a[:7], b[:7], weights=weights[:7]).merge(metric.summary(a[7:], b[7:]))
-    close([(metric.compute(state), metric(p, t, weights=w))], 4)
+    weights = chunked(w)
+    first, last = (tree_map(lambda x, s=s: x[s], chunked(tuple(samples)))
+                   for s in (slice(0, 7), slice(7, 10)))  # fmt: skip
+    state = metric.summary(*first, weights=weights[:7]).merge(metric.summary(*last))
+    matches(metric.compute(state), metric(*samples, weights=w), 4)
 
 
-@named_metric
+@every_structure
 def test_unknown_sizes(metric):
     """Rows chosen by a mask have a number that only the computation finds out: all works on them."""
-    p, t = draw(metric, (10, 3))
-    w, m = excluded(metric, (10, 3))
     rows = np.arange(10) % 3 > 0
-    a, b, weights, mask = (x[da.from_array(rows, chunks=6)] for x in chunked(p, t, w, m))
-    assert np.isnan(a.shape[0])
-    p, t, w, m = (x[rows] for x in (p, t, w, m))
-    lazy, options = (
-        {"weights": weights, "where": of_items(metric, mask)},
-        {"weights": w, "where": of_items(metric, m)},
-    )
-    close(
-        [
-            (metric(a, b), metric(p, t)),
-            (metric(a, b, **lazy), metric(p, t, **options)),
-            (metric(a, b, axis=0), metric(p, t, axis=0)),
-        ]
+    samples, options = draw(metric, (10, 3)), weighed(metric, (10, 3))
+    kept = da.from_array(rows, chunks=6)
+    a, b = tree_map(lambda x: x[kept], chunked(tuple(samples)))
+    lazy = {name: x[kept] for name, x in lazy_options(options).items()}
+    assert np.isnan(leaves(a)[0].shape[0])
+    p, t = samples[rows]
+    options = {name: x[rows] for name, x in options.items()}
+    matches(
+        [metric(a, b), metric(a, b, **lazy), metric(a, b, axis=0)],
+        [metric(p, t), metric(p, t, **options), metric(p, t, axis=0)],
     )
     # nothing wider stands by for float64: merging the chunks of a row rounds, as in `test_states`
-    wide = metric(a.astype("float64"), b, axis=1), metric(p.astype("float64"), t, axis=1)
-    close([wide], 4)
+    wide = tree_map(widened, (a, b))
+    matches(metric(*wide, axis=1), metric(*samples[rows].map(widened), axis=1), 4)
 
 
 def test_gradient_of_unknown_sizes():
@@ -156,36 +163,63 @@ def test_gradient_of_unknown_sizes():
         il.gradient(il.mse, a, a)
 
 
-def test_evaluate_and_validate():
-    """evaluate is lazy as well; validate, which looks at the values, computes."""
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        [il.mse, il.Huber(2.0), il.r2_score],
+        [il.SkillScore(il.mse), il.SkillScore(il.mae), il.SkillScore(il.rmse)],
+        [il.gaussian_nll, il.crps_gaussian, il.Exp(il.gaussian_nll)],
+    ],
+    ids=repr,
+)
+def test_evaluate(metrics):
+    """One pass gives the values of several metrics, lazily too, of tuples of arrays as well."""
+    p, t = draw(metrics[0], (10, 3))
+    results, want = il.evaluate(metrics, *chunked((p, t))), il.evaluate(metrics, p, t)
+    assert list(results) == list(want)
+    matches(results, want)
+
+
+def test_validate():
+    """`validate` looks at the values, and so it computes."""
     p, t = draw(il.mse, (10, 3))
-    metrics = [il.mse, il.Huber(2.0), il.r2_score]
-    found, want = il.evaluate(metrics, *chunked(p, t)), il.evaluate(metrics, p, t)
-    assert list(found) == list(want)
-    close(zip(found.values(), want.values(), strict=True))
     t[7, 1] = np.nan
+    location, scale = draw(il.gaussian_nll, (10, 3)).predictions
+    scale[3, 2] = -1
     with dask.config.set(scheduler="synchronous"):
-        il.validate(il.mse, *chunked(p, p))
+        il.validate(il.mse, *chunked((p, p)))
         with pytest.raises(ValueError, match=r"^MeanSquaredError\(\): targets\[7, 1\] is nan; "):
-            il.validate(il.mse, *chunked(p, t))
+            il.validate(il.mse, *chunked((p, t)))
+        with pytest.raises(
+            ValueError, match=r"^GaussianNLL\(full=False\): variance\[3, 2\] is -1.0; "
+        ):
+            il.validate(il.gaussian_nll, *chunked(((location, scale), p)))
 
 
 def test_lists_and_other_arrays():
     """Lists beside a Dask array are taken in; a NumPy array is an error that says how to convert it."""
     p, t = draw(il.mse, (10, 3))
-    (a,) = chunked(p)
-    close([(il.mse(a, t.tolist()), il.mse(p, t)), (il.mse(a, 1), il.mse(p, 1))])
+    a = chunked(p)
+    matches([il.mse(a, t.tolist()), il.mse(a, 1)], [il.mse(p, t), il.mse(p, 1)])
     with pytest.raises(TypeError) as caught:
         il.mse(a, t)
     assert str(caught.value) == (
         "MeanSquaredError(): predictions: a Dask array, targets: a NumPy array; "
         "convert one, e.g. targets = dask.array.asarray(targets)"
     )
+    one, ones = 1 + 0 * p, (1 + 0 * p).tolist()
+    matches(il.gaussian_nll((a, ones), a), il.gaussian_nll((p, one), p))
+    with pytest.raises(TypeError) as caught:
+        il.gaussian_nll((a, one), a)
+    assert str(caught.value) == (
+        "GaussianNLL(full=False): mean: a Dask array, variance: a NumPy array; "
+        "convert one, e.g. variance = dask.array.asarray(variance)"
+    )
 
 
 def test_sorted_whole():
     """A median needs all samples in order, which Dask, made of chunks, does not do: it says so."""
-    a, b = chunked(*draw(il.mse, (10,)))
+    a, b = chunked(tuple(draw(il.mse, (10,))))
     for call in (il.median_absolute_error, il.median_absolute_error.summary):
         with pytest.raises(TypeError) as caught:
             call(a, b)
@@ -200,8 +234,8 @@ def test_long_columns(chunks):
     """A million float64 samples per column are summed within 4 ULP, whatever the chunks."""
     p, _ = draw(il.mse, (1000, 2), dtype="float64")
     many = np.tile(p, (1000, 1))
-    found = il.mean_bias_error(da.from_array(many, chunks=chunks), 0.0, axis=0)
-    close([(found, il.mean_bias_error(p, 0.0, axis=0))], 4)
+    bias = il.mean_bias_error(da.from_array(many, chunks=chunks), 0.0, axis=0)
+    matches(bias, il.mean_bias_error(p, 0.0, axis=0), 4)
 
 
 CHUNK, CHUNKS = 1 << 21, 24  # 8 MiB of float32, 192 MiB in all

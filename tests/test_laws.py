@@ -32,7 +32,7 @@ from conformance.kit.drawing import (
 from conformance.kit.expected import extra_shape, one_number
 from conformance.kit.laws import law
 from conformance.kit.metrics import ALL, Quartic
-from conformance.kit.structures import ONE_OF_EACH_STATE, STRUCTURES
+from conformance.kit.structures import STATES, STRUCTURES
 from conformance.kit.trees import leaves, tree_map
 from isoloss._arrays import Inputs
 
@@ -516,7 +516,7 @@ def test_evaluate_takes_each_as_it_is():
 
 
 @pytest.mark.parametrize("library", [name for name in LIBRARIES if name != "numpy"])
-@pytest.mark.parametrize("metric", ONE_OF_EACH_STATE.values(), ids=ONE_OF_EACH_STATE)
+@pytest.mark.parametrize("metric", STATES.values(), ids=STATES)
 def test_other_libraries(library, metric):
     """With all libraries in one process, masked is removed and batches are the whole on each of them."""
     backend = BACKENDS[library]()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from itertools import compress
+from operator import not_
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,10 +28,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave NumPy's strategy out where another library is tested: it is the same beside each."""
-    chosen = config.getoption("--backend") or ["numpy"]
-    if "numpy" not in chosen:
-        items[:] = [i for i in items if i.path.stem != "test_strategies" or "torch" in i.name]
+    """Deselect the tests of one library where only others are tested."""
+    chosen = config.getoption("--backend") or installed()
+    libraries = [item.get_closest_marker("library") for item in items]
+    tested = [marker is None or marker.args[0] in chosen for marker in libraries]
+    config.hook.pytest_deselected(items=list(compress(items, map(not_, tested))))
+    items[:] = compress(items, tested)
 
 
 @pytest.fixture(scope="session")
@@ -37,40 +42,62 @@ def backend(request: pytest.FixtureRequest) -> Backend:
     return BACKENDS[request.param]()
 
 
-_MEASURED: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+ASPECTS = ("value float16", "value bfloat16", "value float32", "value float64",
+           "gradient float16", "gradient bfloat16", "gradient float32", "gradient float64",
+           "second float32", "second float64")  # fmt: skip
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    for key, value in report.user_properties:
-        if key == "ulp":
-            library, metric, aspect, worst, count = value
-            before, number = _MEASURED[metric, library].get(aspect, (0.0, 0))
-            _MEASURED[metric, library][aspect] = [max(worst, before), count + number]
+class Table:
+    """The largest error of each metric, library and aspect, and how many cases there were."""
 
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], dict[str, tuple[float, int]]] = defaultdict(dict)
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    if not _MEASURED:
-        return
-    aspects = ("value float16", "value bfloat16", "value float32", "value float64",
-               "gradient float16", "gradient bfloat16", "gradient float32", "gradient float64",
-               "second float32", "second float64")  # fmt: skip
-    write = terminalreporter.write_line
-    write("")
-    write("Largest error in ULP of the result (well-conditioned cases), and the number of cases")
-    write(
-        f"{'metric':42}{'library':>18}"
-        + "".join(f"{a.replace('float', 'f'):>15}" for a in aspects)
-        + "  cases"
-    )
-    for (metric, library), row in sorted(_MEASURED.items()):
-        cells = "".join(f"{row[a][0]:15.2f}" if a in row else f"{'-':>15}" for a in aspects)
-        write(f"{metric:42}{library:>18}{cells}{sum(int(c) for _, c in row.values()):7d}")
-    if config.getoption("--ulp-table"):
-        rows = [
-            {"metric": metric, "library": library, **{a: row[a][0] for a in row},
-             "cases": sum(int(c) for _, c in row.values())}
-            for (metric, library), row in sorted(_MEASURED.items())
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Add what a test measured; the report of its teardown repeats its properties."""
+        if report.when != "call":
+            return
+        for key, measured in report.user_properties:
+            if key == "ulp":
+                library, metric, aspect, worst, count = measured
+                row = self.rows[metric, library]
+                before, number = row.get(aspect, (0.0, 0))
+                row[aspect] = max(worst, before), count + number
+
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter, config: pytest.Config
+    ) -> None:
+        """Print the table, and write it to the file that was asked for."""
+        if not self.rows:
+            return
+        terminalreporter.write_line("\n" + self.text())
+        path = config.getoption("--ulp-table")
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(self.entries(), indent=1) + "\n")
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Return the rows as `conformance/table.py` reads them."""
+        return [
+            {"metric": metric, "library": library, **{a: worst for a, (worst, _) in row.items()},
+             "cases": sum(count for _, count in row.values())}
+            for (metric, library), row in sorted(self.rows.items())
         ]  # fmt: skip
-        config.getoption("--ulp-table").write_text(json.dumps(rows, indent=1) + "\n")
+
+    def text(self) -> str:
+        """Return the rows as a table to read."""
+        short = (f"{aspect.replace('float', 'f'):>15}" for aspect in ASPECTS)
+        lines = [
+            "Largest error in ULP of the result (well-conditioned cases), and the number of cases",
+            f"{'metric':42}{'library':>25}{''.join(short)}  cases",
+        ]
+        for entry in self.entries():
+            cells = (f"{entry[a]:15.2f}" if a in entry else f"{'-':>15}" for a in ASPECTS)
+            lines.append(
+                f"{entry['metric']:42}{entry['library']:>25}{''.join(cells)}{entry['cases']:7d}"
+            )
+        return "\n".join(lines)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Table())

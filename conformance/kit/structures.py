@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -63,28 +64,27 @@ def _cover(metrics: dict[str, il.Metric]) -> dict[str, il.Metric]:
     return {name: metrics[name] for name in metrics if name in found}
 
 
-def _one_of_each_count(metrics: dict[str, il.Metric]) -> dict[str, il.Metric]:
-    """Leave out metrics that are another ratio of the same counts; their numbers are compared exactly."""
+def _first_of_each(
+    metrics: dict[str, il.Metric], key: Callable[[il.Metric], Any]
+) -> dict[str, il.Metric]:
     first: dict[Any, str] = {}
     for name, metric in metrics.items():
-        first.setdefault(metric.source if metric.kind == "counts" else name, name)
+        first.setdefault(key(metric), name)
     return {name: metrics[name] for name in first.values()}
+
+
+def _statistics(metric: il.Metric) -> Any:
+    """Return what metrics share that are ratios of the same counts; their numbers are compared exactly."""
+    return metric.source if metric.kind == "counts" else metric
 
 
 STRUCTURES: dict[str, il.Metric] = _cover(NAMED | ALL)
 """A few that have together every structure and call every function: for what is slow."""
 
-CENTRAL: dict[str, il.Metric] = _one_of_each_count(NAMED) | STRUCTURES
+CENTRAL: dict[str, il.Metric] = _first_of_each(NAMED, _statistics) | STRUCTURES
 """These and all with a name, but one only of those that differ in a ratio of the same counts."""
 
-
-def _one_of_each_state() -> dict[str, il.Metric]:
-    """Return the first structure of each kind of state."""
-    first: dict[type, str] = {}
-    for name, metric in STRUCTURES.items():
-        first.setdefault(type(metric.summary(*draw(metric, (3,)))), name)
-    return {name: STRUCTURES[name] for name in first.values()}
-
-
-ONE_OF_EACH_STATE: dict[str, il.Metric] = _one_of_each_state()
-"""For what depends on how states are made and merged, and on nothing else."""
+STATES: dict[str, il.Metric] = _first_of_each(
+    STRUCTURES, lambda metric: type(metric.summary(*draw(metric, (3,))))
+)
+"""One for each kind of state: for what depends on states alone, and is slow."""

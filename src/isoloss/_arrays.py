@@ -207,7 +207,7 @@ class Inputs:
         xp = self.xp = library.namespace(_result_dtype(library, votes, names, wide), wide)
         for name, array in arrays.items():
             if library_of(array) is not library and (name != "where" or names[name] == "bool"):
-                near = xp.result_name if names[name] in FLOATS else "float64"
+                near = xp.result_name if names[name] in FLOATS or not wide else "float64"
                 if name in labels and names[name] not in FLOATS:
                     near = "int64" if wide else "int32"
                 near = "bool" if name == "where" else near

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from ._arrays import Inputs, _one_library, fail, floating_like, members
 from ._jets import Jet, JetLibrary, plain
 from ._metric import Metric, Wrapper, answer, several
-from ._namespaces import Array, Library, library_of
+from ._namespaces import FLOATS, Array, Library, dtype_name, library_of
 from ._tape import Node, TapeLibrary
 from ._tape import gradient as walk_back
 from .strategies.jax import differentiated
@@ -86,14 +87,20 @@ def _floating(metric: Any, predictions: Any, targets: Any) -> tuple[Library, Any
     ):
         names = tuple(f"predictions[{k}]" for k in range(len(predictions)))
     if not names:
-        return floating_like(metric, "predictions", predictions, several(targets)[0])
+        return floating_like(metric, "predictions", predictions, _beside(several(targets)))
     given = dict(zip(names, predictions, strict=True))
     given |= {f"targets[{k}]": x for k, x in enumerate(several(targets))}
     real = {name: x for name, x in given.items() if library_of(x) is not None}
     library = _one_library(metric, real) if real else None
-    beside = next((x for x in real.values() if library_of(x) is library), several(targets)[0])
+    beside = _beside([x for x in real.values() if library_of(x) is library] or several(targets))
     pairs = [floating_like(metric, n, p, beside) for n, p in zip(names, predictions, strict=True)]
     return pairs[0][0], tuple(array for _, array in pairs)
+
+
+def _beside(arrays: Sequence[Any]) -> Any:
+    """Return the array that numbers and lists take their dtype from: labels say nothing of it."""
+    floating = (x for x in arrays if library_of(x) is not None and dtype_name(x.dtype) in FLOATS)
+    return next(floating, arrays[0])
 
 
 def _recorded(metric: Any, library: Library, predictions: Any, function: Any) -> tuple[Any, Any]:
