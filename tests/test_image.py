@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from image import moments, multi_scale, ssim
 from mpmath import mp, mpf
 
 import isoloss as il
 from conformance.kit.backends import Backend
 from conformance.kit.comparison import as_numpy, close, distance
+from conformance.reference.image import moments, multi_scale, ssim
 
 
 def ulps(found: Any, want: mpf, dtype: str = "float32") -> float:

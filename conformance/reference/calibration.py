@@ -7,10 +7,11 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from arithmetic import xlogy
-from definition import Samples, Special, Whole, of_samples
 from mpmath import mp, mpf
-from rounding import FLOATS, WIDE
+
+from .arithmetic import xlogy
+from .definition import Samples, Special, Whole, of_samples
+from .rounding import FLOATS, WIDE
 
 Numbers = list[mpf]
 Events = list[tuple[mpf, mpf, mpf]]  # a probability, 1 if it came true, the weight

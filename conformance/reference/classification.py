@@ -10,15 +10,16 @@ import itertools
 import random
 from typing import Any
 
-from arithmetic import xlogy
-from definition import Mean
-from drawing import normal, uniform
 from mpmath import mp, mpf
-from regression import Pair
-from regression import squared as brier
-from regression import squared_expanded as brier_expanded
-from regression_cases import HIGHEST, OVERFLOW, Listed, case, single, with_cases
-from rounding import FLOATS, INTEGERS, WIDE
+
+from .arithmetic import xlogy
+from .definition import Mean
+from .drawing import normal, uniform
+from .regression import Pair
+from .regression import squared as brier
+from .regression import squared_expanded as brier_expanded
+from .regression_cases import HIGHEST, OVERFLOW, Listed, case, single, with_cases
+from .rounding import FLOATS, INTEGERS, WIDE
 
 # --- cross-entropies ------------------------------------------------------------------------------
 

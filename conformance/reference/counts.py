@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from definition import Samples, Whole, of_samples
-from drawing import normal
 from mpmath import mp, mpf
+
+from .definition import Samples, Whole, of_samples
+from .drawing import normal
 
 Labels, Numbers = list[Any], list[mpf]
 Ratio = Callable[..., tuple[mpf, mpf]]

@@ -6,9 +6,10 @@ import itertools
 import random
 from typing import Any
 
-from definition import Samples, Whole, of_samples
-from drawing import normal
 from mpmath import mp, mpf
+
+from .definition import Samples, Whole, of_samples
+from .drawing import normal
 
 Numbers = list[mpf]
 

@@ -20,10 +20,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from arithmetic import derivatives, exact, leaves, moved, rebuilt
 from mpmath import mp, mpf
-from rounding import FLOATS, INTEGERS, WIDE, of_weights, rounded
-from slopes import confirmed
+
+from .arithmetic import derivatives, exact, leaves, moved, rebuilt
+from .rounding import FLOATS, INTEGERS, WIDE, of_weights, rounded
+from .slopes import confirmed
 
 Numbers = list[mpf]
 Samples = tuple[list[Any], list[Any]]

@@ -6,9 +6,10 @@ import math
 import random
 from typing import Any
 
-from arithmetic import xlogy
-from definition import Mean, Special, integers
 from mpmath import mp, mpf
+
+from .arithmetic import xlogy
+from .definition import Mean, Special, integers
 
 Row = list[mpf]
 

@@ -10,11 +10,12 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from arithmetic import leaves
-from definition import Mean, Special, integers
-from drawing import normal
 from mpmath import mp, mpf
-from rounding import FLOATS, WIDE
+
+from .arithmetic import leaves
+from .definition import Mean, Special, integers
+from .drawing import normal
+from .rounding import FLOATS, WIDE
 
 Row = list[mpf]
 Rows = list[Row]

@@ -8,9 +8,10 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from definition import Mean, Special
-from drawing import normal
 from mpmath import mp, mpf
+
+from .definition import Mean, Special
+from .drawing import normal
 
 Series = list[mpf]
 Future = tuple[Series, Series]

@@ -17,10 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from arithmetic import leaves
-from definition import Case, Result, evaluate
 from mpmath import mp
-from rounding import of_weights, representable
+
+from .arithmetic import leaves
+from .definition import Case, Result, evaluate
+from .rounding import of_weights, representable
 
 EXPECTED = Path(__file__).resolve().parents[1] / "expected"
 FAMILIES = (
@@ -84,7 +85,7 @@ def record(case: Case, result: Result) -> dict[str, Any]:
 
 def records(family: str) -> Iterator[dict[str, Any]]:
     """Every case of a family, written out."""
-    for case, result in evaluate(importlib.import_module(family).DEFINITIONS):
+    for case, result in evaluate(importlib.import_module(f"{__package__}.{family}").DEFINITIONS):
         numbers = [(x, case.dtype) for x in leaves(case.predictions)]
         numbers += [(w, of_weights(case.dtype)) for w in case.weights or []]
         if not all(not math.isfinite(x) or representable(x, dtype) for x, dtype in numbers):

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from definition import Mean, Special, integers
-from drawing import normal, uniform
 from mpmath import mp, mpf
-from rounding import WIDE
+
+from .definition import Mean, Special, integers
+from .drawing import normal, uniform
+from .rounding import WIDE
 
 DOUBLE = ("float64",)
 Box = list[mpf]

@@ -9,9 +9,10 @@ import math
 import random
 from typing import Any
 
-from definition import Mean, Special, integers
-from drawing import normal
 from mpmath import mp, mpf
+
+from .definition import Mean, Special, integers
+from .drawing import normal
 
 Row = list[mpf]
 

@@ -10,10 +10,11 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from definition import Mean, Special, integers
-from drawing import normal, uniform
 from mpmath import mp, mpf
-from rounding import FLOATS
+
+from .definition import Mean, Special, integers
+from .drawing import normal, uniform
+from .rounding import FLOATS
 
 CLASSES = 4
 INF = float("inf")

@@ -12,9 +12,10 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from definition import Mean, Special, integers
-from drawing import normal, uniform
 from mpmath import mp, mpf
+
+from .definition import Mean, Special, integers
+from .drawing import normal, uniform
 
 Formula = Callable[..., mpf]
 Sample = tuple[Any, Any]

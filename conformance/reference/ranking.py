@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
-from definition import Mean, Special, integers
-from drawing import normal
 from mpmath import mp, mpf
-from rounding import FLOATS, WIDE
+
+from .definition import Mean, Special, integers
+from .drawing import normal
+from .rounding import FLOATS, WIDE
 
 Row = list[mpf]
 Term = Callable[..., mpf]

@@ -12,12 +12,13 @@ import random
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from definition import Mean, Samples, Whole
-from divergences import curved
-from drawing import normal, uniform
 from mpmath import mp, mpf
-from regression_cases import ROWS, of_regression, with_cases
-from rounding import FLOATS
+
+from .definition import Mean, Samples, Whole
+from .divergences import curved
+from .drawing import normal, uniform
+from .regression_cases import ROWS, of_regression, with_cases
+from .rounding import FLOATS
 
 Pair = tuple[mpf, mpf]
 Numbers = list[mpf]

@@ -13,10 +13,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from definition import FIRST, Draws, Mean, Special, Whole, whole_weight
-from drawing import normal, uniform
 from mpmath import mpf
-from rounding import FLOATS, WIDE
+
+from .definition import FIRST, Draws, Mean, Special, Whole, whole_weight
+from .drawing import normal, uniform
+from .rounding import FLOATS, WIDE
 
 Listed = Iterator[tuple[str, Special]]
 

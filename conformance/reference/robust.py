@@ -12,11 +12,12 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from arithmetic import magnitude
-from definition import Mean, Special, integers
-from drawing import normal
 from mpmath import mp, mpf
-from rounding import WIDE
+
+from .arithmetic import magnitude
+from .definition import Mean, Special, integers
+from .drawing import normal
+from .rounding import WIDE
 
 Formula = Callable[..., mpf]
 

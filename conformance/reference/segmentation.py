@@ -9,10 +9,11 @@ import itertools
 import random
 from typing import Any
 
-from definition import Mean, Special, integers
-from drawing import uniform
 from mpmath import mp, mpf
-from rounding import WIDE
+
+from .definition import Mean, Special, integers
+from .drawing import uniform
+from .rounding import WIDE
 
 PIXELS, CLASSES = 5, 3
 DOUBLE = ("float64",)

@@ -6,9 +6,10 @@ import itertools
 import random
 from typing import Any
 
-from definition import Mean, Special
-from drawing import normal
 from mpmath import mp, mpf
+
+from .definition import Mean, Special
+from .drawing import normal
 
 Frames = list[list[mpf]]
 Target = tuple[list[int], int, int]

@@ -7,10 +7,11 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from definition import Samples, Whole, of_samples
-from drawing import normal, uniform
-from forecasting import mase, mase_extremes
 from mpmath import mp, mpf
+
+from .definition import Samples, Whole, of_samples
+from .drawing import normal, uniform
+from .forecasting import mase, mase_extremes
 
 Numbers = list[mpf]
 

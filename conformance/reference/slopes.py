@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from arithmetic import magnitude
 from mpmath import mp, mpf
+
+from .arithmetic import magnitude
 
 DIGITS, STEP = 1000, 250
 
