@@ -15,19 +15,13 @@ import isoloss as il
 from conformance.kit.comparison import close
 from conformance.kit.drawing import draw, excluded, integers, of_items
 from conformance.kit.expected import one_number
+from conformance.kit.laws import law
 from conformance.kit.structures import STATES, STRUCTURES
 from conformance.kit.trees import leaves, tree_map
 
-
-def lazily(metrics):
-    """Return those that Dask computes: a median, or a curve, sorts all samples at once."""
-    return {name: metric for name, metric in metrics.items() if metric.kind != "sorted whole"}
-
-
-every_structure = pytest.mark.parametrize(
-    "metric", lazily(STRUCTURES).values(), ids=lazily(STRUCTURES)
-)
-every_state = pytest.mark.parametrize("metric", lazily(STATES).values(), ids=lazily(STATES))
+SORTED = {"it sorts all samples at once, which Dask does not": lambda m: m.kind == "sorted whole"}
+every_structure = law(STRUCTURES, SORTED)
+every_state = law(STATES, SORTED)
 
 
 def refuse(*_, **__):
