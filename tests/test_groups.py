@@ -11,6 +11,7 @@ import pytest
 import isoloss as il
 from conformance.kit.backends import Backend
 from conformance.kit.drawing import draw, excluded, of_items
+from conformance.kit.laws import law
 from conformance.kit.structures import STRUCTURES
 
 GROUPS = 4
@@ -29,7 +30,7 @@ def given(backend: Backend, array: np.ndarray) -> Any:
     return backend.array(array.tolist(), str(array.dtype) if array.dtype != "int64" else "int32")
 
 
-@pytest.mark.parametrize("metric", STRUCTURES.values(), ids=STRUCTURES)
+@law(STRUCTURES)
 def test_each_group_is_as_if_alone(backend: Backend, metric: il.Metric) -> None:
     """The value of every group is that of its samples alone; an empty group is nan."""
     p, t = draw(metric, (40,), dtype="float32")

@@ -11,9 +11,9 @@ import pytest
 from mpmath import mp
 
 import isoloss as il
-from conformance.kit.backends import BACKENDS, installed
+from conformance.kit.backends import BACKENDS, Backend
+from conformance.kit.comparison import close
 
-every_library = pytest.mark.parametrize("library", installed())
 INF = math.inf
 
 
@@ -40,21 +40,15 @@ def test_distillation_of_large_temperature_is_half_the_variance() -> None:
     assert loss == pytest.approx(np.var(z - t) / 2, rel=8 * 2.0**-23)
 
 
-@every_library
-def test_distillation_of_ruled_out_classes(library: str) -> None:
+def test_distillation_of_ruled_out_classes() -> None:
     """A class that both rule out is none; one that only the student does is infinitely far off."""
-    backend = BACKENDS[library]()
-    array = lambda x: backend.array(x, "float32")  # noqa: E731
-    both = il.distillation_kl(array([[0.5, -INF, 1.5]]), array([[1.0, -INF, 0.25]]))
-    without = il.distillation_kl(array([[0.5, 1.5]]), array([[1.0, 0.25]]))
-    assert float(both) == pytest.approx(float(without), rel=8 * 2.0**-23)
-    student = array([[0.5, -INF, 1.5]])
-    assert float(il.distillation_kl(student, array([[1.0, 3.0, 0.25]]))) == INF
-    for mode in backend.modes[: 1 if library == "jax" else None]:
-        slopes = backend.gradient(mode, il.distillation_kl, student, array([[1.0, -INF, 0.25]]))
-        found = np.asarray(backend.numbers(slopes))
-        assert np.isfinite(found).all()
-        assert found[0, 1] == 0
+    both = il.distillation_kl([[0.5, -INF, 1.5]], [[1.0, -INF, 0.25]])
+    close(both, il.distillation_kl([[0.5, 1.5]], [[1.0, 0.25]]), 8)
+    student = [[0.5, -INF, 1.5]]
+    assert il.distillation_kl(student, [[1.0, 3.0, 0.25]]) == INF
+    slope = il.gradient(il.distillation_kl, student, [[1.0, -INF, 0.25]])
+    assert np.isfinite(slope).all()
+    assert slope[0, 1] == 0
 
 
 # --- preferences and policies ---------------------------------------------------------------------
@@ -80,26 +74,19 @@ def test_the_divergence_is_a_constant() -> None:
     assert math.isnan(il.kto([-1.0], ([-1.5], [0.5], 0.0)))
 
 
-@every_library
-def test_the_clip(library: str) -> None:
+def test_the_clip() -> None:
     """Beyond the bound on the advantage's side nothing is left to gain; on the other, all is lost."""
-    backend = BACKENDS[library]()
     new = np.array([0.5, -0.5, 0.5, -0.5, 300.0, -300.0, 300.0])
     advantages = np.array([1.0, 1.0, -1.0, -1.0, 2.0, -2.0, 0.0])
     ratio = np.exp(new)
-    values = [-1.2, -ratio[1], ratio[2], 0.8, -2.4, 1.6, 0.0]
-    slopes = [0.0, -ratio[1], ratio[2], 0.0, 0.0, 0.0, 0.0]
-    array = lambda x: backend.array(x.tolist(), "float32")  # noqa: E731
-    p, t = array(new), (array(0 * new), array(advantages))
-    np.testing.assert_allclose(
-        backend.numbers(il.ppo_clip(p, t, reduction="none")), values, rtol=8 * 2.0**-23
-    )
-    for mode in backend.modes[: 1 if library == "jax" else None]:
-        found = backend.gradient(mode, il.ppo_clip, p, t, denominator=1.0)
-        np.testing.assert_allclose(backend.numbers(found), slopes, rtol=8 * 2.0**-23)
+    values = np.array([-1.2, -ratio[1], ratio[2], 0.8, -2.4, 1.6, 0.0])
+    slopes = np.array([0.0, -ratio[1], ratio[2], 0.0, 0.0, 0.0, 0.0])
+    targets = (0 * new, advantages)
+    close(il.ppo_clip(new, targets, reduction="none"), values, 8)
+    close(il.gradient(il.ppo_clip, new, targets, denominator=1.0), slopes, 8)
 
 
-# --- the cross-entropy of a linear layer ----------------------------------------------------------
+# --- the cross-entropy of a linear layer: no metric of samples alone, so no law speaks of it -------
 
 TOKENS, FEATURES, CLASSES = 23, 6, 11
 OPTIONS: list[dict[str, Any]] = [
@@ -141,75 +128,91 @@ def by_definition(data: dict[str, Any], label_smoothing: float, z_loss: float) -
     return [(factor * losses).sum(), slope @ w, slope.T @ h, slope.sum(axis=0)]
 
 
-def close(found: Any, exact: Any, ulps: float = 8.0) -> None:
-    """Within some ULP of float32 of the largest number."""
-    found = np.asarray(found, dtype=np.float64)
-    assert np.abs(found - exact).max() <= ulps * 2.0**-23 * np.abs(exact).max()
+def near(got: Any, exact: Any, ulps: float = 8) -> None:
+    """Assert equality to some ULP of the largest number expected."""
+    close(got, exact, ulps, float(np.max(np.abs(exact))))
 
 
-def given(library: str, data: dict[str, np.ndarray]) -> tuple[Any, list[Any], dict[str, Any]]:
-    """The arrays of a library: hidden, weight and bias; what else there is."""
-    xp = BACKENDS[library]().xp
-    made = {name: xp.asarray(x.copy()) for name, x in data.items()}
+def given(backend: Backend, data: dict[str, np.ndarray]) -> tuple[Any, list[Any], dict[str, Any]]:
+    """Return the arrays of a library: targets; hidden, weight and bias; what else there is."""
+    made = {name: backend.xp.asarray(x.copy()) for name, x in data.items()}
     return made.pop("targets"), [made.pop(name) for name in ("hidden", "weight", "bias")], made
 
 
-@every_library
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_value_and_gradient_of_a_layer(library: str, options: dict[str, Any]) -> None:
+def test_value_and_gradient_of_a_layer(backend: Backend) -> None:
     """Chunks or not, smoothed or not: the value and all gradients are those of the definition."""
-    backend, data = BACKENDS[library](), drawn()
-    exact = by_definition(data, options["label_smoothing"], options["z_loss"])
-    loss = il.LinearCrossEntropy(ignore_index=-100, **options)
-    targets, (hidden, weight, bias), rest = given(library, data)
-    value, slopes = loss.value_and_gradient(hidden, weight, targets, bias=bias, **rest)
-    found = [value, loss(hidden, weight, targets, bias=bias, **rest), *slopes]
-    for one, want in zip(found, (exact[0], *exact), strict=True):
-        assert backend.dtype(np.asarray(one) if library == "numpy" else one) == "float32"
-        close(backend.numbers(one), want)
+    data = drawn()
+    for options in OPTIONS[::7] if backend.compiles else OPTIONS:  # the plainest, and the fullest
+        exact = by_definition(data, options["label_smoothing"], options["z_loss"])
+        loss = il.LinearCrossEntropy(ignore_index=-100, **options)
+        targets, layer, rest = given(backend, data)
+
+        def both(layer: Any, targets: Any, rest: Any, loss: Any = loss) -> Any:
+            hidden, weight, bias = layer
+            options = {"bias": bias, **rest}
+            alone = loss(hidden, weight, targets, **options)
+            return alone, loss.value_and_gradient(hidden, weight, targets, **options)
+
+        alone, (value, slopes) = backend.compiled(both)(layer, targets, rest)
+        for result, want in zip((alone, value, *slopes), (exact[0], *exact), strict=True):
+            assert backend.dtype(result) == "float32"
+            near(result, want)
 
 
-@pytest.mark.parametrize("options", OPTIONS[1::2], ids=str)
-def test_a_layer_in_jax(options: dict[str, Any]) -> None:
-    """Reverse and forward mode, compiled and not, of batches, and twice."""
+FULLEST = OPTIONS[-1]
+"""Chunks, smoothing and the penalty at once: what a transform does, it does to each of them."""
+
+
+def test_a_layer_in_jax() -> None:
+    """Reverse and forward mode, of batches, and one through the other."""
     jax = pytest.importorskip("jax")
     data = drawn()
-    exact = by_definition(data, options["label_smoothing"], options["z_loss"])
-    loss = il.LinearCrossEntropy(ignore_index=-100, **options)
-    targets, layer, rest = given("jax", data)
+    smoothing, z_loss = FULLEST["label_smoothing"], FULLEST["z_loss"]
+    exact = by_definition(data, smoothing, z_loss)
+    loss = il.LinearCrossEntropy(ignore_index=-100, **FULLEST)
+    backend = BACKENDS["jax"]()
+    targets, layer, rest = given(backend, data)
 
     def function(hidden: Any, weight: Any, bias: Any) -> Any:
         return loss(hidden, weight, targets, bias=bias, **rest)
 
-    for transform in (jax.grad, jax.jacfwd):
-        for found in (
-            transform(function, (0, 1, 2))(*layer),
-            jax.jit(transform(function, (0, 1, 2)))(*layer),
-        ):
-            for one, want in zip(found, exact[1:], strict=True):
-                close(one, want)
-    twice = jax.vmap(function, (0, None, None))(jax.numpy.stack([layer[0], layer[0]]), *layer[1:])
-    close(twice, exact[0])
+    def transformed(*layer: Any) -> Any:  # in one program: one each would take a second each
+        modes = [mode(function, (0, 1, 2))(*layer) for mode in (jax.grad, jax.jacfwd)]
+        twice = jax.numpy.stack([layer[0], layer[0]])
+        batch = jax.vmap(function, (0, None, None))(twice, *layer[1:])
+        weigh = lambda w: loss(*layer[:2], targets, bias=layer[2], **{**rest, "weights": w})  # noqa: E731
+        by_weights = jax.grad(weigh)(rest["weights"])
+        return modes, batch, by_weights, jax.jacfwd(jax.grad(function, 1), 0)(*layer)
 
-    def plain(hidden: Any, weight: Any, bias: Any) -> Any:
-        metric = il.SoftmaxCrossEntropy(
-            ignore_index=-100, label_smoothing=options["label_smoothing"], z_loss=options["z_loss"]
-        )
-        return metric(hidden @ weight.T + bias, targets, **rest)
+    modes, batch, by_weights, bent = backend.compiled(transformed)(*layer)
+    for slopes in modes:
+        for slope, want in zip(slopes, exact[1:], strict=True):
+            near(slope, want)
+    near(batch, np.array([exact[0]] * 2))
 
-    kept = jax.numpy.where(jax.numpy.isnan(layer[0]), 0, layer[0])
-    bent = [jax.jacfwd(jax.grad(f, 1), 0)(kept, *layer[1:]) for f in (function, plain)]
-    close(bent[0], bent[1], 64)
+    def difference(name: str, place: Any) -> list[np.ndarray]:
+        """Return the derivatives of value and gradients by one number; they have about 28 bits."""
+        moved = [{**data, name: data[name].astype("float64")} for _ in range(2)]
+        moved[0][name][place] += 2.0**-18
+        moved[1][name][place] -= 2.0**-18
+        high, low = (by_definition(case, smoothing, z_loss) for case in moved)
+        return [(x - y) * 2.0**17 for x, y in zip(high, low, strict=True)]
+
+    largest = float(np.max(np.abs(by_weights)))
+    for place in range(TOKENS):  # what is left out by a weight of 0 has no slope by it
+        want = difference("weights", place)[0] if data["weights"][place] else np.float64(0.0)
+        close(by_weights[place], want, 64, largest)
+    for place in np.ndindex(TOKENS, FEATURES):
+        close(bent[:, :, *place], difference("hidden", place)[2], 64, float(np.max(np.abs(bent))))
 
 
-@pytest.mark.parametrize("options", OPTIONS[1::2], ids=str)
-def test_a_layer_in_torch(options: dict[str, Any]) -> None:
+def test_a_layer_in_torch() -> None:
     """Backward once and again, twice, by torch.func, in forward mode and compiled."""
     torch = pytest.importorskip("torch")
     data = drawn()
-    exact = by_definition(data, options["label_smoothing"], options["z_loss"])
-    loss = il.LinearCrossEntropy(ignore_index=-100, **options)
-    targets, layer, rest = given("torch", data)
+    exact = by_definition(data, FULLEST["label_smoothing"], FULLEST["z_loss"])
+    loss = il.LinearCrossEntropy(ignore_index=-100, **FULLEST)
+    targets, layer, rest = given(BACKENDS["torch"](), data)
     leaves = [x.requires_grad_() for x in layer]
 
     def function(hidden: Any, weight: Any, bias: Any) -> Any:
@@ -217,55 +220,71 @@ def test_a_layer_in_torch(options: dict[str, Any]) -> None:
 
     value = function(*leaves)
     for kept in (True, True, False):  # what was kept for the first is not there for the others
-        for one, want in zip(
-            torch.autograd.grad(value, leaves, retain_graph=kept), exact[1:], strict=True
-        ):
-            assert one.dtype == torch.float32
-            close(one, want)
+        slopes = torch.autograd.grad(value, leaves, retain_graph=kept)
+        for slope, want in zip(slopes, exact[1:], strict=True):
+            assert slope.dtype == torch.float32
+            near(slope, want)
     with torch.no_grad():
-        close(function(*leaves), exact[0])
+        near(function(*leaves), exact[0])
     (alone,) = torch.autograd.grad(
         function(layer[0].detach(), leaves[1], layer[2].detach()), leaves[1]
     )
-    close(alone, exact[2])
+    near(alone, exact[2])
     plain = [x.detach() for x in leaves]
-    for found in (
+    compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
+    for slopes in (
         torch.func.grad(function, (0, 1, 2))(*plain),
         torch.func.jacfwd(function, (0, 1, 2))(*plain),
+        torch.autograd.grad(compiled(*leaves), leaves),
     ):
-        for one, want in zip(found, exact[1:], strict=True):
-            close(one, want)
-    wide = [torch.nan_to_num(x.detach()).double().requires_grad_() for x in leaves]
+        for slope, want in zip(slopes, exact[1:], strict=True):
+            near(slope, want)
+
+
+def test_differences_of_a_layer_in_torch() -> None:
+    """First and second derivatives by all that goes in are those of finite differences."""
+    torch = pytest.importorskip("torch")
+    data = drawn()
+    some = slice(1, 6)  # one token to ignore, and one that is masked
+    few = {**data, **{k: data[k][some] for k in ("hidden", "targets", "weights", "where")}}
+    few["weights"] = np.float32([0.5, 1.0, 2.0, 1.0, 0.75])
+    few["hidden"] = np.nan_to_num(few["hidden"][:, :2])
+    few |= {"weight": data["weight"][:3, :2], "bias": data["bias"][:3]}
+    few["targets"] = np.where(few["targets"] < 0, few["targets"], few["targets"] % 3)
+    few["where"] = np.array([True, True, True, False, True])
+    targets, layer, rest = given(BACKENDS["torch"](), few)
+    leaves = [x.double().requires_grad_() for x in (*layer, rest.pop("weights"))]
+    loss = il.LinearCrossEntropy(ignore_index=-100, **{**FULLEST, "chunk": 2})
+
+    def function(hidden: Any, weight: Any, bias: Any, weights: Any) -> Any:
+        return loss(hidden, weight, targets, bias=bias, weights=weights, **rest)
+
     # what a first backward finds kept, a second computes again, in another order
-    assert torch.autograd.gradcheck(function, wide, nondet_tol=1e-14)
-    assert torch.autograd.gradgradcheck(function, wide, nondet_tol=1e-14)
-    compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
-    for one, want in zip(torch.autograd.grad(compiled(*leaves), leaves), exact[1:], strict=True):
-        close(one, want)
+    assert torch.autograd.gradcheck(function, leaves, nondet_tol=1e-14)
+    assert torch.autograd.gradgradcheck(function, leaves, nondet_tol=1e-14)
 
 
-@every_library
-def test_sure_answers_of_a_layer(library: str) -> None:
+def test_sure_answers_of_a_layer(backend: Backend) -> None:
     """A loss and a slope far below the spacing of 1 have their digits; extreme logits are exact."""
     hidden, weight = np.array([[1.0]], np.float32), np.array([[20.0], [0.0], [0.0]], np.float32)
     targets, (h, w, b), _ = given(
-        library, {"hidden": hidden, "weight": weight, "bias": np.zeros(3, np.float32), "targets": np.array([0])}
+        backend, {"hidden": hidden, "weight": weight, "bias": np.zeros(3, np.float32), "targets": np.array([0])}
     )  # fmt: skip
-    backend = BACKENDS[library]()
     value, slopes = il.linear_cross_entropy.value_and_gradient(h, w, targets, bias=b)
     with mp.workdps(40):
         tail = 2 * mp.exp(-20)
         loss, share = mp.log(1 + tail), mp.exp(-20) / (1 + tail)
-    assert float(value) == pytest.approx(float(loss), rel=8 * 2.0**-23)
-    close(backend.numbers(slopes[2]), [-2 * float(share), float(share), float(share)])
+    close(value, np.float64(loss), 8)
+    close(slopes[2], np.array([-2 * share, share, share], float), 8)
     for label, want in ((0, 0.0), (1, 2e4)):
-        found = il.linear_cross_entropy(h * 1000, w, targets + label)
-        assert float(found) == want
+        assert float(il.linear_cross_entropy(h * 1000, w, targets + label)) == want
 
 
-@every_library
-def test_a_class_that_the_bias_rules_out(library: str) -> None:
-    """A bias of -inf is a padded vocabulary: the class is none, and its row gets no gradient."""
+def test_a_class_that_the_bias_rules_out(backend: Backend) -> None:
+    """A bias of -inf is a padded vocabulary: the class is none, and its row gets no gradient.
+
+    Nor does the token that fills up the last chunk.
+    """
     data = drawn()
     data = {name: data[name][6:9] if name in ("hidden", "targets") else data[name]
             for name in ("hidden", "weight", "bias", "targets")}  # fmt: skip
@@ -273,87 +292,101 @@ def test_a_class_that_the_bias_rules_out(library: str) -> None:
     data["targets"] = data["targets"] % 10
     fewer = {**data, "weight": data["weight"][:10], "bias": data["bias"][:10]}
     data["bias"][10] = -INF
-    backend = BACKENDS[library]()
-    found = []
-    for one in (data, fewer):
-        targets, (h, w, b), _ = given(library, one)
-        found.append(il.linear_cross_entropy.value_and_gradient(h, w, targets, bias=b))
-    close(backend.numbers(found[0][0]), float(found[1][0]))
-    by_weight = np.asarray(backend.numbers(found[0][1][1]))
-    assert (by_weight[10] == 0).all()
-    close(by_weight[:10], np.asarray(backend.numbers(found[1][1][1])))
+
+    def both(layers: Any) -> Any:
+        losses = il.LinearCrossEntropy(chunk=2), il.linear_cross_entropy
+        return [
+            loss.value_and_gradient(h, w, targets, bias=b)
+            for loss, (targets, (h, w, b), _) in zip(losses, layers, strict=True)
+        ]
+
+    padded, plain = backend.compiled(both)([given(backend, x) for x in (data, fewer)])
+    close(padded[0], plain[0], 8)
+    for slope, want in zip(padded[1][1:], plain[1][1:], strict=True):
+        by_class = np.asarray(slope)
+        assert (by_class[10] == 0).all()
+        near(by_class[:10], np.asarray(want))
 
 
-@every_library
-def test_labels_of_a_layer(library: str) -> None:
+def test_labels_of_a_layer(backend: Backend) -> None:
     """A label that is none makes the loss nan, unless it is to be ignored; nothing left is nan too."""
     data = {name: x for name, x in drawn().items() if name not in ("weights", "where")}
     data["hidden"] = np.nan_to_num(data["hidden"])
-    targets, (h, w, _), _ = given(library, data)
-    assert math.isnan(float(il.linear_cross_entropy(h, w, targets)))
+    targets, (h, w, _), _ = given(backend, data)
     kept = il.LinearCrossEntropy(ignore_index=-100)
-    assert math.isfinite(float(kept(h, w, targets)))
-    alike = 0 * targets - 100
-    assert math.isnan(float(kept(h, w, alike)))
-    assert float(kept(h, w, alike, empty=0.0)) == 0.0
-    _, slopes = kept.value_and_gradient(h, w, alike)
-    assert all((np.asarray(BACKENDS[library]().numbers(x)) == 0).all() for x in slopes)
+
+    def losses(h: Any, w: Any, targets: Any, beyond: Any, alike: Any) -> Any:
+        values = [il.linear_cross_entropy(h, w, labels) for labels in (targets, beyond)]
+        values += [kept(h, w, targets), kept(h, w, alike), kept(h, w, alike, empty=0.0)]
+        return values, kept.value_and_gradient(h, w, alike)[1]
+
+    labels = targets, backend.xp.abs(targets), 0 * targets - 100  # one of them is -100, or 100
+    values, slopes = backend.compiled(losses)(h, w, *labels)
+    below, above, ignored, nothing, empty = map(float, values)
+    assert math.isnan(below)
+    assert math.isnan(above)
+    assert math.isfinite(ignored)
+    assert math.isnan(nothing)
+    assert empty == 0.0
+    assert all((np.asarray(slope) == 0).all() for slope in slopes)
 
 
-@every_library
-def test_totals_of_a_layer_add_up(library: str) -> None:
+def test_totals_of_a_layer_add_up(backend: Backend) -> None:
     """States of micro-batches merge to that of the batch; so do sums over a common denominator."""
     data = drawn()
     exact = by_definition(data, 0.0, 0.0)[0]
     loss = il.LinearCrossEntropy(ignore_index=-100)
-    targets, (h, w, b), rest = given(library, data)
+    targets, (h, w, b), rest = given(backend, data)
     parts = [slice(0, 9), slice(9, TOKENS)]
     calls = [
         ((h[s, :], w, targets[s]), {"bias": b, **{k: x[s] for k, x in rest.items()}}) for s in parts
     ]
-    one, two = (loss.summary(*a, **k) for a, k in calls)
-    close(float(loss.compute(one.merge(two))), exact)
-    weight = float(one.weight.sum + two.weight.sum)
-    close(sum(float(loss(*a, **k, denominator=weight)) for a, k in calls), exact)
-    close(sum(float(loss(*a, **k, reduction="sum")) for a, k in calls) / weight, exact)
+
+    def three_ways(calls: Any) -> Any:
+        first, second = (loss.summary(*a, **k) for a, k in calls)
+        weight = first.weight.sum + second.weight.sum
+        shares = sum(loss(*a, **k, denominator=weight) for a, k in calls)
+        total = sum(loss(*a, **k, reduction="sum") for a, k in calls)
+        return loss.compute(first.merge(second)), shares, total, weight
+
+    merged, shares, total, weight = backend.compiled(three_ways)(calls)
+    near(merged, exact)
+    near(shares, exact)
+    near(total, exact * float(weight))
 
 
-@every_library
-def test_it_is_softmax_cross_entropy_of_the_logits(library: str) -> None:
+def test_it_is_softmax_cross_entropy_of_the_logits(backend: Backend) -> None:
     """Any shape of tokens, one feature or one class: the same number as with all logits at once."""
     rng = np.random.default_rng(1)
+    loss, layers, want = il.LinearCrossEntropy(chunk=2), [], []
     for shape, features, classes in (((2, 3, 4), 5, 1500), ((7,), 1, 2), ((), 3, 4), ((3,), 2, 1)):
         h = rng.normal(size=(*shape, features)).astype(np.float32)
         w = rng.normal(size=(classes, features)).astype(np.float32)
-        y = rng.integers(0, classes, shape)
-        want = il.softmax_cross_entropy(h.astype(np.float64) @ w.T.astype(np.float64), y)
-        targets, (hidden, weight, _), _ = given(
-            library, {"hidden": h, "weight": w, "bias": w[:, 0], "targets": np.asarray(y)}
-        )
-        found = float(il.LinearCrossEntropy(chunk=2)(hidden, weight, targets))
-        assert found == pytest.approx(float(want), rel=16 * 2.0**-23, abs=1e-30)
+        y = np.asarray(rng.integers(0, classes, shape))
+        layers.append([backend.xp.asarray(x) for x in (h, w, y)])
+        want.append(il.softmax_cross_entropy(h.astype(np.float64) @ w.T.astype(np.float64), y))
+    values = backend.compiled(lambda layers: tuple(loss(*layer) for layer in layers))(layers)
+    close(values, tuple(want), 16, 1e-30)
 
 
-@pytest.mark.parametrize("library", [x for x in installed() if x in ("jax", "torch", "numpy")])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_half_precision_of_a_layer(library: str, dtype: str) -> None:
+def test_half_precision_of_a_layer(backend: Backend, dtype: str) -> None:
     """A value in float32, gradients in the dtype that came in, that of weight rounded once."""
-    backend = BACKENDS[library]()
     if dtype not in backend.dtypes:
-        pytest.skip(f"{library} has no {dtype}")
+        pytest.skip(f"{backend.name} has no {dtype}")
     rng = np.random.default_rng(2)
     h, w = (backend.array(rng.normal(size=s).tolist(), dtype) for s in ((40, 8), (30, 8)))
-    y = backend.xp.asarray(rng.integers(0, 30, 40))
-    wide = [np.array(backend.numbers(backend.xp.asarray(x, dtype=backend.xp.float32)
-            if library != "torch" else x.float())) for x in (h, w)]  # fmt: skip
-    exact, slopes = il.linear_cross_entropy.value_and_gradient(*wide, np.array(backend.numbers(y)))
-    loss = il.LinearCrossEntropy(chunk=7)
-    value, found = loss.value_and_gradient(h, w, y)
+    y = rng.integers(0, 30, 40)
+    wide = [np.array(backend.numbers(x), np.float32) for x in (h, w)]
+    exact, slopes = il.linear_cross_entropy.value_and_gradient(*wide, y)
+    both = backend.compiled(il.LinearCrossEntropy(chunk=7).value_and_gradient)
+    value, narrow = both(h, w, backend.xp.asarray(y))
     unit = {"float16": 2.0**-10, "bfloat16": 2.0**-7}[dtype]
+    assert backend.dtype(value) == "float32"
     assert float(value) == pytest.approx(float(exact), rel=unit)
-    for one, want in zip(found, slopes, strict=True):
-        assert backend.dtype(one) == dtype
-        numbers = np.array(backend.numbers(one), dtype=np.float64)
+    for slope, want in zip(narrow, slopes, strict=True):
+        assert backend.dtype(slope) == dtype
+        numbers = np.array(backend.numbers(slope), dtype=np.float64)  # NumPy has no bfloat16
         assert np.abs(numbers - want).max() <= 2 * unit * np.abs(want).max()
 
 
@@ -371,7 +404,7 @@ def test_autocast() -> None:
         logits = torch.nn.functional.linear(h, w)
     assert logits.dtype == torch.bfloat16
     assert value.dtype == torch.float32
-    close(value.detach(), float(il.softmax_cross_entropy(logits.detach(), y)))
+    close(value, il.softmax_cross_entropy(logits.detach(), y), 8)
     assert {x.dtype for x in torch.autograd.grad(value, (h, w))} == {torch.float32}
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,6 +53,10 @@ class Backend:
     ) -> tuple[Any, Any, dict[str, Any]]:
         """Return a batch in a form of which the library has few programs: what is added, masked."""
         return predictions, targets, options
+
+    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function of arrays as one program, where each operation would be one of its own."""
+        return function
 
     def dtype(self, array: Any) -> str:
         return str(array.dtype).rpartition(".")[2]
@@ -126,12 +129,15 @@ class Jax(Backend):
         # half precision is converted, whatever the setting, and measured under the first
         self.dtypes = self.dtypes[2:] if self.float64 else self.dtypes[:-1]
 
+        self.program = self.compiled(self._every_way, static_argnums=(0, 1))
+        self.bent = self.compiled(super().gradient_hessian, static_argnums=0)
+        self.forward = self.jax.jit(self._forward, static_argnums=0)
+
+    def compiled(self, function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
         # Of the cases that are written by hand, machine code is not optimised: that halves the time
         # to compile them, and XLA's own rewriting, which is what can go wrong at an edge, stays on.
-        quick = partial(self.jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-        self.program = quick(self._every_way, static_argnums=(0, 1))
-        self.bent = quick(super().gradient_hessian, static_argnums=0)
-        self.forward = self.jax.jit(self._forward, static_argnums=0)
+        quick = {"xla_backend_optimization_level": 0}
+        return self.jax.jit(function, compiler_options=quick, **options)
 
     def _forward(self, metric: Any, p: Any, t: Any, options: dict[str, Any]) -> Any:
         return self.jax.jacfwd(lambda q: metric(q, t, **options))(p)

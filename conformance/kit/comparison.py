@@ -53,18 +53,26 @@ def distance(got: float, expected: str, dtype: str, *, flushes: bool = False) ->
 def close(got: Any, want: Any, ulps: float, size: Any = 0.0) -> None:
     """Assert that results are within some ULP of what is expected, nan and inf in the same places.
 
-    Both are arrays of any library, or tuples of them, of the same shapes. The ULP is that of the
+    Both are arrays of any library, lists of numbers, or tuples of them, of the same shapes. The ULP is that of the
     dtype of the result; ``want`` has the same dtype or a wider one, never a narrower one. It is
     measured at each number expected, or at ``size`` where that is larger: a number, an array, or
     "largest" for the largest number of each array, of at least 1/8.
     """
-    pairs = list(zip(leaves(got), leaves(want), strict=True))
+    pairs = list(zip(_arrays(got), _arrays(want), strict=True))
     sizes = leaves(size) if isinstance(size, tuple) else [size] * len(pairs)
     for (result, expected), scale in zip(pairs, sizes, strict=True):
-        _close_arrays(_as_numpy(result), _as_numpy(expected), ulps, scale)
+        _close_arrays(as_numpy(result), as_numpy(expected), ulps, scale)
 
 
-def _as_numpy(array: Any) -> np.ndarray:
+def _arrays(tree: Any) -> list[Any]:
+    """Return the arrays of a tree; a list of numbers is an array."""
+    arrays = leaves(tree)
+    numbers = isinstance(tree, list) and all(isinstance(x, (int, float)) for x in arrays)
+    return [np.asarray(tree)] if numbers else arrays
+
+
+def as_numpy(array: Any) -> np.ndarray:
+    """Return an array of any library, on any of its devices, as one of NumPy."""
     if hasattr(array, "detach"):
         array = array.detach().cpu()
     if hasattr(array, "to_device") and "array_api_strict" in type(array).__module__:

@@ -131,7 +131,7 @@ def _frames_of_labels(rng: Generator, metric: Any, loop: Loop, dtype: str) -> Sa
     time, labels = 2 * LENGTH, LENGTH - 1
     logits = rng.normal(0.0, 1.5, (*loop, time, LENGTH)).astype(dtype)
     known = [label for label in range(LENGTH) if label != metric.blank]
-    lengths, frames = rng.integers(0, labels + 1, loop), rng.integers(time - 1, time + 1, loop)
+    lengths, frames = rng.integers(1, labels + 1, loop), rng.integers(time - 1, time + 1, loop)
     padded = np.arange(labels) >= lengths[..., None]
     named = np.where(padded, metric.blank, rng.choice(known, (*loop, labels)))
     return Samples(logits, (named, frames, lengths))

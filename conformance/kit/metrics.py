@@ -103,6 +103,7 @@ WRAPPED: list[il.Metric] = [
     il.Exp(il.Root(il.mean_absolute_error)),
     il.Root(il.Exp(il.gaussian_nll)),
     il.SkillScore(il.mean_squared_error),
+    il.SkillScore(il.max_error),
     il.SkillScore(il.Scaled(il.root_mean_squared_error, 2.0)),
     il.SkillScore(il.gaussian_nll),
     il.SkillScore(il.softmax_cross_entropy),

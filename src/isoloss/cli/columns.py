@@ -142,6 +142,8 @@ class _Csv(Table):
         types |= dict.fromkeys(numbers, pa.float64())
         return csv.open_csv(
             stream,
+            # without threads, errors tell the row, and reading is as fast: batches come one by one
+            read_options=csv.ReadOptions(use_threads=False),
             parse_options=csv.ParseOptions(delimiter="\t" if tabs else ","),
             convert_options=csv.ConvertOptions(
                 column_types=types, include_columns=list(types), strings_can_be_null=True
@@ -158,13 +160,14 @@ class _Csv(Table):
                 shown(raw.tell() / size)
 
     def unreadable(self, error: Exception) -> InputError:
-        found = re.search(r"column #(\d+): .*invalid value '(.*)'", str(error), re.DOTALL)
+        pattern = r"column #(\d+): Row #(\d+): .*invalid value '(.*)'"
+        found = re.search(pattern, str(error), re.DOTALL)
         if found is None:
             return super().unreadable(error)
         name = self.names[int(found[1])]
         return InputError(
-            f"{self.path}: column {name!r} holds {found[2]!r}, which is no number: name another "
-            "column, or mend the file"
+            f"{self.path}: column {name!r} holds {found[3]!r} in row {found[2]} (the header is row "
+            "1), which is no number: name another column, or mend the file"
         )
 
 
@@ -219,7 +222,7 @@ def _of_arrow(path: Path, batch: Any, numbers: Sequence[str], group: str | None)
     """Return columns as arrays of NumPy."""
     found: Columns = {}
     for name in numbers:
-        column = batch.column(name)
+        column = _validated(path, batch, name)
         kind = column.type
         if pa.types.is_decimal(kind):
             column = column.cast(pa.float64())
@@ -229,12 +232,28 @@ def _of_arrow(path: Path, batch: Any, numbers: Sequence[str], group: str | None)
             raise not_numbers(path, name, kind)
         found[name] = Column(column.to_numpy(zero_copy_only=False), _nulls(column))
     if group is not None:
-        column = batch.column(group)
+        column = _validated(path, batch, group)
         if not pa.types.is_dictionary(column.type):
             column = column.dictionary_encode()
         codes = column.indices.fill_null(0).to_numpy(zero_copy_only=False)
         found[None] = Column(codes, _nulls(column), _labels(column.dictionary.to_pylist()))
     return found
+
+
+def _validated(path: Path, batch: Any, name: str) -> Any:
+    """Return a column of which every offset and every code lies where its data is.
+
+    Arrow trusts what a file says of itself, and would read memory that the column does not have.
+    """
+    column = batch.column(name)
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid as error:
+        reason = str(error).removeprefix("Invalid: ")
+        raise InputError(
+            f"{path}: column {name!r} is damaged ({reason}): copy the file again, or write it again"
+        ) from error
+    return column
 
 
 def _labels(values: list[Any]) -> list[Any]:

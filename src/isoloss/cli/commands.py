@@ -12,10 +12,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import tables
+from . import output, tables
 from .catalogue import entries, find, from_options, metrics_of
 from .columns import BATCH, opened
-from .errors import InputError, close_to
+from .errors import InputError, close_to, printable
 
 
 class Commands(TyperGroup):
@@ -26,7 +26,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except InputError as error:
-            typer.echo(f"isoloss: {error}", err=True)
+            typer.echo(f"isoloss: {printable(str(error))}", err=True)
             raise typer.Exit(2) from error
 
 
@@ -141,7 +141,7 @@ def show(
         if drawn is None:
             raise InputError(why)
         curves.in_file(drawn, png)
-        tables.console(stderr=True).print(f"wrote {png}", soft_wrap=True)
+        tables.note(tables.console(stderr=True), f"wrote {png}")
         return
     description.write(out, entry, metric)
     out.print()
@@ -321,12 +321,12 @@ def evaluate(
         errors.print(f"{comparison.dropped:,} of {comparison.dropped + comparison.kept:,} rows "
                      "were left out for nulls")  # fmt: skip
     for note in result.notes():
-        errors.print(f"isoloss: {note}", markup=False, soft_wrap=True)
+        tables.note(errors, f"isoloss: {note}")
     if report is not None and distributions is not None:
         from .report import write
 
         write(report, result, distributions)
-        errors.print(f"wrote {report}", markup=False, soft_wrap=True)
+        tables.note(errors, f"wrote {report}")
 
 
 def _check_report(path: Path | None) -> None:
@@ -334,8 +334,7 @@ def _check_report(path: Path | None) -> None:
         return
     if path.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--report {path}: it is a page: name it .html")
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"--report {path}: there is no folder {path.absolute().parent}")
+    output.check(path)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from .._domains import Interval, Labels
 from .._metric import Metric
 from ..derivatives import gradient_hessian
+from . import output
 from .errors import InputError
 
 POINTS = 401
@@ -146,8 +148,7 @@ def in_file(curve: Curve, path: Path) -> None:
 
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise InputError(f"{path}: pictures are written as .png, .svg or .pdf")
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"{path}: there is no folder {path.absolute().parent}")
+    output.check(path)
     figure = Figure(figsize=(10.5, 3.4), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(curve.title)
@@ -158,4 +159,6 @@ def in_file(curve: Curve, path: Path) -> None:
         axis.axhline(0, color="0.7", linewidth=0.8, zorder=0)
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)
+    picture = io.BytesIO()
+    figure.savefig(picture, format=path.suffix[1:].lower(), dpi=150)
+    output.write(path, picture.getvalue())

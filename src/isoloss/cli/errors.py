@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+# the control characters of ASCII and Latin-1, separators of lines, marks that turn the direction of
+# the text after them, and halves of surrogate pairs, which no encoding has
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class InputError(Exception):
@@ -17,3 +22,11 @@ def close_to(name: str, known: Iterable[str]) -> str:
         by_case.setdefault(one.lower(), one)
     close = difflib.get_close_matches(name.lower(), by_case, 3)
     return f"; did you mean {' or '.join(by_case[one] for one in close)}?" if close else ""
+
+
+def printable(text: str) -> str:
+    r"""Return a text with its control characters written out, an escape as ``\x1b``.
+
+    Names come from files, and a terminal obeys control characters: it clears its screen, say.
+    """
+    return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)

@@ -17,6 +17,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from . import output
 from .comparison import Cell, Result
 from .distributions import Distributions
 from .tables import arrow, number
@@ -42,7 +43,7 @@ def write(path: Path, result: Result, distributions: Distributions) -> None:
             beyond=distributions.beyond,
             groups=list(_groups(result)),
         )
-    path.write_text(page, encoding="utf-8", newline="\n")
+    output.write(path, page.encode())
 
 
 def _cell(cell: Cell) -> str:

@@ -15,6 +15,7 @@ from .._metric import Metric
 from ..testing._parity import Report
 from .catalogue import Entry
 from .comparison import Cell, Result, signed
+from .errors import printable
 
 WIDE = 240  # columns in a pipe: nothing is wrapped or cut
 
@@ -28,8 +29,18 @@ def console(*, stderr: bool = False) -> Console:
 def _table(out: Console, *columns: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
     for name in columns:
-        table.add_column(Text(name), overflow="fold")
+        table.add_column(_named(name), overflow="fold")
     return table
+
+
+def _named(text: str, style: str = "") -> Text:
+    """Return a text that may hold names out of files."""
+    return Text(printable(text), style=style)
+
+
+def note(out: Console, text: str) -> None:
+    """Print a line, however long it is."""
+    out.print(_named(text), soft_wrap=True)
 
 
 def write(out: Console, table: Table) -> None:
@@ -76,7 +87,7 @@ def comparison(out: Console, result: Result) -> None:
     write(out, table)
     for name, metric in metrics.items() if result.labels else ():
         out.print()
-        out.print(Text(f"{name} {arrow(metric)} by {result.comparison.group}", style="bold"))
+        out.print(_named(f"{name} {arrow(metric)} by {result.comparison.group}", "bold"))
         table = _table(out, str(result.comparison.group), *models)
         for label, cells in zip(result.labels, result.groups, strict=True):
             _row(table, [str(label)], result, name, cells)
@@ -86,7 +97,7 @@ def comparison(out: Console, result: Result) -> None:
 
 def _row(table: Table, head: list[str], result: Result, name: str, rows: dict[str, Any]) -> None:
     best = result.best(name, rows)
-    cells = [Text(text) for text in head]
+    cells = [_named(text) for text in head]
     for model, row in rows.items():
         style = "bold green" if model in best else ""
         cells.append(Text(("* " if model in best else "") + _text(row[name]), style=style))
@@ -110,9 +121,10 @@ def parity(out: Console, reports: list[Report]) -> None:
     for report in reports:
         cells = [report.cell(library) for library in libraries]
         styles = ["green" if cell.startswith("ok") else "bold red" for cell in cells]
-        table.add_row(Text(report.name), *map(Text, cells, styles))
+        table.add_row(_named(report.name), *map(Text, cells, styles))
     write(out, table)
     for report in reports:
         if report.failures:
             out.print()
-            out.print(Text(str(report)), soft_wrap=True)
+            for line in str(report).split("\n"):
+                note(out, line)

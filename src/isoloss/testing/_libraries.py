@@ -124,6 +124,7 @@ class JAX(ArrayLibrary):
     def __init__(self) -> None:
         super().__init__()
         self.jax = importlib.import_module("jax")
+        self._derivatives: dict[tuple[str, int, Places], Function] = {}
 
     @contextmanager
     def setting(self, dtype: str) -> Iterator[None]:
@@ -145,18 +146,21 @@ class JAX(ArrayLibrary):
     def gradients(self) -> dict[str, Any]:
         jax = self.jax
 
-        def by(transform: Any, compiled: bool) -> Any:
+        def by(name: str, transform: Any, compiled: bool) -> Any:
             def way(function: Function, arrays: tuple[Any, ...], places: Places) -> Any:
-                found = transform(lambda *a: total(function(*a)), argnums=places)
-                return (jax.jit(found) if compiled else found)(*arrays)
+                key = name, id(function), places
+                if key not in self._derivatives:  # so that further points compile nothing
+                    derivative = transform(lambda *a: total(function(*a)), argnums=places)
+                    self._derivatives[key] = jax.jit(derivative) if compiled else derivative
+                return self._derivatives[key](*arrays)
 
             return way
 
         return {
-            "reverse": by(jax.grad, False),
-            "forward": by(jax.jacfwd, False),
-            "reverse, jit": by(jax.grad, True),
-            "forward, jit": by(jax.jacfwd, True),
+            "reverse": by("reverse", jax.grad, False),
+            "forward": by("forward", jax.jacfwd, False),
+            "reverse, jit": by("reverse, jit", jax.grad, True),
+            "forward, jit": by("forward, jit", jax.jacfwd, True),
         }
 
     def hessian(self, function: Function, arrays: tuple[Any, ...], place: int) -> Any:

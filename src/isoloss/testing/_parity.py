@@ -389,6 +389,10 @@ class Comparison:
     oracle: Function | None
     ulp: float
 
+    def __post_init__(self) -> None:
+        """Make each library once: JAX keeps what was compiled for the points after the first."""
+        self.libraries = {name: LIBRARIES[name]() for name in self.functions}
+
     def rows(
         self, label: str, point: tuple[np.ndarray, ...], dtype: str, right: Any
     ) -> Iterator[Row]:
@@ -402,7 +406,7 @@ class Comparison:
             slopes = [np.asarray(x, np.float64) for x in several]
             answers["gradient"] = Answer("the contract", slopes)
         for name, function in self.functions.items():
-            library = LIBRARIES[name]()
+            library = self.libraries[name]
             if dtype not in library.dtypes:
                 continue
             with library.setting(dtype):

@@ -1,0 +1,75 @@
+"""Files that the command writes: whole or not at all, so that a failure destroys no old file."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .errors import InputError
+
+_ROOM = "free some space, or name a file on another disk"
+_RIGHTS = "name a file in a folder that you may write to"
+FIXES = {
+    errno.ENOSPC: _ROOM, errno.EDQUOT: _ROOM, errno.EFBIG: _ROOM, errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS, errno.EROFS: _RIGHTS, errno.ENAMETOOLONG: "give it a shorter name",
+}  # fmt: skip
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn an error of the system into a message that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        fix = FIXES.get(error.errno or 0, "name another file")
+        raise InputError(f"{path} cannot be written: {reason}: {fix}") from error
+
+
+def check(path: Path) -> None:
+    """Refuse a file that cannot be written, before the work whose result it is to hold."""
+    with _explained(path):
+        if path.is_dir():
+            raise InputError(f"{path} is a folder: name a file in it, as in {path / path.name}")
+        for folder in (path.absolute().parent, _behind(path).parent):
+            if not folder.is_dir():
+                raise InputError(f"{path}: there is no folder {folder}")
+        if _replaceable(path) and not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def _replaceable(path: Path) -> bool:
+    """Whether a new file can take this place: a pipe or a device has to stay."""
+    return path.is_file() or not path.exists()
+
+
+def _behind(path: Path) -> Path:
+    """Return the file that a link leads to: the link stays, and what it leads to is replaced."""
+    return Path(os.path.realpath(path))
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a temporary file in the same folder, then rename it to the path."""
+    with _explained(path):
+        if not _replaceable(path):
+            path.write_bytes(content)
+            return
+        target = _behind(path)
+        part = target.with_name(f".{secrets.token_hex(8)}.part")
+        try:
+            with part.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())  # some file systems report only here that they are full
+            if target.exists():
+                shutil.copymode(target, part)
+            part.replace(target)
+        except BaseException:
+            with suppress(OSError):
+                part.unlink()
+            raise
