@@ -141,7 +141,8 @@ def install_isoloss(session: nox.Session, *extras: str) -> None:
 
 def run(session: nox.Session, command: str, *args: str, **keywords: Any) -> None:
     """Run a command of the session's environment, or of `everything` where it has none."""
-    folder = session.bin or str(Path(".nox/everything/bin").resolve())
+    shared = session.venv_backend == "none"
+    folder = str(Path(".nox/everything/bin").resolve()) if shared else session.bin
     path = os.pathsep.join([folder, os.environ["PATH"]])
     env = {"PATH": path, **keywords.pop("env", {})}
     session.run(f"{folder}/{command}", *args, env=env, external=True, **keywords)
@@ -223,7 +224,7 @@ def adapters(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check the types of the library, and those its users see, with mypy and Pyright."""
     run(session, "mypy")
-    run(session, "pyright", "--pythonpath", str(Path(".nox/everything/bin/python").resolve()))
+    run(session, "pyright", "--pythonpath", str(Path(".nox/everything/bin/python").absolute()))
 
 
 @session()

@@ -74,7 +74,16 @@ def outcome(mutant: Mutant) -> str:
         mutant.plant(checkout)
         paths = os.pathsep.join([str(checkout / "src"), str(checkout)])
         env = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *mutant.tests]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-x",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            *mutant.tests,
+        ]
         try:
             done = subprocess.run(
                 command, cwd=checkout, env=env, capture_output=True, text=True, timeout=SECONDS
@@ -82,7 +91,9 @@ def outcome(mutant: Mutant) -> str:
         except subprocess.TimeoutExpired:
             return "caught"
     if done.returncode in (4, 5):  # wrong arguments, no tests
-        raise ValueError(f"{mutant.name}: no tests run:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise ValueError(
+            f"{mutant.name}: no tests run:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        )
     return "caught" if done.returncode else "survived"
 
 

@@ -1,4 +1,4 @@
-"""Write the measured errors into docs/accuracy.md: ``python conformance/table.py build/ulp/*.json``."""
+"""Write the measured errors into docs/accuracy.md: ``python -m conformance.table build/ulp/*.json``."""
 
 from __future__ import annotations
 

@@ -18,13 +18,14 @@ from conformance.kit.backends import Strict
 from conformance.kit.comparison import close
 from conformance.kit.drawing import draw, excluded, integers, of_items, wide
 from conformance.kit.expected import gradient, one_number, value
+from conformance.kit.laws import law
 from conformance.kit.structures import STRUCTURES, features
 from conformance.kit.trees import leaves, tree_map
 
 # the tests name the devices and the dtypes themselves
 pytestmark = [pytest.mark.once, pytest.mark.library("array_api_strict")]
 DEVICES = ["device1", "no_float64", "no_x64"]
-every_structure = pytest.mark.parametrize("metric", STRUCTURES.values(), ids=STRUCTURES)
+every_structure = law(STRUCTURES)
 
 # the functions that ask where numbers are: which is the largest, in which order, in which bin
 INDICES = {("calls", name) for name in (

@@ -17,6 +17,7 @@ from conformance.kit.comparison import close
 from conformance.kit.condition import magnified
 from conformance.kit.drawing import draw, excluded, inputs_of, integers, of_items, spoil
 from conformance.kit.expected import one_number
+from conformance.kit.laws import law
 from conformance.kit.metrics import ALL
 from conformance.kit.structures import STRUCTURES
 from conformance.kit.trees import leaves, tree_map
@@ -26,19 +27,15 @@ from isoloss.strategies import plain
 
 # strategies against each other, in the dtypes that the tests name
 pytestmark = [pytest.mark.once, pytest.mark.library("numpy")]
-every_structure = pytest.mark.parametrize("metric", STRUCTURES.values(), ids=STRUCTURES)
+every_structure = law(STRUCTURES)
 BLOCK = 16
 MANY = 20 * BLOCK + 3  # more blocks than are merged at once
 SIZES = (1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, MANY)
 
 
-def of_numbers(metric):
-    """Whether the terms are of one number each: what gradients in blocks and PyTorch's node take."""
-    return metric.summable and metric.elementwise
-
-
-POINTWISE = {name: m for name, m in ALL.items() if of_numbers(m)}
-every_pointwise = pytest.mark.parametrize("metric", POINTWISE.values(), ids=POINTWISE)
+every_pointwise = law(ALL, {  # what gradients in blocks and PyTorch's node take
+    "its terms are not of one number against another": lambda m: not (m.summable and m.elementwise)
+})  # fmt: skip
 
 
 @pytest.fixture
@@ -92,7 +89,7 @@ def test_sizes(metric, dtype, small):
             same(metric(p, t, **options), want, 1 if dtype != "float64" else 8, size)
 
 
-@pytest.mark.parametrize("metric", ALL.values(), ids=ALL)
+@law(ALL)
 def test_blocks(metric, small):
     """The blocks of every metric give the value of the whole, weighed and masked too."""
     p, t = draw(metric, (MANY,), dtype="float32")

@@ -14,20 +14,15 @@ from sklearn.calibration import calibration_curve
 
 import isoloss as il
 from conformance.kit.backends import Backend
+from conformance.kit.comparison import close
 
 mpf = mpmath.mpf
 
 
-def close(
-    found: Any, want: Any, ulps: float = 8, size: float = 0.0, dtype: str = "float64"
-) -> None:
-    """Assert equality to some ULP of the numbers expected, or of a larger size that cancels."""
-    found = np.asarray(found, np.float64)
-    want = np.asarray([float(x) for x in np.ravel(np.asarray(want, object))]).reshape(found.shape)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        error = np.abs(found - want) / (np.finfo(dtype).eps * np.maximum(np.abs(want), size))
-        right = (found == want) | (np.isnan(found) & np.isnan(want)) | (error <= ulps)
-    assert np.all(right), f"{found} is not {want}: {np.max(error)} ULP"
+def near(got: Any, want: Any, ulps: float = 8, size: float = 0.0) -> None:
+    """Assert equality to some ULP of exact numbers, or of a larger size that cancels."""
+    exact = np.asarray(want, object)
+    close(got, np.asarray([float(x) for x in exact.flat]).reshape(exact.shape), ulps, size)
 
 
 def draw(rng: np.random.Generator, n: int, classes: int = 3) -> tuple[Any, Any, Any]:
@@ -103,9 +98,9 @@ def test_expected_calibration_error(norm: str) -> None:
         for weights in (None, w):
             ones = np.ones(len(y)) if weights is None else weights
             want = calibration_error(exact(np.max(p, axis=-1), y == best, ones), bins, norm)
-            close(metric(p, y, weights=weights), want, size=1.0)
+            near(metric(p, y, weights=weights), want, size=1.0)
             want = calibration_error(of_class(p, y, ones, 1), bins, norm)
-            close(binary(p[:, 1], y == 1, weights=weights), want, size=1.0)
+            near(binary(p[:, 1], y == 1, weights=weights), want, size=1.0)
 
 
 def test_classwise_and_adaptive() -> None:
@@ -118,12 +113,12 @@ def test_classwise_and_adaptive() -> None:
             ones = np.ones(len(y)) if weights is None else weights
             classes = [of_class(p, y, ones, k) for k in range(3)]
             want = sum(calibration_error(c, bins) for c in classes) / 3
-            close(il.ClasswiseCalibrationError(bins)(p, y, weights=weights), want, size=1.0)
+            near(il.ClasswiseCalibrationError(bins)(p, y, weights=weights), want, size=1.0)
             want = sum(adaptive_error(c, bins) for c in classes) / 3
-            close(il.AdaptiveCalibrationError(bins)(p, y, weights=weights), want, 16, size=1.0)
+            near(il.AdaptiveCalibrationError(bins)(p, y, weights=weights), want, 16, size=1.0)
             want = adaptive_error(classes[1], bins)
             one = il.BinaryAdaptiveCalibrationError(bins)
-            close(one(p[:, 1], y == 1, weights=weights), want, 16, size=1.0)
+            near(one(p[:, 1], y == 1, weights=weights), want, 16, size=1.0)
 
 
 def test_adaptive_as_published() -> None:
@@ -133,7 +128,7 @@ def test_adaptive_as_published() -> None:
     order = np.argsort(p)
     parts = zip(np.split(p[order], 6), np.split(y[order], 6), strict=True)
     want = np.mean([abs(a.mean() - b.mean()) for a, b in parts])
-    close(il.BinaryAdaptiveCalibrationError(bins=6)(p, y), want)
+    near(il.BinaryAdaptiveCalibrationError(bins=6)(p, y), want)
 
 
 def test_adaptive_does_not_depend_on_the_order_of_ties() -> None:
@@ -147,8 +142,22 @@ def test_adaptive_does_not_depend_on_the_order_of_ties() -> None:
 def test_more_bins_than_samples() -> None:
     """Bins of equal weight may lie within one sample; each sample is then alone in its bins."""
     p, y = np.array([0.25, 0.5, 0.875]), np.array([0, 1, 1])
-    close(il.BinaryAdaptiveCalibrationError(bins=9)(p, y), np.mean(abs(y - p)))
-    close(il.BinaryAdaptiveCalibrationError(bins=1)(p, y), abs(np.mean(y - p)))
+    near(il.BinaryAdaptiveCalibrationError(bins=9)(p, y), np.mean(abs(y - p)))
+    near(il.BinaryAdaptiveCalibrationError(bins=1)(p, y), abs(np.mean(y - p)))
+
+
+def test_a_row_of_nan(backend: Backend) -> None:
+    """A row that holds nothing but nan is nan, and the row beside it is what it is alone."""
+    if backend.compiles:
+        pytest.skip("JAX would compile for seconds; test_correlation.py has the same of ranks")
+    nan = math.nan
+    p = backend.array([[nan] * 4, [0.125, 0.25, 0.375, 0.5]], "float32")
+    y = backend.array([[0, 1, 0, 1], [1, 0, 1, 0]], "int32")
+    found = backend.numbers(il.BinaryAdaptiveCalibrationError(bins=4)(p, y, axis=-1))
+    close(found, [nan, (0.875 + 0.25 + 0.625 + 0.5) / 4])  # each bin holds one sample
+    both = backend.xp.stack([1 - p, p], axis=-1)
+    found = backend.numbers(il.AdaptiveCalibrationError(bins=4)(both, y, axis=-1))
+    close(found, [nan, (0.875 + 0.25 + 0.625 + 0.5) / 4])  # the gaps of the other label are minus
 
 
 def test_edges(backend: Backend) -> None:
@@ -178,25 +187,25 @@ def test_reliability_diagram() -> None:
         ):
             parts = map(sums, binned(samples, 5))
             rows = [(n, a / n, b / n) if n else (0, np.nan, np.nan) for n, a, b in parts]
-            close(found, np.array(rows, object).T)
+            near(found, np.array(rows, object).T)
     p, y, _ = draw(rng, 12)
     columns = il.BinaryReliabilityDiagram(4)(p[:, :2], np.stack([y == 0, y == 1], axis=-1), axis=0)
     assert columns.shape == (2, 3, 4)
     for k in range(2):
-        close(columns[k], il.BinaryReliabilityDiagram(4)(p[:, k], y == k), 0)
+        near(columns[k], il.BinaryReliabilityDiagram(4)(p[:, k], y == k), 0)
 
 
 def test_scikit_learn() -> None:
-    """A thousand random curves are those of scikit-learn, which leaves empty bins out."""
+    """Random curves are those of scikit-learn, which leaves empty bins out."""
     rng = np.random.default_rng(5)
-    for _ in range(1000):
+    for _ in range(400):
         n, bins = int(rng.integers(2, 40)), int(rng.integers(1, 12))
         p, y = rng.uniform(size=n), rng.integers(0, 2, n)
         y[:2] = 0, 1
         true, sure = calibration_curve(y, p, n_bins=bins)
         number, confidence, accuracy = il.BinaryReliabilityDiagram(bins)(p, y)
-        close(confidence[number > 0], sure)
-        close(accuracy[number > 0], true)
+        near(confidence[number > 0], sure)
+        near(accuracy[number > 0], true)
 
 
 # --- scores taken apart ---------------------------------------------------------------------------
@@ -213,7 +222,7 @@ def test_brier_decomposition() -> None:
         base = true / whole
         want = [sum(n * (a - b) ** 2 for n, a, b in parts) / whole,
                 sum(n * (b - base) ** 2 for n, a, b in parts) / whole, base * (1 - base)]  # fmt: skip
-        close(il.BrierDecomposition(6)(p[:, 1], y == 1, weights=w), want, 16, size=0.05)
+        near(il.BrierDecomposition(6)(p[:, 1], y == 1, weights=w), want, 16, size=0.05)
 
 
 def divergence(p: mpf, q: mpf) -> mpf:
@@ -241,7 +250,7 @@ def test_log_loss_decomposition() -> None:
         for _ in range(60):
             p, y, w = draw(rng, int(rng.integers(2, 30)))
             want = log_loss_parts(of_class(p, y, w, 1), 6)
-            close(il.LogLossDecomposition(6)(p[:, 1], y == 1, weights=w), want, 16, size=0.05)
+            near(il.LogLossDecomposition(6)(p[:, 1], y == 1, weights=w), want, 16, size=0.05)
 
 
 @pytest.mark.parametrize("gap", [1e-4, 1e-7, 1e-9])
@@ -252,12 +261,12 @@ def test_nearly_reliable(gap: float) -> None:
         want = log_loss_parts(exact(p, y, np.ones(8)), 10)
     found = il.LogLossDecomposition(10)(p, y)
     # the sum of four probabilities is rounded, which the gap feels
-    close(found[0], want[0], 4 / gap)
-    close(found[1:], want[1:], 8)
+    near(found[0], want[0], 4 / gap)
+    near(found[1:], want[1:], 8)
     rare = np.array([1] + [0] * 99_999)
     with mpmath.workdps(50):
         _, _, uncertainty = log_loss_parts(exact(np.full(2, 0.5), [1, 0], [1, 99_999]), 10)
-    close(il.LogLossDecomposition(10)(np.full(100_000, 0.5), rare)[2], uncertainty, 4)
+    near(il.LogLossDecomposition(10)(np.full(100_000, 0.5), rare)[2], uncertainty, 4)
 
 
 @pytest.mark.parametrize(
@@ -268,27 +277,21 @@ def test_nearly_reliable(gap: float) -> None:
     ],
     ids=["brier", "log loss"],
 )
-def test_parts_make_the_score(backend: Backend, metric: il.Metric, score: il.Metric) -> None:
+def test_parts_make_the_score(metric: il.Metric, score: il.Metric) -> None:
     """Where forecasts in a bin are equal: reliability less resolution plus uncertainty."""
     rng = np.random.default_rng(8)
     p, y = rng.integers(1, 20, 50) / 20, rng.integers(0, 2, 50).astype(float)
-    a, b = (backend.array(x.tolist(), "float32") for x in (p, y))
-    reliability, resolution, uncertainty = backend.numbers(metric(a, b))
-    close(reliability - resolution + uncertainty, float(score(a, b)), 8, 1.0, "float32")
+    reliability, resolution, uncertainty = metric(p, y)
+    close(reliability - resolution + uncertainty, score(p, y), 8, 1.0)
 
 
 def test_ends(backend: Backend) -> None:
     """Sure and right costs nothing, sure and wrong is infinitely unreliable; one label is no risk."""
     array = lambda x: backend.array(x, "float32")  # noqa: E731
-    found = backend.numbers(il.log_loss_decomposition(array([0.0, 1.0]), array([0.0, 1.0])))
-    close(found, [0.0, math.log(2), math.log(2)], 2, dtype="float32")
-    found = backend.numbers(il.log_loss_decomposition(array([0.0, 1.0]), array([1.0, 1.0])))
-    close(found, [math.inf, 0.0, 0.0], 0)
-    assert backend.numbers(il.brier_decomposition(array([0.0, 1.0]), array([1.0, 1.0]))) == [
-        0.5,
-        0,
-        0,
-    ]
+    ends, ones = array([0.0, 1.0]), array([1.0, 1.0])
+    close(il.log_loss_decomposition(ends, ends), [0.0, math.log(2), math.log(2)], 2)
+    close(il.log_loss_decomposition(ends, ones), [math.inf, 0.0, 0.0], 0)
+    close(il.brier_decomposition(ends, ones), [0.5, 0.0, 0.0], 0)
 
 
 def test_outside() -> None:
@@ -306,12 +309,10 @@ def test_outside() -> None:
             assert not np.isnan(metric(p, y, where=[False, True]))
 
 
-def test_gradients(backend: Backend) -> None:
+def test_gradients() -> None:
     """Confidence is what is differentiated: each probability pulls its bin by its share."""
-    p = backend.array([0.2, 0.3, 0.7, 0.9], "float32")
-    y = backend.array([1.0, 0.0, 0.0, 0.0], "float32")
+    p, y = np.array([0.2, 0.3, 0.7, 0.9]), [1.0, 0.0, 0.0, 0.0]
     # in two bins, means 1/4 and 8/10 against 1/2 and 0
     want = [-0.25, -0.25, 0.25, 0.25]
     for metric in (il.BinaryExpectedCalibrationError(2), il.BinaryAdaptiveCalibrationError(2)):
-        for mode in backend.modes:
-            close(backend.numbers(backend.gradient(mode, metric, p, y)), want, 4, dtype="float32")
+        close(il.gradient(metric, p, y), want, 4)

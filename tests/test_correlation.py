@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from fractions import Fraction
-from typing import Any
 
 import mpmath
 import numpy as np
@@ -13,19 +13,12 @@ import scipy.stats
 
 import isoloss as il
 from conformance.kit.backends import Backend
+from conformance.kit.comparison import as_numpy, close
 
 BOTH = [il.spearman, il.kendall_tau_b]
 every_metric = pytest.mark.parametrize("metric", BOTH, ids=repr)
+near = functools.partial(close, size=1.0)  # ULP of 1, the size of a perfect correlation
 SCIPY = {il.spearman: scipy.stats.spearmanr, il.kendall_tau_b: scipy.stats.kendalltau}
-
-
-def close(found: Any, want: Any, ulps: float, dtype: str = "float64") -> None:
-    """Assert equality to some ULP of 1, the size of a perfect correlation."""
-    found, want = np.float64(found), np.float64(want)
-    assert np.isnan(found) == np.isnan(want), f"{found} is not {want}"
-    if not np.isnan(want):
-        error = abs(found - want) / np.finfo(dtype).eps
-        assert error <= ulps, f"{found!r} is not {want!r}: {error} ULP of 1"
 
 
 def sign(x: float, y: float) -> int:
@@ -89,18 +82,18 @@ def test_pairs_counted_one_by_one(metric: il.Metric) -> None:
             ones = np.ones(p.size) if weights is None else weights
             if ones.any():
                 exact = [Fraction(x) for x in ones.tolist()]
-                want = EXACT[metric](p.tolist(), y.tolist(), exact)
-                close(metric(p, y, weights=weights), want, 6)
+                want = float(EXACT[metric](p.tolist(), y.tolist(), exact))
+                near(metric(p, y, weights=weights), want, 6)
 
 
 @every_metric
 def test_scipy(metric: il.Metric) -> None:
-    """A thousand random cases, most with ties, are what SciPy answers."""
+    """Random cases, most with ties, are what SciPy answers."""
     rng = np.random.default_rng(2)
-    for _ in range(1000):
+    for _ in range(400):
         p, y = draw(rng, int(rng.integers(3, 40)))
         if np.ptp(p) and np.ptp(y):  # SciPy warns of a constant
-            close(metric(p, y), SCIPY[metric](p, y).statistic, 4)
+            near(metric(p, y), SCIPY[metric](p, y).statistic, 4)
 
 
 @every_metric
@@ -115,8 +108,8 @@ def test_many_samples(metric: il.Metric, n: int) -> None:
         (p, np.round(p + y)),
         (np.round(p), np.round(y)),
     ):
-        close(metric(a, b), SCIPY[metric](a, b).statistic, 8)
-        close(metric(-a, b), -metric(a, b), 0)
+        near(metric(a, b), SCIPY[metric](a, b).statistic, 8)
+        near(metric(-a, b), -metric(a, b), 0)
 
 
 def test_values_from_the_literature() -> None:
@@ -124,21 +117,38 @@ def test_values_from_the_literature() -> None:
     # Kendall (1970), Rank Correlation Methods, section 3.4: S = 33, and 4 and 9 pairs are tied
     a = [1, 2.5, 2.5, 4.5, 4.5, 6.5, 6.5, 8, 9.5, 9.5]
     b = [1, 2, 4.5, 4.5, 4.5, 4.5, 8, 8, 8, 10]
-    close(il.kendall_tau_b(a, b), 33 / mpmath.sqrt(41 * 36), 1)
+    near(il.kendall_tau_b(a, b), float(33 / mpmath.sqrt(41 * 36)), 1)
     # without ties, 1 - 6 sum(d^2) / (n (n^2 - 1)): d = (0, 0, 1, 1)
     assert il.spearman([1.0, 2.0, 3.0, 4.0], [10.0, 20.0, 40.0, 30.0]) == 0.8
     # without ties, 1 - 4 inversions / (n (n - 1))
-    close(il.kendall_tau_b([1.0, 2.0, 3.0, 4.0], [10.0, 20.0, 40.0, 30.0]), Fraction(2, 3), 0.5)
+    near(il.kendall_tau_b([1.0, 2.0, 3.0, 4.0], [10.0, 20.0, 40.0, 30.0]), 2 / 3, 0.5)
+
+
+# JAX compiles each operation for each length: all samples below are four
+
+
+@every_metric
+def test_a_row_of_nan(backend: Backend, metric: il.Metric) -> None:
+    """A row that holds nothing but nan is nan, and the row beside it is what it is alone."""
+    if backend.compiles and metric is il.kendall_tau_b:
+        pytest.skip("JAX would compile for seconds; the ranks are those of Spearman")
+    nan = float("nan")
+    p = backend.array([[nan] * 4, [1.0, 2.0, 3.0, 4.0]], "float32")
+    y = backend.array([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 4.0, 3.0]], "float32")
+    found = backend.numbers(metric(p, y, axis=-1))
+    close(found[0], nan, 0)
+    # by hand: the squares of the differences of ranks add up to 2; one of six pairs is out of order
+    close(found[1], {il.spearman: 0.8, il.kendall_tau_b: 4 / 6}[metric], 2, "float32")
 
 
 @every_metric
 def test_perfect_is_one(backend: Backend, metric: il.Metric) -> None:
     """Equal order gives 1 exactly, the opposite -1, by any increasing function and with any ties."""
-    x = [0.5, -1.0, 2.0, 2.0, 8.0, -3.0, 0.5, 0.5]
-    cubes = backend.array([a**3 for a in x], "float32")
-    minus = backend.array([-a for a in x], "float32")
-    weights = backend.array([1.0, 2.0, 0.5, 3.0, 1.0, 0.0, 1.5, 2.5], "float32")
-    array = backend.array(x, "float32")
+    x = [0.5, -1.0, 2.0, 2.0]
+    array, cubes, minus = (
+        backend.array(y, "float32") for y in (x, [a**3 for a in x], [-a for a in x])
+    )
+    weights = backend.array([1.0, 0.0, 0.5, 3.0], "float32")
     for options in ({}, {"weights": weights}):
         assert float(metric(array, cubes, **options)) == 1
         assert float(metric(array, minus, **options)) == -1
@@ -147,11 +157,11 @@ def test_perfect_is_one(backend: Backend, metric: il.Metric) -> None:
 @every_metric
 def test_constant_input(backend: Backend, metric: il.Metric) -> None:
     """A constant, a single sample, and one that counts alone have no order: nan, never 0 or 1."""
-    one, two = (backend.array(x, "float32") for x in ([1.0, 2.0, 3.0], [5.0, 5.0, 5.0]))
-    alone = backend.array([0.0, 2.0, 0.0], "float32")
-    for found in (metric(one, two), metric(two, one), metric(two, two), metric(one[:1], two[:1]),
-                  metric(one, one, weights=alone)):  # fmt: skip
-        assert np.isnan(float(found))
+    one, two = (backend.array(x, "float32") for x in ([1.0, 2.0, 3.0, 4.0], [5.0] * 4))
+    alone = backend.array([0.0, 2.0, 0.0, 0.0], "float32")
+    for values in (metric(one, two), metric(two, one), metric(two, two), metric(one[:1], two[:1]),
+                   metric(one, one, weights=alone)):  # fmt: skip
+        assert np.isnan(float(values))
 
 
 @every_metric
@@ -164,7 +174,7 @@ def test_infinite_and_missing(backend: Backend, metric: il.Metric) -> None:
     t = backend.array([0.0, 3.0, 1.0, 4.0], "float32")
     assert np.isnan(float(metric(q, t)))
     assert np.isnan(float(metric(t, q)))
-    mask = backend.xp.asarray([False, True, True, True])
+    mask = backend.array([False, True, True, True], "bool")
     assert float(metric(q, t, where=mask)) == float(metric(t, q, where=mask)) == 1
 
 
@@ -174,20 +184,17 @@ def test_gradient_is_zero(backend: Backend, metric: il.Metric) -> None:
     p = backend.array([1.0, 3.0, 2.0, np.inf], "float32")
     t = backend.array([1.0, 2.0, 2.0, 4.0], "float32")
     for mode in backend.modes:
-        assert backend.numbers(backend.gradient(mode, metric, p, t)) == [0.0] * 4
+        assert as_numpy(backend.gradient(mode, metric, p, t)).tolist() == [0.0] * 4
 
 
 @every_metric
-@pytest.mark.parametrize("size", [1e30, 1e-30, 2.0**16, 2.0**60])
-def test_size_of_weights(backend: Backend, metric: il.Metric, size: float) -> None:
+def test_size_of_weights(backend: Backend, metric: il.Metric) -> None:
     """Products of three weights are out of the range of float32; their ratio is not."""
-    p, t = (
-        backend.array(x, "float32") for x in ([1.0, 2.0, 3.0, 3.0, 5.0], [2.0, 1.0, 3.0, 5.0, 5.0])
-    )
-    w = [1.0, 2.0, 4.0, 8.0, 1.0]
+    p, t = (backend.array(x, "float32") for x in ([1.0, 2.0, 3.0, 3.0], [2.0, 1.0, 1.0, 3.0]))
+    w = np.float32([1.0, 2.0, 4.0, 8.0])
     want = metric(p, t, weights=backend.array(w, "float32"))
-    found = metric(p, t, weights=backend.array([size * x for x in w], "float32"))
-    close(float(found), float(want), 8, "float32")  # weights are rounded
+    for size in np.float32([1e30, 1e-30, 2.0**16, 2.0**60]):
+        near(metric(p, t, weights=backend.array(size * w, "float32")), want, 8)
 
 
 @every_metric
@@ -205,7 +212,7 @@ def test_batches(metric: il.Metric) -> None:
     found = metric.compute(metric.summary(p, y, weights=w, groups=groups, num_groups=3))
     for k in (0, 1):
         here = groups == k
-        close(found[k], metric(p[here], y[here], weights=w[here]), 2)
+        near(found[k], metric(p[here], y[here], weights=w[here]), 2)
     assert np.isnan(found[2])
 
 
@@ -216,4 +223,4 @@ def test_evaluate_shares_the_samples() -> None:
     assert il.spearman.source == il.kendall_tau_b.source
     for metric, value in zip(BOTH, found.values(), strict=True):
         for k in range(2):
-            close(value[k], metric(p[:, k], y[:, k]), 0)
+            near(value[k], metric(p[:, k], y[:, k]), 0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -13,21 +15,19 @@ import dask.array as da
 
 import isoloss as il
 from conformance.kit.comparison import close
-from conformance.kit.drawing import draw, excluded, integers, of_items
+from conformance.kit.drawing import Samples, draw, excluded, integers, of_items
 from conformance.kit.expected import one_number
+from conformance.kit.laws import law
 from conformance.kit.structures import STATES, STRUCTURES
 from conformance.kit.trees import leaves, tree_map
 
-
-def lazily(metrics):
-    """Return those that Dask computes: a median, or a curve, sorts all samples at once."""
-    return {name: metric for name, metric in metrics.items() if metric.kind != "sorted whole"}
-
-
-every_structure = pytest.mark.parametrize(
-    "metric", lazily(STRUCTURES).values(), ids=lazily(STRUCTURES)
+SORTED = {"it sorts all samples at once, which Dask does not": lambda m: m.kind == "sorted whole"}
+# each kind of state, and each kind of arrays: numbers, scores, labels, several together
+NAMES = ("Balanced", "Softmax", "SkillScore", "ctc", "crps_gaussian")
+KINDS = {name: m for name, m in STRUCTURES.items() if name.startswith(NAMES) or name in STATES}
+every_kind = pytest.mark.parametrize(
+    "metric", [m for m in KINDS.values() if m.kind != "sorted whole"], ids=repr
 )
-every_state = pytest.mark.parametrize("metric", lazily(STATES).values(), ids=lazily(STATES))
 
 
 def refuse(*_, **__):
@@ -55,6 +55,11 @@ def matches(results, want, ulps=2):
     close(computed, tuple(right), ulps, "largest")
 
 
+def quiet_for(metric):
+    """Turn NumPy's warnings off: of what is masked, where Dask computes it one by one, later."""
+    return np.errstate(invalid="ignore") if isinstance(metric, il.CTC) else nullcontext()
+
+
 def weighed(metric, loop):
     """Return weights and a mask as options of a call."""
     weights, mask = excluded(metric, loop)
@@ -70,7 +75,7 @@ def lazy_options(options):
     return dict(zip(options, chunked(tuple(options.values())), strict=True))
 
 
-@every_structure
+@law(STRUCTURES, SORTED)
 def test_values(metric):
     """Values are NumPy's, with weights, masks, axes and reductions, over chunks of both axes."""
     p, t = draw(metric, (10, 3))
@@ -82,10 +87,11 @@ def test_values(metric):
             weights = {"weights": given[1]["weights"]}
             given.append({"reduction": reduction, **weights})
             lazy.append({"reduction": reduction, **lazy_options(weights)})
-    matches([metric(a, b, **o) for o in lazy], [metric(p, t, **o) for o in given])
+    with quiet_for(metric):
+        matches([metric(a, b, **o) for o in lazy], [metric(p, t, **o) for o in given])
 
 
-@every_state
+@law(STATES, SORTED)
 def test_tree(metric, monkeypatch):
     """States of ten chunks merge through four levels, two at a time."""
     monkeypatch.setattr("isoloss.strategies.dask.FEW", 2)
@@ -94,7 +100,7 @@ def test_tree(metric, monkeypatch):
     matches(metric(*rows), metric(p, t), 4)
 
 
-@every_structure
+@every_kind
 def test_dtypes(metric):
     """Half precision and integers are computed as NumPy's are, in no narrower dtype than float32."""
     pairs = [draw(metric, (10, 3), dtype=dtype) for dtype in ("float16", "float64")]
@@ -103,26 +109,41 @@ def test_dtypes(metric):
     matches(lazy, [metric(*pair) for pair in pairs], 8)
 
 
-@every_structure
+def columns(metric):
+    """Return how many numbers a sample's prediction has: its second derivative takes a graph for each."""
+    return sum(math.prod(x.shape[1:]) for x in leaves(draw(metric, (1,)).predictions))
+
+
+def of_few_frames(metric, samples):
+    """Cut sequences short: of each frame come a hundred operations, and Dask strings them together."""
+    if not isinstance(metric, il.CTC):
+        return samples
+    logits, (labels, frames, lengths) = samples
+    cut = labels[..., :1], np.minimum(frames, 3), np.minimum(lengths, 1)
+    return Samples(logits[..., :3, :], cut)
+
+
+@law(STRUCTURES, SORTED)
 def test_derivatives(metric):
     """Gradients and second derivatives are lazy arrays in the chunks of the predictions."""
-    p, t = draw(metric, (10, 3))
+    p, t = of_few_frames(metric, draw(metric, (7, 2)))
     a, b = chunked((p, t))
-    options = weighed(metric, (10, 3))
+    options = weighed(metric, (7, 2))
     lazy = lazy_options(options)
     slope = il.gradient(one_number(metric), a, b, **lazy)
     want = [il.gradient(one_number(metric), p, t, **options)]
     assert [x.chunks for x in leaves(slope)] == [x.chunks for x in leaves(a)]
     results = [slope]
-    if metric.summable:
+    if metric.summable and columns(metric) <= 4:
         results += il.gradient_hessian(metric, a, b, **lazy)
         want += il.gradient_hessian(metric, p, t, **options)
     if not any(metric.parts[0]):
         assert {x.chunks for x in leaves(results)} == {leaves(a)[0].chunks}
-    matches(results, want, 16)
+    with quiet_for(metric):
+        matches(results, want, 16)
 
 
-@every_structure
+@law(STRUCTURES, SORTED)
 def test_states(metric):
     """States are lazy; those of batches, weighted or not, merge to the state of the whole."""
     samples = draw(metric, (10, 3))
@@ -135,7 +156,7 @@ def test_states(metric):
     matches(metric.compute(state), metric(*samples, weights=w), 4)
 
 
-@every_structure
+@every_kind
 def test_unknown_sizes(metric):
     """Rows chosen by a mask have a number that only the computation finds out: all works on them."""
     rows = np.arange(10) % 3 > 0
@@ -153,6 +174,27 @@ def test_unknown_sizes(metric):
     # nothing wider stands by for float64: merging the chunks of a row rounds, as in `test_states`
     wide = tree_map(widened, (a, b))
     matches(metric(*wide, axis=1), metric(*samples[rows].map(widened), axis=1), 4)
+
+
+NUMBERS = [np.array(x) for x in ([1.0, -2.0, -3.0], [1.0, 2.0, -3.0], [1.0, 2.0, 3.0])]
+UNEQUAL = {  # of one number, two and three
+    "mean": lambda a, _, c: il.mse(a, c),
+    "none": lambda a, _, c: il.mse(a, c, reduction="none"),
+    "weights": lambda _, b, c: il.mse(c, c, weights=b),
+    "evaluate": lambda a, _, c: il.evaluate([il.mae, il.r2], a, c)["r2_score"],
+    "rows": lambda a, _, c: il.cosine_distance(a[:, None] + [0.0, 1.0], c[:, None] + [0.0, 1.0]),
+}
+
+
+@pytest.mark.parametrize("call", UNEQUAL.values(), ids=UNEQUAL)
+def test_unknown_sizes_that_differ(call):
+    """Rows of different masks are refused where they meet, in NumPy's words, never repeated."""
+    with pytest.raises(ValueError, match="have shape") as eager:
+        call(*(x[x > 0] for x in NUMBERS))
+    lazy = call(*(x[x > 0] for x in map(da.from_array, NUMBERS)))
+    with pytest.raises(ValueError, match="have shape") as later:
+        lazy.compute(scheduler="synchronous")
+    assert str(later.value) == str(eager.value)
 
 
 def test_gradient_of_unknown_sizes():
@@ -191,7 +233,7 @@ def test_validate():
         with pytest.raises(ValueError, match=r"^MeanSquaredError\(\): targets\[7, 1\] is nan; "):
             il.validate(il.mse, *chunked((p, t)))
         with pytest.raises(
-            ValueError, match=r"^GaussianNLL\(full=False\): variance\[3, 2\] is -1.0; "
+            ValueError, match=r"^GaussianNLL\(full=True\): variance\[3, 2\] is -1.0; "
         ):
             il.validate(il.gaussian_nll, *chunked(((location, scale), p)))
 
@@ -212,7 +254,7 @@ def test_lists_and_other_arrays():
     with pytest.raises(TypeError) as caught:
         il.gaussian_nll((a, one), a)
     assert str(caught.value) == (
-        "GaussianNLL(full=False): mean: a Dask array, variance: a NumPy array; "
+        "GaussianNLL(full=True): mean: a Dask array, variance: a NumPy array; "
         "convert one, e.g. variance = dask.array.asarray(variance)"
     )
 
@@ -229,7 +271,7 @@ def test_sorted_whole():
         )
 
 
-@pytest.mark.parametrize("chunks", [(1_000_000, 2), (999, 1)], ids=str)
+@pytest.mark.parametrize("chunks", [(1_000_000, 2), (9_999, 1)], ids=str)
 def test_long_columns(chunks):
     """A million float64 samples per column are summed within 4 ULP, whatever the chunks."""
     p, _ = draw(il.mse, (1000, 2), dtype="float64")

@@ -151,7 +151,10 @@ def test_wrappers() -> None:
 def test_what_is_shared() -> None:
     """Metrics of the same statistics share a state, others do not."""
     assert il.r2_score.source == il.explained_variance_score.source
-    assert il.pearson_correlation.source == il.concordance_correlation.source
+    assert il.pearson_correlation.source == il.kling_gupta.source
+    one, other = il.pearson_correlation, il.concordance_correlation  # in any units; in one unit
+    assert one.source != other.source
+    assert one.source == other.source_in(other.inputs(np.ones(1, "float32"), [1.0]).xp)
     assert il.r2_score.source != il.pearson_correlation.source
     assert il.Scaled(il.huber, 2.0).source == il.huber.source != il.Huber(2.0).source
     assert il.Root(il.huber).source == il.huber.source

@@ -48,12 +48,13 @@ def test_odd_norms() -> None:
 
 
 def test_nothing_is_added() -> None:
-    """A triplet whose distances are 0 costs the margin, to the last digit."""
+    """A triplet or a pair whose distances are 0 costs the margin, to the last digit."""
     same = [[1.0, 2.0]]
     for p in (1, 1.5, 2, 3):
         value, slope = il.value_and_gradient(il.TripletMargin(p=p), same, (same, same))
         assert value == 1
         assert np.all(slope == 0)
+    assert il.contrastive((same, same), [0.0]) == 0.5
 
 
 def test_a_tuple_is_asked_for() -> None:

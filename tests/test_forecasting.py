@@ -368,6 +368,9 @@ def test_d2_of_batches(power: float) -> None:
     y[:4] = np.abs(y[:4])
     if power < 2:
         y[:4] *= 0 if power >= 1 else -0.25
+    if power < 0:
+        y[0] = 0.5
+        assert y[:4].mean() < 0  # in a batch with a positive target
     want = metric(*wide(f, y))
     parts = [
         metric.summary(f[s], y[s]) for s in (slice(0, 4), slice(4, 5), slice(5, 5), slice(5, 12))

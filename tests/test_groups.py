@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -9,65 +10,80 @@ import numpy as np
 import pytest
 
 import isoloss as il
-from conformance.kit.backends import Backend
-from conformance.kit.drawing import draw, excluded, of_items
-from conformance.kit.structures import STRUCTURES
+from conformance.kit.backends import BACKENDS, Backend, installed
+from conformance.kit.comparison import close
+from conformance.kit.drawing import draw, excluded, of_items, wide
+from conformance.kit.laws import law
+from conformance.kit.metrics import ALL
+from conformance.kit.structures import STATES, STRUCTURES
+from conformance.kit.trees import tree_map
 
 GROUPS = 4
+SAMPLES = 40
+NUMBERS = np.random.default_rng(2).integers(0, GROUPS, SAMPLES)  # the group of each sample
+near = functools.partial(close, ulps=16, size=1.0)  # of float32, as what is drawn
 
 
-def close(found: Any, want: Any, size: Any = 1.0) -> None:
-    """Assert equality to 16 ULP of float32, of the larger of the number and a size."""
-    found, want = np.asarray(found, dtype=float), np.asarray(want, dtype=float)
-    assert found.shape == want.shape
-    near = np.abs(found - want) <= 16 * 2.0**-23 * np.maximum(np.abs(want), size)
-    assert np.all(near | (np.isnan(found) & np.isnan(want))), (found, want)
+def options_of(metric: il.Metric, weighed: bool) -> dict[str, Any]:
+    if not weighed:
+        return {}
+    weights, mask = excluded(metric, (SAMPLES,), dtype="float32")
+    return {"weights": weights, "where": of_items(metric, mask)}
 
 
-def given(backend: Backend, array: np.ndarray) -> Any:
-    """Return an array of NumPy as one of the library."""
-    return backend.array(array.tolist(), str(array.dtype) if array.dtype != "int64" else "int32")
+@functools.cache
+def one_by_one(metric: il.Metric, weighed: bool) -> np.ndarray:
+    """Return the value of every group from its samples alone, in float64; the last has none."""
+    samples, options = draw(metric, (SAMPLES,), dtype="float32"), options_of(metric, weighed)
+    values = []
+    for group in range(GROUPS + 1):
+        chosen = group == NUMBERS
+        of_group = {name: array[chosen] for name, array in options.items()}
+        values.append(metric(*wide(*samples[chosen]), **of_group))
+    return np.asarray(values)
 
 
-@pytest.mark.parametrize("metric", STRUCTURES.values(), ids=STRUCTURES)
-def test_each_group_is_as_if_alone(backend: Backend, metric: il.Metric) -> None:
+def check(backend: Backend, metric: il.Metric, weighed: bool) -> None:
+    """Compare the values of all groups, from one pass, with those of each group alone."""
+    samples, options = draw(metric, (SAMPLES,), dtype="float32"), options_of(metric, weighed)
+    p, t, groups, *arrays = backend.given((*samples, NUMBERS, *options.values()))
+    of_library = dict(zip(options, arrays, strict=True))
+    state = metric.summary(p, t, **of_library, groups=groups, num_groups=GROUPS + 1)
+    close(metric.compute(state), one_by_one(metric, weighed), 16, 4.0)
+
+
+@pytest.mark.parametrize("weighed", [False, True], ids=["alike", "weighed"])
+@law(ALL)
+def test_each_group_is_as_if_alone(metric: il.Metric, weighed: bool) -> None:
     """The value of every group is that of its samples alone; an empty group is nan."""
-    p, t = draw(metric, (40,), dtype="float32")
-    w, m = excluded(metric, (40,), dtype="float32")
-    groups = np.random.default_rng(2).integers(0, GROUPS, 40)
-    arrays = [given(backend, x) for x in (p, t, w, m, groups)]
-    for options in ({}, {"weights": arrays[2], "where": of_items(metric, arrays[3])}):
-        state = metric.summary(
-            arrays[0], arrays[1], **options, groups=arrays[4], num_groups=GROUPS + 1
-        )
-        found = np.asarray(backend.numbers(metric.compute(state)))
-        for group in range(GROUPS + 1):
-            chosen = groups == group
-            of_group = {"weights": w[chosen], "where": of_items(metric, m[chosen])}
-            of_group = of_group if options else {}
-            wide = [
-                x[chosen].astype("float64") if x.dtype.kind == "f" else x[chosen] for x in (p, t)
-            ]
-            want = metric(*wide, **of_group)
-            close(found[group], want, 4)
+    check(Backend(), metric, weighed)
 
 
-def test_batches_of_groups_merge(backend: Backend) -> None:
+@pytest.mark.parametrize("library", [n for n in installed() if not BACKENDS[n].compiles][1:])
+@law(STRUCTURES)
+def test_groups_on_each_library(library: str, metric: il.Metric) -> None:
+    """Groups are as if alone on every library, weighed and masked."""
+    check(BACKENDS[library](), metric, weighed=True)
+
+
+@pytest.mark.skipif("jax" not in installed(), reason="needs JAX")
+@law(STATES)
+def test_groups_on_jax(metric: il.Metric) -> None:
+    """Groups are as if alone in a compiled program, weighed and masked."""
+    check(BACKENDS["jax"](), metric, weighed=True)
+
+
+@pytest.mark.parametrize("metric", [il.r2_score, il.SkillScore(il.gaussian_nll)], ids=repr)
+def test_batches_of_groups_merge(backend: Backend, metric: il.Metric) -> None:
     """States of groups merge group by group."""
-    p, t = draw(il.r2_score, (40,), dtype="float32")
-    groups = np.random.default_rng(2).integers(0, GROUPS, 40)
-    whole = il.evaluate({"": il.r2_score}, p, t, groups=groups)[""]
-    parts = [
-        il.r2_score.summary(
-            given(backend, p[s]),
-            given(backend, t[s]),
-            groups=given(backend, groups[s]),
-            num_groups=GROUPS,
-        )
-        for s in (slice(0, 3), slice(3, 30), slice(30, 40))
-    ]
-    merged = il.r2_score.compute(parts[0].merge(parts[1]).merge(parts[2]))
-    close(backend.numbers(merged), [whole[g] for g in range(GROUPS)])
+    samples = draw(metric, (SAMPLES,), dtype="float32")
+    p, t, groups = backend.given((*samples, NUMBERS))
+    parts = []
+    for first, last in ((0, 3), (3, 30), (30, SAMPLES)):
+        batch = tree_map(lambda x: x[first:last, ...], (p, t, groups))  # noqa: B023
+        parts.append(metric.summary(*batch[:2], groups=batch[2], num_groups=GROUPS + 1))
+    merged = metric.compute(parts[0].merge(parts[1]).merge(parts[2]))
+    close(merged, one_by_one(metric, weighed=False), 16, 4.0)
 
 
 def test_labels_of_any_kind(backend: Backend) -> None:
@@ -103,28 +119,26 @@ def by_hand(terms: np.ndarray, w: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(
-    "metric", [il.mse, il.mae, il.cosine_distance, il.cross_entropy, il.accuracy], ids=repr
+    "metric",
+    [il.mse, il.mae, il.cosine_distance, il.cross_entropy, il.accuracy, il.gaussian_nll, il.kto],
+    ids=repr,
 )
 def test_standard_errors(backend: Backend, metric: il.Loss) -> None:
     """They are those of the terms' deviations from their weighted mean."""
-    p, t = draw(metric, (50,), dtype="float32")
+    samples = draw(metric, (50,), dtype="float32")
     w, m = excluded(metric, (50,), dtype="float32")
-    wide = [x.astype("float64") if x.dtype.kind == "f" else x for x in (p, t)]
-    terms = np.asarray(metric(*wide, reduction="none"), dtype="float64")
-    a, b, weights, mask = (given(backend, x) for x in (p, t, w, m))
+    terms = np.asarray(metric(*wide(*samples), reduction="none"), dtype="float64")
+    a, b, weights, mask = backend.given((*samples, w, of_items(metric, m)))
     plain = il.evaluate({"": metric}, a, b, standard_error=True)[""]
-    close(float(plain.value), metric(*wide))
-    close(float(plain.standard_error), np.std(terms, ddof=1) / math.sqrt(50), 1 / 8)
-    heavy = il.evaluate(
-        {"": metric}, a, b, weights=weights, where=of_items(metric, mask), standard_error=True
-    )[""]
-    close(float(heavy.standard_error), by_hand(terms[m], w[m].astype("float64")), 1 / 8)
+    near(plain.value, metric(*wide(*samples)))
+    near(plain.standard_error, np.std(terms, ddof=1) / math.sqrt(50), size=1 / 8)
+    heavy = il.evaluate({"": metric}, a, b, weights=weights, where=mask, standard_error=True)[""]
+    near(heavy.standard_error, np.float64(by_hand(terms[m], w[m].astype("float64"))), size=1 / 8)
 
 
 def test_standard_errors_of_metrics_of_metrics(backend: Backend) -> None:
     """Through a root, a factor or an exponential, by the slope of it (the delta method)."""
     p, t = draw(il.mse, (50,), dtype="float32")
-    arrays = [given(backend, x) for x in (p, t)]
     metrics = {
         "mse": il.mse,
         "root": il.rmse,
@@ -132,50 +146,51 @@ def test_standard_errors_of_metrics_of_metrics(backend: Backend) -> None:
         "exp": il.Exp(il.mae),
         "mae": il.mae,
     }
-    found = il.evaluate(metrics, *arrays, standard_error=True)
-    value, error = ({k: float(x[i]) for k, x in found.items()} for i in range(2))
-    close(error["root"], error["mse"] / (2 * value["root"]))
-    close(error["scaled"], 3 * error["mse"])
-    close(error["exp"], value["exp"] * error["mae"])
+    estimates = il.evaluate(metrics, *backend.given((p, t)), standard_error=True)
+    value, error = ({k: np.float64(x[i]) for k, x in estimates.items()} for i in range(2))
+    root, scaled, exp = (estimates[name].standard_error for name in ("root", "scaled", "exp"))
+    near(root, error["mse"] / (2 * value["root"]))
+    near(scaled, 3 * error["mse"])
+    near(exp, value["exp"] * error["mae"])
 
 
-def test_standard_errors_of_groups_and_axes() -> None:
+@pytest.mark.parametrize("metric", [il.mae, il.crps_laplace], ids=repr)
+def test_standard_errors_of_groups_and_axes(metric: il.Loss) -> None:
     """There is one for each group, and for each number that is left along an axis."""
-    p, t = np.random.default_rng(0).normal(size=(2, 30, 3))
-    columns = il.evaluate({"": il.mae}, p, t, axis=0, standard_error=True)[""]
+    samples = draw(metric, (30, 3), dtype="float64")
+    columns = il.evaluate({"": metric}, *samples, axis=0, standard_error=True)[""]
     groups = np.broadcast_to(np.arange(3), (30, 3))
-    by_group = il.evaluate({"": il.mae}, p, t, groups=groups, standard_error=True)[""]
+    by_group = il.evaluate({"": metric}, *samples, groups=groups, standard_error=True)[""]
     for k in range(3):
-        one = il.evaluate({"": il.mae}, p[:, k], t[:, k], standard_error=True)[""]
-        close(columns.standard_error[k], one.standard_error)
-        close(by_group[k].standard_error, one.standard_error)
+        alone = il.evaluate({"": metric}, *samples[:, k], standard_error=True)[""]
+        near(columns.standard_error[k], alone.standard_error)
+        near(by_group[k].standard_error, alone.standard_error)
         assert type(by_group[k]) is il.Estimate
 
 
-def test_clusters(backend: Backend) -> None:
+@pytest.mark.parametrize("metric", [il.mse, il.gaussian_nll], ids=repr)
+def test_clusters(backend: Backend, metric: il.Loss) -> None:
     """Samples of one cluster vary together: copies of a sample tell no more than one."""
-    p, t = draw(il.mse, (20,), dtype="float32")
-    wide = [x.astype("float64") for x in (p, t)]
-    one = il.evaluate({"": il.mse}, *wide, standard_error=True)[""]
-    copies = [given(backend, np.repeat(x, 5)) for x in (p, t)]
-    found = il.evaluate(
-        {"": il.mse}, *copies, standard_error=True, clusters=np.repeat(np.arange(20), 5)
-    )[""]
-    close(float(found.standard_error), one.standard_error)
-    alone = il.evaluate({"": il.mse}, *copies, standard_error=True)[""]
-    assert float(alone.standard_error) < 0.6 * float(one.standard_error)
+    samples = draw(metric, (20,), dtype="float32")
+    want = il.evaluate({"": metric}, *wide(*samples), standard_error=True)[""]
+    copies = backend.given(tuple(samples.map(lambda x: np.repeat(x, 5))))
+    clusters = np.repeat(np.arange(20), 5)
+    estimate = il.evaluate({"": metric}, *copies, standard_error=True, clusters=clusters)[""]
+    near(estimate.standard_error, want.standard_error)
+    alone = il.evaluate({"": metric}, *copies, standard_error=True)[""]
+    assert float(alone.standard_error) < 0.6 * float(want.standard_error)
 
 
-def test_dask_groups() -> None:
+@pytest.mark.parametrize("metrics", [[il.mse, il.r2], [il.gaussian_nll, il.crps_laplace]], ids=repr)
+def test_dask_groups(metrics: list[il.Metric]) -> None:
     """Dask arrays are summed up by group where they lie."""
     dask = pytest.importorskip("dask.array")
-    p, t = np.random.default_rng(0).normal(size=(2, 40))
-    groups = np.arange(40) % 3
-    want = il.evaluate([il.mse, il.r2], p, t, groups=groups)
-    lazy = [dask.from_array(x, chunks=7) for x in (p, t, groups)]
-    found = il.evaluate([il.mse, il.r2], *lazy[:2], groups=lazy[2], num_groups=3)
-    for name, values in found.items():
-        close(values.compute(), list(want[name].values()))
+    samples, groups = draw(metrics[0], (40,), dtype="float64"), np.arange(40) % 3
+    want = il.evaluate(metrics, *samples, groups=groups)
+    *lazy, numbers = tree_map(lambda x: dask.from_array(x, chunks=7), (*samples, groups))
+    values = il.evaluate(metrics, *lazy, groups=numbers, num_groups=3)
+    for name, value in values.items():
+        near(value.compute(), np.asarray(list(want[name].values())))
 
 
 @pytest.mark.parametrize(

@@ -180,20 +180,30 @@ def test_a_layer_in_jax() -> None:
         modes = [mode(function, (0, 1, 2))(*layer) for mode in (jax.grad, jax.jacfwd)]
         twice = jax.numpy.stack([layer[0], layer[0]])
         batch = jax.vmap(function, (0, None, None))(twice, *layer[1:])
-        return modes, batch, jax.jacfwd(jax.grad(function, 1), 0)(*layer)
+        weigh = lambda w: loss(*layer[:2], targets, bias=layer[2], **{**rest, "weights": w})  # noqa: E731
+        by_weights = jax.grad(weigh)(rest["weights"])
+        return modes, batch, by_weights, jax.jacfwd(jax.grad(function, 1), 0)(*layer)
 
-    modes, batch, bent = backend.compiled(transformed)(*layer)
+    modes, batch, by_weights, bent = backend.compiled(transformed)(*layer)
     for slopes in modes:
         for slope, want in zip(slopes, exact[1:], strict=True):
             near(slope, want)
     near(batch, np.array([exact[0]] * 2))
+
+    def difference(name: str, place: Any) -> list[np.ndarray]:
+        """Return the derivatives of value and gradients by one number; they have about 28 bits."""
+        moved = [{**data, name: data[name].astype("float64")} for _ in range(2)]
+        moved[0][name][place] += 2.0**-18
+        moved[1][name][place] -= 2.0**-18
+        high, low = (by_definition(case, smoothing, z_loss) for case in moved)
+        return [(x - y) * 2.0**17 for x, y in zip(high, low, strict=True)]
+
+    largest = float(np.max(np.abs(by_weights)))
+    for place in range(TOKENS):  # what is left out by a weight of 0 has no slope by it
+        want = difference("weights", place)[0] if data["weights"][place] else np.float64(0.0)
+        close(by_weights[place], want, 64, largest)
     for place in np.ndindex(TOKENS, FEATURES):
-        moved = [{**data, "hidden": data["hidden"].astype("float64")} for _ in range(2)]
-        moved[0]["hidden"][place] += 2.0**-18
-        moved[1]["hidden"][place] -= 2.0**-18
-        high, low = (by_definition(one, smoothing, z_loss)[2] for one in moved)
-        # a difference has about 28 bits
-        close(bent[:, :, *place], (high - low) * 2.0**17, 64, float(np.max(np.abs(bent))))
+        close(bent[:, :, *place], difference("hidden", place)[2], 64, float(np.max(np.abs(bent))))
 
 
 def test_a_layer_in_torch() -> None:
@@ -232,21 +242,22 @@ def test_a_layer_in_torch() -> None:
 
 
 def test_differences_of_a_layer_in_torch() -> None:
-    """First and second derivatives by hidden, weight and bias are those of finite differences."""
+    """First and second derivatives by all that goes in are those of finite differences."""
     torch = pytest.importorskip("torch")
     data = drawn()
-    some = slice(2, 7)  # one token to ignore, one of weight 0, and one that is masked
+    some = slice(1, 6)  # one token to ignore, and one that is masked
     few = {**data, **{k: data[k][some] for k in ("hidden", "targets", "weights", "where")}}
+    few["weights"] = np.float32([0.5, 1.0, 2.0, 1.0, 0.75])
     few["hidden"] = np.nan_to_num(few["hidden"][:, :2])
     few |= {"weight": data["weight"][:3, :2], "bias": data["bias"][:3]}
     few["targets"] = np.where(few["targets"] < 0, few["targets"], few["targets"] % 3)
     few["where"] = np.array([True, True, True, False, True])
     targets, layer, rest = given(BACKENDS["torch"](), few)
-    leaves = [x.double().requires_grad_() for x in layer]
+    leaves = [x.double().requires_grad_() for x in (*layer, rest.pop("weights"))]
     loss = il.LinearCrossEntropy(ignore_index=-100, **{**FULLEST, "chunk": 2})
 
-    def function(hidden: Any, weight: Any, bias: Any) -> Any:
-        return loss(hidden, weight, targets, bias=bias, **rest)
+    def function(hidden: Any, weight: Any, bias: Any, weights: Any) -> Any:
+        return loss(hidden, weight, targets, bias=bias, weights=weights, **rest)
 
     # what a first backward finds kept, a second computes again, in another order
     assert torch.autograd.gradcheck(function, leaves, nondet_tol=1e-14)
@@ -270,7 +281,10 @@ def test_sure_answers_of_a_layer(backend: Backend) -> None:
 
 
 def test_a_class_that_the_bias_rules_out(backend: Backend) -> None:
-    """A bias of -inf is a padded vocabulary: the class is none, and its row gets no gradient."""
+    """A bias of -inf is a padded vocabulary: the class is none, and its row gets no gradient.
+
+    Nor does the token that fills up the last chunk.
+    """
     data = drawn()
     data = {name: data[name][6:9] if name in ("hidden", "targets") else data[name]
             for name in ("hidden", "weight", "bias", "targets")}  # fmt: skip
@@ -280,16 +294,18 @@ def test_a_class_that_the_bias_rules_out(backend: Backend) -> None:
     data["bias"][10] = -INF
 
     def both(layers: Any) -> Any:
+        losses = il.LinearCrossEntropy(chunk=2), il.linear_cross_entropy
         return [
-            il.linear_cross_entropy.value_and_gradient(h, w, targets, bias=b)
-            for targets, (h, w, b), _ in layers
+            loss.value_and_gradient(h, w, targets, bias=b)
+            for loss, (targets, (h, w, b), _) in zip(losses, layers, strict=True)
         ]
 
     padded, plain = backend.compiled(both)([given(backend, x) for x in (data, fewer)])
     close(padded[0], plain[0], 8)
-    by_weight, want = (np.asarray(slopes[1]) for _, slopes in (padded, plain))
-    assert (by_weight[10] == 0).all()
-    near(by_weight[:10], want)
+    for slope, want in zip(padded[1][1:], plain[1][1:], strict=True):
+        by_class = np.asarray(slope)
+        assert (by_class[10] == 0).all()
+        near(by_class[:10], np.asarray(want))
 
 
 def test_labels_of_a_layer(backend: Backend) -> None:
@@ -299,13 +315,16 @@ def test_labels_of_a_layer(backend: Backend) -> None:
     targets, (h, w, _), _ = given(backend, data)
     kept = il.LinearCrossEntropy(ignore_index=-100)
 
-    def losses(h: Any, w: Any, targets: Any, alike: Any) -> Any:
-        values = il.linear_cross_entropy(h, w, targets), kept(h, w, targets), kept(h, w, alike)
-        return (*values, kept(h, w, alike, empty=0.0)), kept.value_and_gradient(h, w, alike)[1]
+    def losses(h: Any, w: Any, targets: Any, beyond: Any, alike: Any) -> Any:
+        values = [il.linear_cross_entropy(h, w, labels) for labels in (targets, beyond)]
+        values += [kept(h, w, targets), kept(h, w, alike), kept(h, w, alike, empty=0.0)]
+        return values, kept.value_and_gradient(h, w, alike)[1]
 
-    values, slopes = backend.compiled(losses)(h, w, targets, 0 * targets - 100)
-    wrong, ignored, nothing, empty = map(float, values)
-    assert math.isnan(wrong)
+    labels = targets, backend.xp.abs(targets), 0 * targets - 100  # one of them is -100, or 100
+    values, slopes = backend.compiled(losses)(h, w, *labels)
+    below, above, ignored, nothing, empty = map(float, values)
+    assert math.isnan(below)
+    assert math.isnan(above)
     assert math.isfinite(ignored)
     assert math.isnan(nothing)
     assert empty == 0.0

@@ -7,6 +7,8 @@ import itertools
 import math
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -222,6 +224,44 @@ def test_messages(monkeypatch):
     assert message(ImportError, [il.mse], [good], progress=True) == (
         "progress=True shows its bar with tqdm: pip install 'isoloss[progress]'"
     )
+
+
+def in_processes(monkeypatch, function, number):
+    """Call a function of a rank as the processes of a group do; threads stand for them."""
+    import torch.distributed as dist
+
+    here, meeting, sent = threading.local(), threading.Barrier(number, timeout=30), {}
+
+    def all_reduce(tensor, group=None):
+        sent[here.rank] = tensor.clone()
+        meeting.wait()
+        total = sum(sent[rank] for rank in range(number))
+        meeting.wait()
+        tensor.copy_(total)
+
+    def process(rank):
+        here.rank = rank
+        return function(rank)
+
+    monkeypatch.setattr(dist, "all_reduce", all_reduce)
+    monkeypatch.setattr(dist, "get_rank", lambda group: here.rank)
+    monkeypatch.setattr(dist, "get_world_size", lambda group: number)
+    with ThreadPoolExecutor(number) as pool:
+        return list(pool.map(process, range(number)))
+
+
+def test_across_of_some_weights(monkeypatch):
+    """Where one process passes weights and another none, all receive the median of all samples."""
+    torch = pytest.importorskip("torch")
+    shares = [([1.0, 2.0], torch.tensor([0.5, 0.5])), ([3.0, 4.0, 5.0], None)]
+
+    def share(rank):
+        errors, weights = torch.tensor(shares[rank][0]), shares[rank][1]
+        state = il.median_absolute_error.summary(errors, 0 * errors, weights=weights)
+        return il.median_absolute_error.compute(il.across(state)).item()
+
+    # half of 0.5 + 0.5 + 1 + 1 + 1 lies below 3.5; without the weights of 0.5, it is at 4
+    assert in_processes(monkeypatch, share, 2) == [3.5, 3.5]
 
 
 def test_across_messages():

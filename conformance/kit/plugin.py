@@ -77,7 +77,7 @@ class Table:
             path.write_text(json.dumps(self.entries(), indent=1) + "\n")
 
     def entries(self) -> list[dict[str, Any]]:
-        """Return the rows as `conformance/table.py` reads them."""
+        """Return the rows as `conformance.table` reads them."""
         return [
             {"metric": metric, "library": library, **{a: worst for a, (worst, _) in row.items()},
              "cases": sum(count for _, count in row.values())}

@@ -84,7 +84,8 @@ STRUCTURES: dict[str, il.Metric] = _cover(NAMED | ALL)
 CENTRAL: dict[str, il.Metric] = _first_of_each(NAMED, _statistics) | STRUCTURES
 """These and all with a name, but one only of those that differ in a ratio of the same counts."""
 
+_PLAINEST_FIRST = dict(sorted(STRUCTURES.items(), key=lambda item: len(features(item[1]))))
 STATES: dict[str, il.Metric] = _first_of_each(
-    STRUCTURES, lambda metric: type(metric.summary(*draw(metric, (3,))))
+    _PLAINEST_FIRST, lambda metric: type(metric.summary(*draw(metric, (3,))))
 )
-"""One for each kind of state: for what depends on states alone, and is slow."""
+"""The plainest for each kind of state: for what depends on states alone, and is slow."""

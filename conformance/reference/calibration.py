@@ -7,14 +7,14 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from definitions import xlogy
-from families import Special
 from mpmath import mp, mpf
-from wholes import Samples, Whole
+
+from .arithmetic import xlogy
+from .definition import Samples, Special, Whole, of_samples
+from .rounding import FLOATS, WIDE
 
 Numbers = list[mpf]
 Events = list[tuple[mpf, mpf, mpf]]  # a probability, 1 if it came true, the weight
-DOUBLE_AND_SINGLE = ("float32", "float64")
 MARGIN = mpf(1) / 500
 
 
@@ -125,8 +125,8 @@ def filled(of: Callable[..., list[Events]]) -> Callable[..., bool]:
 
 
 def drawn_diagram(of: Any, draw: Any, *special: Special, bins: int) -> Whole:
-    return Whole(diagram(of, False), diagram(of, True), draw, {"bins": bins}, special=special,
-                 labels=True, steps=True, fits=filled(of), sizes=(12, 9))  # fmt: skip
+    return Whole(diagram(of, False), diagram(of, True), draw, special=special,
+                 required={"bins": bins}, labels=True, steps=True, fits=filled(of))  # fmt: skip
 
 
 # --- bins of equal weights --------------------------------------------------------------------------------
@@ -242,9 +242,11 @@ def clear(of: Callable[..., list[Events]]) -> Callable[..., bool]:
     return fits
 
 
-def declared(of: Any, draw: Any, one: Any, two: Any, *variants: Any, **named: Any) -> Whole:
-    return Whole(error(of, one), error(of, two), draw, variants=variants, labels=True,
-                 fits=clear(of), sizes=(9, 6), limit=12.0, **named)  # fmt: skip
+def declared(
+    of: Any, draw: Any, one: Any, two: Any, *variants: Any, dtypes: tuple[str, ...] = FLOATS
+) -> Whole:
+    return Whole(error(of, one), error(of, two), draw, variants, schedule=of_samples(9, 6, dtypes),
+                 labels=True, fits=clear(of), limit=12.0)  # fmt: skip
 
 
 EQUAL = error_of_means, error_of_sums
@@ -262,7 +264,7 @@ DEFINITIONS = {
     "binary_expected_calibration_error": declared(ones, single, *EQUAL, *NORMS),
     "classwise_calibration_error": declared(classes, rows, *EQUAL, {"bins": 4}),
     "adaptive_calibration_error": declared(
-        classes, rows, *ADAPTIVE, {"bins": 4}, {"bins": 1}, dtypes=DOUBLE_AND_SINGLE
+        classes, rows, *ADAPTIVE, {"bins": 4}, {"bins": 1}, dtypes=WIDE
     ),
     "binary_adaptive_calibration_error": declared(ones, single, *ADAPTIVE, {"bins": 4}, {"bins": 1}),
     "ReliabilityDiagram": drawn_diagram(
@@ -274,8 +276,7 @@ DEFINITIONS = {
         ones, single, Special("empty_bin", [0.0, 0.25, 0.75, 1.0], [0, 1, 1, 1]), bins=3,
     ),
     **{
-        name: Whole(*forms, single, variants=({"bins": 3},), labels=True, fits=clear(ones),
-                    sizes=(12, 9), limit=limit)
+        name: Whole(*forms, single, variants=({"bins": 3},), labels=True, fits=clear(ones), limit=limit)
         for (name, forms), limit in zip(APART.items(), (0.25, 1.0), strict=True)
     },
 }  # fmt: skip

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from cases import FLOATS, normal
 from mpmath import mp, mpf
-from wholes import Samples, Whole
+
+from .definition import Samples, Whole, of_samples
+from .drawing import normal
 
 Labels, Numbers = list[Any], list[mpf]
 Ratio = Callable[..., tuple[mpf, mpf]]
@@ -241,19 +242,19 @@ def every_class(p: Labels, y: Labels, *, num_classes: int, **_: Any) -> bool:
 
 
 AVERAGES = ({"average": "micro"}, {"average": "weighted"})
-SIZES = (17, 11)
+OF_LABELS = of_samples(17, 11, INTEGERS)
 
 
 def of_matrix(value: Callable[..., Any], other: Callable[..., Any], *variants: Any) -> Whole:
-    return Whole(value, other, pairs_of_labels, {"num_classes": CLASSES}, variants, labels=True,
-                 dtypes=INTEGERS, steps=True, fits=every_class, sizes=SIZES)  # fmt: skip
+    return Whole(value, other, pairs_of_labels, variants, required={"num_classes": CLASSES},
+                 schedule=OF_LABELS, labels=True, steps=True, fits=every_class)  # fmt: skip
 
 
 def of_scores(name: str, *variants: Any) -> Whole:
     ratio = RATIOS[name]
     return Whole(binary(averaged, ratio), binary(by_samples, ratio), scores,
-                 variants=({"threshold": 0.0}, *variants), labels=True, dtypes=FLOATS, steps=True,
-                 sizes=SIZES)  # fmt: skip
+                 ({"threshold": 0.0}, *variants),
+                 schedule=of_samples(17, 11), labels=True, steps=True)  # fmt: skip
 
 
 DEFINITIONS = {
@@ -268,7 +269,7 @@ DEFINITIONS = {
         of_matrix(
             confusion, confusion_by_samples, *({"normalize": of} for of in ("true", "pred", "all"))
         ),
-        sizes=(30, 24),  # no cell is empty
+        schedule=of_samples(30, 24, INTEGERS),  # no cell is empty
     ),
     "BalancedAccuracy": of_matrix(balanced_accuracy, balanced_by_weights),
     "Informedness": of_matrix(informedness, informedness_odds),

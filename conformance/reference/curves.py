@@ -6,9 +6,10 @@ import itertools
 import random
 from typing import Any
 
-from cases import normal
 from mpmath import mp, mpf
-from wholes import Samples, Whole
+
+from .definition import Samples, Whole, of_samples
+from .drawing import normal
 
 Numbers = list[mpf]
 
@@ -149,12 +150,12 @@ def related(rng: random.Random, n: int, _: dict[str, Any]) -> Samples:
     return [b + round(2 * normal(rng)) for b in y], y
 
 
-SIZES = (16, 11)
+SCHEDULE = of_samples(16, 11)
 EDGES = {"thresholds": (-1.0, 0.0, 0.5, 2.0)}
 
 
 def of_labels(value: Any, other: Any, **named: Any) -> Whole:
-    return Whole(value, other, labelled, labels=True, steps=True, sizes=SIZES, **named)
+    return Whole(value, other, labelled, labels=True, steps=True, schedule=SCHEDULE, **named)
 
 
 DEFINITIONS = {
@@ -164,6 +165,6 @@ DEFINITIONS = {
     "BinnedAveragePrecision": of_labels(
         binned(precision_steps), binned(precision_samples), required=EDGES
     ),
-    "spearman": Whole(spearman, spearman_differences, related, steps=True, sizes=SIZES),
-    "kendall_tau_b": Whole(kendall, kendall_counts, related, steps=True, sizes=SIZES),
+    "spearman": Whole(spearman, spearman_differences, related, steps=True, schedule=SCHEDULE),
+    "kendall_tau_b": Whole(kendall, kendall_counts, related, steps=True, schedule=SCHEDULE),
 }

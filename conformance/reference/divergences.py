@@ -6,8 +6,10 @@ import math
 import random
 from typing import Any
 
-from families import Definition, Special
 from mpmath import mp, mpf
+
+from .arithmetic import xlogy
+from .definition import Mean, Special, integers
 
 Row = list[mpf]
 
@@ -38,11 +40,6 @@ def by_term(function: Any) -> Any:
 
 
 # --- the formulas ---------------------------------------------------------------------------------
-
-
-def xlogy(x: mpf, y: mpf) -> mpf:
-    """x log y, 0 where x is."""
-    return mpf(0) if x == 0 else x * mp.log(y) if y > 0 else -mp.inf * x
 
 
 def kl(p: mpf, t: mpf) -> mpf:
@@ -299,7 +296,7 @@ def specials(zeros: Any = (), falls: bool = False, **parameters: Any) -> tuple[S
     return tuple(found)
 
 
-WHOLE = ([[1, 1, 1], [1, 1, 1]], [[1, 0, 1], [0, 0, 1]])
+WHOLE = integers([[1, 1, 1], [1, 1, 1]], [[1, 0, 1], [0, 0, 1]])
 # a class without target, one without either, and one that was thought impossible
 NO_TARGET = ([[0.25, 0.5, 0.25]], [[0.0, 0.75, 0.25]])
 NEITHER = ([[0.0, 0.5, 0.5]], [[0.0, 0.25, 0.75]])
@@ -419,11 +416,9 @@ def between(
     variants: tuple[dict[str, Any], ...] = (),
     special: tuple[Special, ...] = (),
     **named: Any,
-) -> Definition:
+) -> Mean:
     """A divergence of rows of probabilities."""
-    return Definition(
-        within(term), within(other), distributions, variants, special, integers=WHOLE, **named
-    )
+    return Mean(within(term), within(other), distributions, variants, (*special, WHOLE), **named)
 
 
 def at(name: str, *numbers: float) -> tuple[dict[str, Any], ...]:
@@ -444,10 +439,10 @@ def within_order(function: Any) -> Any:
 TIED = Special(
     "tied", [[0.25, 0.5, 0.2, 0.05]], [[0.25, 0.5, 0.05, 0.2]], {}, [[1.0, 1.0, 1.0, 0.0]]
 )
-COUNTS = ([[1, 2, 3], [4, 1, 7]], [[2, 1, 3], [4, 2, 2]])
 SPECTRA = (
     Special("scales", [[1e10, 3e10, 2e-10]], [[2e10, 1e10, 7e-10]], smooth=True),
     Special("far", [[1e-8, 2.0, 3e8]], [[1e8, 3.0, 1e-8]], smooth=True),
+    integers([[1, 2, 3], [4, 1, 7]], [[2, 1, 3], [4, 2, 2]]),
 )
 
 
@@ -475,8 +470,8 @@ def logits(rng: random.Random, parameters: dict[str, Any]) -> tuple[Any, Any]:
     return [float(mp.log(x)) + 4 * (rng.random() - 0.5) for x in target], target
 
 
-DEFINITIONS: dict[str, Definition] = {
-    "kl_divergence_with_logits": Definition(
+DEFINITIONS = {
+    "kl_divergence_with_logits": Mean(
         softmax_kl, softmax_kl_of_ratios, logits,
         special=(
             Special("equal", [[0.0] * 4], [[0.25] * 4], smooth=True),
@@ -503,17 +498,15 @@ DEFINITIONS: dict[str, Definition] = {
         specials(alpha_zeros(0.5))
         + all_orders("alpha", (1.0, 0.0, -1.0, 1.0000001), alpha_zeros),
     ),
-    "beta_divergence": Definition(
+    "beta_divergence": Mean(
         within_order(beta), within_order(beta_by_integral), spectra,
         at("beta", 1.0, 0.0, 2.0, -1.0, 3.0, 1e-9),
-        specials(beta_zeros(0.5))
-        + all_orders("beta", (1.0, 2.0, 1.5, 1e-9), beta_zeros) + SPECTRA,
-        integers=COUNTS,
+        (*specials(beta_zeros(0.5)), *all_orders("beta", (1.0, 2.0, 1.5, 1e-9), beta_zeros), *SPECTRA),
     ),
-    "itakura_saito": Definition(
+    "itakura_saito": Mean(
         within(by_term(itakura_saito), lambda x: x > 0),
         within(by_term(lambda p, t: curved(t / p, mpf(0))), lambda x: x > 0),
-        spectra, special=specials() + SPECTRA, integers=COUNTS,
+        spectra, special=(*specials(), *SPECTRA),
     ),
     "renyi_divergence": between(
         renyi, renyi_by_minimum, at("alpha", 1.0, 2.0, 0.25, 5.0, 1.0000001),

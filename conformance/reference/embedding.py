@@ -10,9 +10,12 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from cases import FLOATS, WIDE, normal
-from families import Definition, Special, leaves
 from mpmath import mp, mpf
+
+from .arithmetic import leaves
+from .definition import Mean, Special, integers
+from .drawing import normal
+from .rounding import FLOATS, WIDE
 
 Row = list[mpf]
 Rows = list[Row]
@@ -340,8 +343,11 @@ COLD = (
     smooth("coldest", [AXES], [TURNED], WIDE, 2.0**13, temperature=2.0**-13),
     smooth("coldest_and_wrong", [AXES], [TURNED[::-1]], WIDE, 2.0**13, temperature=2.0**-13),
 )
+ONE_ROW = smooth("one_row", [[[1.0, 2.0]]], [[[2.0, 1.0]]])
+TWO_BATCHES = integers([[[1, 2], [3, 0]], [[0, 1], [2, 2]]], [[[2, 0], [1, 1]], [[4, 3], [1, 2]]])
+
 DEFINITIONS = {
-    "triplet_margin": Definition(
+    "triplet_margin": Mean(
         triplet, triplet_half, triplets,
         variants=({"p": 1.0}, {"p": 3.0}, {"p": 1.5}, {"margin": 3.0}, {"p": 5.0, "margin": 0.25}),
         special=(
@@ -357,10 +363,10 @@ DEFINITIONS = {
             smooth("longest", [[1e300, 0.0]], [([0.0, 2e300], [1e300, 1e300])], ("float64",)),
             smooth("long", [[1e30, 1e29]], [([0.0, 2e30], [9e29, 1e30])], p=3.0),
             smooth("short", [[1e-30, 0.0]], [([0.0, 2e-30], [1e-30, 1e-30])], margin=0.0),
+            integers([[1, 2], [3, 0]], [([4, 6], [1, 2]), ([0, 0], [3, 1])]),
         ),
-        integers=([[1, 2], [3, 0]], [([4, 6], [1, 2]), ([0, 0], [3, 1])]),
     ),
-    "contrastive": Definition(
+    "contrastive": Mean(
         contrastive, contrastive_expanded, pairs((0.0, 1.0)),
         variants=({"margin": 3.0},),
         special=(
@@ -370,10 +376,10 @@ DEFINITIONS = {
             Special("margin", [([3.0, 4.0], [0.0, 0.0])], [0.0], {"margin": 5.0}, first=[([0.0, 0.0], [0.0, 0.0])], dtypes=FLOATS),
             Special("far", [([3e30, 4e30], [0.0, 0.0])], [0.0], first=[([0.0, 0.0], [0.0, 0.0])], dtypes=WIDE),
             smooth("near", [([1e-20, 0.0], [0.0, 2e-20]), ([1e-10, 0.0], [0.0, 0.0])], [0.0, 1.0]),
+            integers([([1, 2], [1, 4]), ([0, 0], [3, 4])], [0, 1]),
         ),
-        integers=([([1, 2], [1, 4]), ([0, 0], [3, 4])], [0, 1]),
     ),
-    "cosine_embedding": Definition(
+    "cosine_embedding": Mean(
         cosine_embedding, cosine_embedding_half, pairs((-1.0, 1.0)),
         variants=({"margin": 0.25}, {"margin": -0.5}),
         special=(
@@ -383,10 +389,10 @@ DEFINITIONS = {
             Special("zero", [([0.0, 0.0], [0.0, 1.0])] * 2, [1.0, -1.0], first=[([0.0, 0.0], [0.0, 0.0])] * 2, dtypes=FLOATS),
             smooth("long", [([1e30, 0.0], [1e30, 2e30]), ([1e30, 1e29], [1e30, 2e30])], [1.0, -1.0]),
             smooth("short", [([1e-30, 0.0], [1e-30, 2e-30]), ([1e-30, 1e-31], [1e-30, 2e-30])], [1.0, -1.0]),
+            integers([([1, 2], [1, 4]), ([0, 2], [3, 4])], [1, -1]),
         ),
-        integers=([([1, 2], [1, 4]), ([0, 2], [3, 4])], [1, -1]),
     ),
-    "margin_ranking": Definition(
+    "margin_ranking": Mean(
         margin_ranking, margin_ranking_half, lambda rng, _: ((normal(rng), normal(rng)), 1.0 if rng.random() < 0.5 else -1.0),
         variants=({"margin": 0.5}, {"margin": 2.0}),
         special=(
@@ -394,22 +400,17 @@ DEFINITIONS = {
             Special("wrong", [(1.0, 3.0), (3.0, 1.0)], [1.0, -1.0], first=[(-1.0, 1.0), (1.0, -1.0)], second=[(0.0, 0.0)] * 2, dtypes=FLOATS),
             Special("huge", [(1e30, 3e30), (1e30, -2e30)], [1.0, -1.0], first=[(-1.0, 1.0), (1.0, -1.0)], second=[(0.0, 0.0)] * 2),
             Special("tiny", [(1e-30, 3e-30)], [1.0], first=[(-1.0, 1.0)], second=[(0.0, 0.0)]),
+            integers([(3, 5), (2, 2), (1, 4)], [1, -1, -1]),
         ),
-        integers=([(3, 5), (2, 2), (1, 4)], [1, -1, -1]),
     ),
     **{
-        name: Definition(
+        name: Mean(
             of(cosine, choice), of(cosine_by_halves, odds), views,
-            variants=({"temperature": 0.25},), special=(*BATCHES, *COLD, *more),
-            integers=([[[1, 2], [3, 0]], [[0, 1], [2, 2]]], [[[2, 0], [1, 1]], [[4, 3], [1, 2]]]),
+            variants=({"temperature": 0.25},), special=(*BATCHES, *COLD, ONE_ROW, TWO_BATCHES),
         )
-        for name, of, more in (
-            ("info_nce", info_nce_of, (smooth("one_row", [[[1.0, 2.0]]], [[[2.0, 1.0]]]),)),
-            ("clip", clip_of, (smooth("one_row", [[[1.0, 2.0]]], [[[2.0, 1.0]]]),)),
-            ("nt_xent", nt_xent_of, (smooth("one_row", [[[1.0, 2.0]]], [[[2.0, 1.0]]]),)),
-        )
+        for name, of in (("info_nce", info_nce_of), ("clip", clip_of), ("nt_xent", nt_xent_of))
     },
-    "supervised_contrastive": Definition(
+    "supervised_contrastive": Mean(
         supervised_of(cosine, choice), supervised_of(cosine_by_halves, odds), labelled,
         variants=({"temperature": 0.25}, {"temperature": 1.0}),
         special=(
@@ -418,23 +419,23 @@ DEFINITIONS = {
             Special("none_alike", [[*AXES, *TURNED]], [[0, 1, 2, 3]], first=[[[0.0, 0.0]] * 4], dtypes=FLOATS),
             smooth("coldest", [[*AXES, *TURNED]], [[0, 1, 0, 1]], WIDE, 2.0**13, temperature=2.0**-13),
             smooth("large_labels", [[*AXES, *TURNED]], [[2**25, 2**25 + 1, 2**25 + 1, 2**25]]),
+            integers([[[1, 2], [3, 0], [1, 1]]], [[0, 1, 1]]),
         ),
         labels=True,
-        integers=([[[1, 2], [3, 0], [1, 1]]], [[0, 1, 1]]),
         limit=20.0,
     ),
-    "siglip": Definition(
+    "siglip": Mean(
         with_digits(siglip), with_digits(siglip_cosh), views,
         variants=({"temperature": 0.25, "bias": -2.0}, {"temperature": 1.0, "bias": 0.0}),
         special=(
             *BATCHES,
-            smooth("one_row", [[[1.0, 2.0]]], [[[2.0, 1.0]]]),
+            ONE_ROW,
             smooth("cold", [AXES], [TURNED], WIDE, 2.0**10, temperature=2.0**-10, bias=0.0),
+            integers([[[1, 2], [3, 0]]], [[[1, 1], [2, 0]]]),
         ),
-        integers=([[[1, 2], [3, 0]]], [[[1, 1], [2, 0]]]),
         limit=20.0,
     ),
-    "barlow_twins": Definition(
+    "barlow_twins": Mean(
         barlow_twins, barlow_twins_trace, lambda rng, _: (batch(rng, 4), batch(rng, 4)),
         variants=({"off_diagonal": 0.5}, {"off_diagonal": 0.0}),
         special=(
@@ -443,11 +444,11 @@ DEFINITIONS = {
             smooth("short", [[[1e-30, 0.0], [0.0, 1e-30], [-1e-30, 1e-30]]], [[[2e-30, 1e-30], [1e-30, 2e-30], [-2e-30, 2e-30]]]),
             Special("constant", [[[0.1, 0.7], [0.1, 0.7], [0.1, 0.7]]], [[[0.3, 0.1], [0.3, 0.1], [0.3, 0.1]]], first=[[[0.0, 0.0]] * 3], dtypes=FLOATS),
             smooth("shifted", [[[1024.0, 0.0], [1025.0, 1.0], [1023.5, 1.0]]], [[[2.0, 512.0], [0.0, 513.0], [-2.0, 513.5]]]),
+            integers([[[1, 2], [3, 0], [0, 1]]], [[[1, 1], [2, 0], [0, 3]]]),
         ),
-        integers=([[[1, 2], [3, 0], [0, 1]]], [[[1, 1], [2, 0], [0, 3]]]),
         limit=20.0,
     ),
-    "vicreg": Definition(
+    "vicreg": Mean(
         vicreg, vicreg_moments, lambda rng, _: (batch(rng, 4), batch(rng, 4)),
         variants=({"invariance": 2.0, "variance": 1.0, "covariance": 5.0}, {"epsilon": 0.0}),
         special=(
@@ -457,8 +458,8 @@ DEFINITIONS = {
                 "constant", [[[0.5, 0.75]] * 3], [[[0.5, 0.75]] * 3], {"epsilon": 0.0}, first=[[[0.0, 0.0]] * 3], dtypes=FLOATS
             ),
             smooth("shifted", [[[1024.0, 0.0], [1025.0, 1.0], [1023.5, 1.0]]], [[[1024.0, 0.5], [1025.0, 1.5], [1023.5, 1.0]]]),
+            integers([[[1, 2], [3, 0], [0, 1]]], [[[1, 1], [2, 0], [0, 3]]]),
         ),
-        integers=([[[1, 2], [3, 0], [0, 1]]], [[[1, 1], [2, 0], [0, 3]]]),
         limit=20.0,
     ),
 }  # fmt: skip

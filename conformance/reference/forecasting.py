@@ -8,9 +8,10 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from cases import normal
-from families import Definition, Special
 from mpmath import mp, mpf
+
+from .definition import Mean, Special
+from .drawing import normal
 
 Series = list[mpf]
 Future = tuple[Series, Series]
@@ -96,7 +97,7 @@ SIZES = (
 )
 
 DEFINITIONS = {
-    "mase": Definition(
+    "mase": Mean(
         mase,
         mase_extremes,
         series,
@@ -109,7 +110,7 @@ DEFINITIONS = {
             special("exact", [0.0, 0.0, 0.0], TRAINING, first=[[0.0] * 3], second=[[0.0] * 3]),
         ),
     ),
-    "rmsse": Definition(
+    "rmsse": Mean(
         rmsse,
         rmsse_norms,
         series,

@@ -17,16 +17,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import crosscheck
-import families
-import wholes
-from cases import Case, every_case, representable
-from definitions import CLASSIFICATION, Result, evaluate
 from mpmath import mp
 
+from .arithmetic import leaves
+from .definition import Case, Result, evaluate
+from .rounding import of_weights, representable
+
 EXPECTED = Path(__file__).resolve().parents[1] / "expected"
-FIRST = ("regression", "classification")
-DECLARED = (
+FAMILIES = (
+    "regression",
+    "classification",
     "divergences",
     "embedding",
     "forecasting",
@@ -38,8 +38,11 @@ DECLARED = (
     "robust",
     "segmentation",
     "sequence",
-)  # modules of `families.Definition`
-WHOLE = ("calibration", "counts", "curves", "skill")  # modules of `wholes.Whole`
+    "calibration",
+    "counts",
+    "curves",
+    "skill",
+)  # the modules that hold DEFINITIONS
 
 
 def decimal(x: Any) -> Any:
@@ -80,34 +83,11 @@ def record(case: Case, result: Result) -> dict[str, Any]:
     }
 
 
-def results(family: str) -> Iterator[tuple[Case, Result]]:
-    """Every case of a family, computed, and compared with a second way to the same number."""
-    if family in DECLARED + WHOLE:
-        kind = families if family in DECLARED else wholes
-        declared = importlib.import_module(family).DEFINITIONS
-        for case, known in kind.every_case(declared):
-            yield case, kind.evaluate(declared[case.metric], case, known)
-        return
-    for case in every_case():
-        if (case.metric in CLASSIFICATION) == (family == "classification"):
-            result = evaluate(
-                case.metric,
-                case.predictions,
-                case.targets,
-                case.weights,
-                case.parameters,
-                case.dtype,
-            )
-            crosscheck.check(case, result)
-            yield case, result
-
-
 def records(family: str) -> Iterator[dict[str, Any]]:
     """Every case of a family, written out."""
-    for case, result in results(family):
-        of_weights = case.dtype if "float" in case.dtype else "float32"
-        numbers = [(x, case.dtype) for x in families.leaves(case.predictions)]
-        numbers += [(w, of_weights) for w in case.weights or []]
+    for case, result in evaluate(importlib.import_module(f"{__package__}.{family}").DEFINITIONS):
+        numbers = [(x, case.dtype) for x in leaves(case.predictions)]
+        numbers += [(w, of_weights(case.dtype)) for w in case.weights or []]
         if not all(not math.isfinite(x) or representable(x, dtype) for x, dtype in numbers):
             raise ValueError(f"not {case.dtype} numbers: {case}")
         yield record(case, result)
@@ -122,7 +102,7 @@ def document(family: str) -> str:
 def main() -> int:
     """Write the files, or compare them with a fresh run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("families", nargs="*", default=[*FIRST, *DECLARED, *WHOLE])
+    parser.add_argument("families", nargs="*", default=FAMILIES)
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     chosen = parser.parse_args()
     stale = 0

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from cases import WIDE, normal, uniform
-from families import Definition, Special
 from mpmath import mp, mpf
+
+from .definition import Mean, Special, integers
+from .drawing import normal, uniform
+from .rounding import WIDE
 
 DOUBLE = ("float64",)
 Box = list[mpf]
@@ -337,13 +339,13 @@ ANYWHERE = (
     scaled("smallest", 1e-300, DOUBLE),
 )
 FAR = boxes("disjoint", [0.0, 0.125, 1.0, 1.5], [3.0, 0.25, 4.0, 1.75])
-WHOLE = ([[0, 0, 2, 2], [1, 1, 4, 3]], [[1, 0, 3, 2], [0, 0, 2, 5]])
+WHOLE = integers([[0, 0, 2, 2], [1, 1, 4, 3]], [[1, 0, 3, 2], [0, 0, 2, 5]])
 Score = Callable[[Box, Box], mpf]
 
 
-def score(term: Score, other: Score, *special: Special) -> Definition:
+def score(term: Score, other: Score, *special: Special) -> Mean:
     """A score of boxes."""
-    return Definition(term, other, overlapping, (), (*ANYWHERE, *special), integers=WHOLE)
+    return Mean(term, other, overlapping, (), (*ANYWHERE, *special, WHOLE))
 
 
 TOUCHING = [0.0, 0.0, 1.0, 1.0], [1.0, 0.0, 2.0, 1.0]
@@ -362,7 +364,7 @@ DEFINITIONS = {
     "giou": score(giou, giou_cells, FAR, stated("touching", *TOUCHING, [0.0, 0.0, 0.5, 0.0])),
     "diou": score(diou, diou_complex, FAR, stated("flat", *FLAT, [0.1, 0.0, 0.1, 0.0])),
     "ciou": score(ciou, ciou_complex, FAR, boxes("across", [0.0, 0.25, 4.0, 0.375], [1.0, 0.0, 1.125, 3.0])),
-    "PSNR": Definition(
+    "PSNR": Mean(
         square, square_expanded, lambda rng, _: (normal(rng), normal(rng)),
         ({"data_range": 255.0}, {"data_range": 0.125}),
         (
@@ -370,10 +372,11 @@ DEFINITIONS = {
             Special("no_error", [0.5, 2.0], [0.5, 2.0]),
             Special("huge", [3e30, 1e30], [0.0, -1e30], {"data_range": 1e30}, smooth=True),
             Special("tiny", [3e-30, 1e-30], [0.0, -1e-30], {"data_range": 1e-25}, smooth=True),
+            integers([12, 100, 3], [32, 90, 4]),
         ),
-        integers=([12, 100, 3], [32, 90, 4]), required={"data_range": 8.0}, link=decibels,
+        required={"data_range": 8.0}, link=decibels,
     ),
-    "SSIM": Definition(
+    "SSIM": Mean(
         ssim(moments), ssim(moments_of_pairs), alike,
         ({"data_range": 255.0, "sigma": 0.75}, {"window": 2, "k1": 0.125, "k2": 0.25}),
         (
@@ -385,13 +388,13 @@ DEFINITIONS = {
         ),
         required={"data_range": 1.0, "window": 3},
     ),
-    "MultiScaleSSIM": Definition(
+    "MultiScaleSSIM": Mean(
         multi_scale(moments), multi_scale(moments_of_pairs), alike,
         ({"data_range": 255.0, "sigma": 0.75}, {"exponents": [0.5, 0.25, 0.25], "window": 1}),
         (picture("equal", STRIPES, STRIPES, [[0.0] * 3] * 3),),
         required={"data_range": 1.0, "window": 2, "exponents": [0.25, 0.75]},
     ),
-    "total_variation_image": Definition(
+    "total_variation_image": Mean(
         variation, variation_levels, images, (),
         (
             Special("constant", [[[2.5] * 3] * 2], [[[0.5] * 3] * 2], {}, [[[0.0] * 3] * 2]),
@@ -402,7 +405,7 @@ DEFINITIONS = {
             Special("one_pixel", [[[2.5]]], [[[0.5]]], {}, [[[0.0]]]),
             Special("huge", [[[1e30, -3e30], [2e30, 5e30]]], [[[0.0] * 2] * 2], smooth=True),
             Special("tiny", [[[1e-30, -3e-30], [2e-30, 5e-30]]], [[[0.0] * 2] * 2], smooth=True),
+            integers([[[3, -2], [1, 0]]], [[[1, 0], [0, 1]]]),
         ),
-        integers=([[[3, -2], [1, 0]]], [[[1, 0], [0, 1]]]),
     ),
 }  # fmt: skip

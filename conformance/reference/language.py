@@ -9,9 +9,10 @@ import math
 import random
 from typing import Any
 
-from cases import normal
-from families import Definition, Special
 from mpmath import mp, mpf
+
+from .definition import Mean, Special, integers
+from .drawing import normal
 
 Row = list[mpf]
 
@@ -165,7 +166,7 @@ TEACHER = [0.5, -1.25, 2.0, 0.0]
 INF = math.inf
 
 DEFINITIONS = {
-    "distillation_kl": Definition(
+    "distillation_kl": Mean(
         distillation,
         distillation_bregman,
         logits,
@@ -187,10 +188,10 @@ DEFINITIONS = {
             Special("ruled_out", [[0.5, -INF, 1.5]], [[1.0, -INF, 0.25]]),
             Special("ruled_out_by_the_teacher", [[0.5, -1.0, 1.5]], [[1.0, -INF, 0.25]], smooth=True),
             Special("ruled_out_by_the_student", [[0.5, -INF, 1.5]], [[1.0, 3.0, 0.25]]),
+            integers([[1, 0, 3], [2, 2, 0]], [[0, 1, 0], [3, 1, 0]]),
         ),
-        integers=([[1, 0, 3], [2, 2, 0]], [[0, 1, 0], [3, 1, 0]]),
     ),
-    "dpo": Definition(
+    "dpo": Mean(
         dpo,
         dpo_cosh,
         answers,
@@ -203,10 +204,10 @@ DEFINITIONS = {
             Special("wrong", [(-259.0, -3.0)], [(-3.0, -3.0)], {"beta": 0.125, "label_smoothing": 0.25}, smooth=True),
             Special("huge", [(-1e30, -3.0)], [(-3.0, -3.0)], {"beta": 1.0}, first=[(-1.0, 1.0)], second=[(0.0, 0.0)]),
             Special("huge", [(-3.0, -1e30)], [(-3.0, -3.0)], {"beta": 1.0}, first=[(0.0, 0.0)], second=[(0.0, 0.0)]),
+            integers([(-3, -5), (-7, -2)], [(-4, -4), (-5, -3)]),
         ),
-        integers=([(-3, -5), (-7, -2)], [(-4, -4), (-5, -3)]),
     ),
-    "kto": Definition(
+    "kto": Mean(
         kto,
         kto_tanh,
         answer,
@@ -218,7 +219,7 @@ DEFINITIONS = {
             Special("wrong", [-3.0, -259.0], [(-259.0, 0.0, 0.0), (-3.0, 1.0, 1.0)], {"beta": 0.125}, smooth=True),
         ),
     ),
-    "ppo_clip": Definition(
+    "ppo_clip": Mean(
         ppo_clip,
         ppo_clip_cases,
         action,

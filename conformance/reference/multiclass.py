@@ -10,9 +10,11 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from cases import FLOATS, normal, uniform
-from families import Definition, Special
 from mpmath import mp, mpf
+
+from .definition import Mean, Special, integers
+from .drawing import normal, uniform
+from .rounding import FLOATS
 
 CLASSES = 4
 INF = float("inf")
@@ -258,7 +260,7 @@ SCORED = tuple(
 )
 
 DEFINITIONS = {
-    "softmax_cross_entropy": Definition(
+    "softmax_cross_entropy": Mean(
         cross_entropy,
         cross_entropy_of_ratios,
         scores,
@@ -273,13 +275,13 @@ DEFINITIONS = {
             *sure(),
             ruled_out(),
             Special("ignored", [[1.0, 2.0, 3.0]] * 3, [0, -100, 2], {"ignore_index": -100}, smooth=True),
+            integers([[3, -1, 2], [0, 0, 5]], [0, 1]),
         ),
         labels=True,
-        integers=([[3, -1, 2], [0, 0, 5]], [0, 1]),
         weigh=weight_of,
         counts=counts,
     ),
-    "softmax_cross_entropy_with_probabilities": Definition(
+    "softmax_cross_entropy_with_probabilities": Mean(
         cross_entropy,
         cross_entropy_of_ratios,
         soft,
@@ -303,10 +305,10 @@ DEFINITIONS = {
         ),
         weigh=weight_of,
     ),
-    "perplexity": Definition(
+    "perplexity": Mean(
         cross_entropy, cross_entropy_of_ratios, learned, labels=True, link=lambda mean, **_: mp.exp(mean)
     ),
-    "negative_log_likelihood": Definition(
+    "negative_log_likelihood": Mean(
         likelihood,
         lambda z, y, ignore_index=None: mp.log(1 / mp.exp(z[y])) if mp.isfinite(z[y]) else mp.inf,
         log_shares,
@@ -315,14 +317,14 @@ DEFINITIONS = {
         labels=True,
         counts=counts,
     ),
-    "log_loss": Definition(
+    "log_loss": Mean(
         lambda p, y: -mp.log(p[y]) if p[y] else mp.inf,
         lambda p, y: mp.log(1 / p[y]) if p[y] else mp.inf,
         shares,
         special=(Special("certain", [[0.0, 1.0], [1.0, 0.0]], [1, 0], smooth=True), Special("impossible", [[0.0, 1.0]], [0])),
         labels=True,
     ),
-    "softmax_focal": Definition(
+    "softmax_focal": Mean(
         focal,
         focal_of_margin,
         scores,
@@ -335,7 +337,7 @@ DEFINITIONS = {
         ),
         labels=True,
     ),
-    "multiclass_hinge": Definition(
+    "multiclass_hinge": Mean(
         hinge,
         largest_hinge,
         scores,
@@ -343,22 +345,22 @@ DEFINITIONS = {
         special=(
             Special("kinks", [[2.0, 1.0, 0.0], [1.0, 1.0, 1.0]], [0, 2], first=[[0.0] * 3, [0.5, 0.5, -1.0]], second=[[0.0] * 3] * 2, dtypes=FLOATS),
             Special("kinks", [[5.0, 1.0, 0.0]], [0], first=[[0.0] * 3], second=[[0.0] * 3], dtypes=FLOATS),
+            integers([[3, -1, 2], [0, 0, 5]], [0, 1]),
         ),
         labels=True,
-        integers=([[3, -1, 2], [0, 0, 5]], [0, 1]),
     ),
-    "multiclass_brier_score": Definition(
+    "multiclass_brier_score": Mean(
         brier,
         brier_expanded,
         shares,
         special=(Special("certain", [[1.0, 0.0, 0.0], [0.5, 0.25, 0.25]], [0, 1], smooth=True, dtypes=FLOATS),),
         labels=True,
     ),
-    "accuracy": Definition(right, none_before, scores, special=SCORED, labels=True, steps=True),
-    "zero_one_loss": Definition(
+    "accuracy": Mean(right, none_before, scores, special=SCORED, labels=True, steps=True),
+    "zero_one_loss": Mean(
         lambda z, y: 1 - right(z, y), lambda z, y: 1 - none_before(z, y), scores, special=SCORED, labels=True, steps=True
     ),
-    "top_k_accuracy": Definition(
+    "top_k_accuracy": Mean(
         among_first, few_before, scores, variants=({"k": 2}, {"k": 1}), special=SCORED, labels=True, steps=True
     ),
 }  # fmt: skip

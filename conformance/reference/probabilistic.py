@@ -12,9 +12,10 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from cases import normal, uniform
-from families import Definition, Special
 from mpmath import mp, mpf
+
+from .definition import Mean, Special, integers
+from .drawing import normal, uniform
 
 Formula = Callable[..., mpf]
 Sample = tuple[Any, Any]
@@ -364,8 +365,8 @@ SCALES = {
     "farther": located((1.0, 1e30), (4.0, -1e25)),
 }
 
-DEFINITIONS: dict[str, Definition] = {
-    "gaussian_nll": Definition(
+DEFINITIONS = {
+    "gaussian_nll": Mean(
         gaussian,
         gaussian_density,
         location_and_scale,
@@ -377,10 +378,10 @@ DEFINITIONS: dict[str, Definition] = {
             Special("larger", [(0.0, 1e30)], [1e30], first=[(-1.0, -0.5)]),
             smooth("small", located((1e-12, 1e-8), (1e-10, -1e-9))),
             smooth("huge", [((3e199, 1e300), 1e200), ((2e199, 1e250), -1e200)], dtypes=FAR),
+            integers([(1, 2), (3, 1), (-2, 4)], [1, 5, 0]),
         ),
-        integers=([(1, 2), (3, 1), (-2, 4)], [1, 5, 0]),
     ),
-    "laplace_nll": Definition(
+    "laplace_nll": Mean(
         laplace,
         laplace_density,
         location_and_scale,
@@ -395,10 +396,10 @@ DEFINITIONS: dict[str, Definition] = {
             ),
             smooth("large", located((1e15, 1e30), (1e18, -1e20))),
             smooth("small", located((1e-12, 1e-8), (1e-10, -1e-12))),
+            integers([(1, 2), (3, 1), (-2, 4)], [1, 5, 0]),
         ),
-        integers=([(1, 2), (3, 1), (-2, 4)], [1, 5, 0]),
     ),
-    "student_t_nll": Definition(
+    "student_t_nll": Mean(
         student,
         student_density,
         freedom_too,
@@ -411,7 +412,7 @@ DEFINITIONS: dict[str, Definition] = {
             smooth("farther", [((3.0, 0.0, 1e-10), 1e30), ((3.0, 0.0, 1e10), 1e30)]),
         ),
     ),
-    "negative_binomial_nll": Definition(
+    "negative_binomial_nll": Mean(
         negative_binomial,
         negative_binomial_mass,
         counts,
@@ -423,10 +424,10 @@ DEFINITIONS: dict[str, Definition] = {
             smooth("spread", [((2.0, 100.0), 3.0), ((5.0, 1e4), 1.0), ((0.5, 50.0), 60.0)]),
             smooth("at_the_mean", [((4.0, 0.5), 4.0), ((1.0, 2.0), 1.0), ((100.0, 0.1), 100.0)]),
             smooth("no_counts", [((2.0, 0.5), 0.5), ((3.0, 0.25), 2.5), ((1.5, 3.0), 7.25)]),
+            integers([(2, 1), (3, 1), (7, 2)], [1, 5, 0]),
         ),
-        integers=([(2, 1), (3, 1), (7, 2)], [1, 5, 0]),
     ),
-    "lognormal_nll": Definition(
+    "lognormal_nll": Mean(
         lognormal,
         lognormal_density,
         positive,
@@ -436,7 +437,7 @@ DEFINITIONS: dict[str, Definition] = {
             smooth("small", [((-60.0, 2.0), 1e-30), ((-10.0, 5.0), 1e-10)]),
         ),
     ),
-    "crps_gaussian": Definition(
+    "crps_gaussian": Mean(
         crps_gaussian,
         integrated(mp.ncdf, 20),
         location_and_scale,
@@ -447,7 +448,7 @@ DEFINITIONS: dict[str, Definition] = {
             smooth("one_scale_off", located((1.0, 1.0), (2.0, -2.0), (1.0, 1.0000001))),
         ),
     ),
-    "crps_laplace": Definition(
+    "crps_laplace": Mean(
         crps_laplace,
         integrated(laplace_distribution, 120),
         location_and_scale,
@@ -464,7 +465,7 @@ DEFINITIONS: dict[str, Definition] = {
             smooth("one_scale_off", located((1.0, 1.0), (2.0, -2.0), (1.0, 1.0000001))),
         ),
     ),
-    "crps_logistic": Definition(
+    "crps_logistic": Mean(
         crps_logistic,
         integrated(logistic_distribution, 120),
         location_and_scale,
@@ -475,7 +476,7 @@ DEFINITIONS: dict[str, Definition] = {
             smooth("one_scale_off", located((1.0, 1.0), (2.0, -2.0), (1.0, 1.0000001))),
         ),
     ),
-    "crps_ensemble": Definition(
+    "crps_ensemble": Mean(
         ensemble,
         ensemble_steps,
         members,
@@ -511,10 +512,10 @@ DEFINITIONS: dict[str, Definition] = {
             ),
             smooth("far", [([1.0, 2.0, 4.0], 1e30), ([1e20, 3e20, -2e20], 5.0)]),
             smooth("one_member", [([1.5], 4.0), ([2.0], -1.0)], parameters={"estimator": "ecdf"}),
+            integers([[1, 2, 4], [4, 4, 9]], [5, 7]),
         ),
-        integers=([[1, 2, 4], [4, 4, 9]], [5, 7]),
     ),
-    "energy_score": Definition(
+    "energy_score": Mean(
         energy,
         energy_of_pairs,
         vectors,
@@ -530,10 +531,10 @@ DEFINITIONS: dict[str, Definition] = {
             smooth("large", [([[3e30, 4e30], [0.0, 1e30]], [0.0, 0.0])]),
             smooth("small", [([[3e-30, 4e-30], [0.0, 1e-30]], [0.0, 0.0])]),
             smooth("huge", [([[3e300, 4e300], [2e300, 1e300]], [1e300, 0.0])], dtypes=FAR),
+            integers([[[1, 2], [4, 6]], [[0, 0], [3, 4]]], [[1, 2], [6, 8]]),
         ),
-        integers=([[[1, 2], [4, 6]], [[0, 0], [3, 4]]], [[1, 2], [6, 8]]),
     ),
-    "variogram_score": Definition(
+    "variogram_score": Mean(
         variogram,
         variogram_expanded,
         vectors,
@@ -546,10 +547,10 @@ DEFINITIONS: dict[str, Definition] = {
                 first=[[[0.0, 0.0], [0.0, 0.0]]],
             ),
             smooth("large", [([[3e15, 4e14], [0.0, 1e16]], [0.0, 2e15])]),
+            integers([[[1, 2], [4, 8]], [[0, 1], [3, 12]]], [[1, 17], [6, 7]]),
         ),
-        integers=([[[1, 2], [4, 8]], [[0, 1], [3, 12]]], [[1, 17], [6, 7]]),
     ),
-    "interval_score": Definition(
+    "interval_score": Mean(
         interval,
         interval_pinball,
         ends,
@@ -565,10 +566,10 @@ DEFINITIONS: dict[str, Definition] = {
             ),
             smooth("large", [((-1e30, 1e30), 3e30), ((-1e20, 2e20), 0.0)]),
             smooth("wrong_order", [((2.0, 1.0), 1.5), ((3.0, 1.0), 4.0)]),
+            integers([(0, 2), (1, 5), (-3, 3)], [1, 9, -4]),
         ),
-        integers=([(0, 2), (1, 5), (-3, 3)], [1, 9, -4]),
     ),
-    "weighted_interval_score": Definition(
+    "weighted_interval_score": Mean(
         weighted_interval,
         weighted_interval_pinball,
         nested,
@@ -585,7 +586,7 @@ DEFINITIONS: dict[str, Definition] = {
             smooth("large", [((1e20, [0.0], [3e20]), -5e20)], parameters={"alphas": (0.5,)}),
         ),
     ),
-    "interval_coverage": Definition(
+    "interval_coverage": Mean(
         covered,
         covered_middle,
         ends,
@@ -598,14 +599,16 @@ DEFINITIONS: dict[str, Definition] = {
                 first=[(0.0, 0.0)] * 4,
                 second=[(0.0, 0.0)] * 4,
             ),
+            integers([(0, 2), (1, 5), (-3, 3)], [1, 9, -3]),
         ),
-        integers=([(0, 2), (1, 5), (-3, 3)], [1, 9, -3]),
     ),
-    "interval_width": Definition(
+    "interval_width": Mean(
         lambda p, y: p[1] - p[0],
         lambda p, y: (p[1] - y) + (y - p[0]),
         ends,
-        special=(smooth("large", [((-1e30, 1e30), 3e30), ((-1e20, 2e20), 0.0)]),),
-        integers=([(0, 2), (1, 5), (-3, 3)], [1, 9, -4]),
+        special=(
+            smooth("large", [((-1e30, 1e30), 3e30), ((-1e20, 2e20), 0.0)]),
+            integers([(0, 2), (1, 5), (-3, 3)], [1, 9, -4]),
+        ),
     ),
 }

@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
-from cases import FLOATS, WIDE, normal
-from families import Definition, Special
 from mpmath import mp, mpf
+
+from .definition import Mean, Special, integers
+from .drawing import normal
+from .rounding import FLOATS, WIDE
 
 Row = list[mpf]
 Term = Callable[..., mpf]
@@ -458,13 +460,13 @@ def cut(cases: tuple[Special, ...], **parameters: Any) -> tuple[Special, ...]:
 
 
 HALF = 0.5 * (1 - 1 / math.log2(3))  # of the change of the NDCG, where the logistic has slope 1 / 2
-WHOLE = ([[3, -1, 2], [0, 4, 5]], [[0, 1, 2], [1, 0, 0]])
-LABELS = ([[3, -1, 2], [0, 4, 5]], [[0, 1, 1], [1, 0, 0]])
+WHOLE = integers([[3, -1, 2], [0, 4, 5]], [[0, 1, 2], [1, 0, 0]])
+LABELS = integers([[3, -1, 2], [0, 4, 5]], [[0, 1, 1], [1, 0, 0]])
 AT = ({"k": 1}, {"k": 3})
 GAINS = ({"k": 2}, {"k": 3, "gain": "linear"}, {"gain": "linear"})
 
 DEFINITIONS = {
-    "listnet": Definition(
+    "listnet": Mean(
         with_digits(listnet), with_digits(listnet_partition), real,
         special=(
             smooth("sure", [[20.0, 0.0, -20.0]], [[2.0, 1.0, 0.0]]),
@@ -474,29 +476,27 @@ DEFINITIONS = {
             Special("equal", [[0.5, 0.5, 0.5]], [[1.0, 1.0, 1.0]], dtypes=FLOATS),
             smooth("left_out", [[1.0, 2.0, -INF, 3.0]], [[1.0, 0.0, -INF, -INF]]),
             smooth("one_item", [[1.0]], [[1.0]]),
+            WHOLE,
         ),
-        integers=WHOLE,
     ),
-    "list_mle": Definition(
+    "list_mle": Mean(
         with_digits(list_mle), with_digits(list_mle_odds), graded,
-        special=(*ORDERED, *FAR_OUT, flat("one_item", [[1.0]], [[1.0]])),
-        integers=WHOLE,
+        special=(*ORDERED, *FAR_OUT, flat("one_item", [[1.0]], [[1.0]]), WHOLE),
     ),
-    "ranknet": Definition(
+    "ranknet": Mean(
         with_digits(over_pairs(logistic)), with_digits(over_pairs(logistic_cosh)), graded,
-        special=(*ORDERED, *FAR_OUT, *NOTHING),
-        integers=WHOLE,
+        special=(*ORDERED, *FAR_OUT, *NOTHING, WHOLE),
     ),
-    "pairwise_hinge": Definition(
+    "pairwise_hinge": Mean(
         over_pairs(short), over_pairs(short_half), graded,
         variants=({"margin": 0.25}, {"margin": 3.0}),
         special=(
             *(one for one in ORDERED if one.name != "ties"), *FAR_OUT, *NOTHING,
             flat("margin", [[2.0, 1.0, 0.0]], [[2.0, 1.0, 0.0]]),
+            WHOLE,
         ),
-        integers=WHOLE,
     ),
-    "lambda_rank": Definition(
+    "lambda_rank": Mean(
         defined(with_digits(lambda_rank), graded_by), defined(with_digits(lambda_rank_product), graded_by), graded,
         variants=({"gain": "linear"},),
         special=(
@@ -504,10 +504,10 @@ DEFINITIONS = {
             smooth("large", [[1e4, 0.0, -1e4], [-1e4, 0.0, 1e4]], [[2.0, 1.0, 0.0]] * 2),
             smooth("last", [[1.0, 2.0, -INF, -INF]], [[1.0, 0.0, 0.0, 0.0]]),
             Special("equal_scores", [[0.5, 0.5]], [[0.0, 1.0]], first=[[HALF, -HALF]], dtypes=("float64",)),
+            WHOLE,
         ),
-        integers=WHOLE,
     ),
-    "approx_ndcg": Definition(
+    "approx_ndcg": Mean(
         defined(with_digits(approx_ndcg), graded_by), defined(with_digits(approx_ndcg_tanh), graded_by), near,
         variants=({"gain": "linear"}, {"temperature": 0.5}, {"temperature": 0.5, "gain": "linear"}),
         special=(
@@ -520,10 +520,10 @@ DEFINITIONS = {
             smooth("last", [[0.125, 0.25, -INF, -INF]], [[1.0, 0.0, 0.0, 0.0]]),
             smooth("cold", [[3.0, 2.0, 1.0]], [[2.0, 1.0, 0.0]], temperature=0.0625),
             flat("frozen", [[3.0, 2.0, 1.0], [1.0, 2.0, 3.0]], [[2.0, 1.0, 0.0]] * 2, temperature=2.0**-20),
+            WHOLE,
         ),
-        integers=WHOLE,
     ),
-    "bpr": Definition(
+    "bpr": Mean(
         lambda s, t: logistic(s - t), lambda s, t: logistic_cosh(s - t),
         lambda rng, _: (1.5 * normal(rng), 1.5 * normal(rng)),
         special=(
@@ -532,20 +532,20 @@ DEFINITIONS = {
             smooth("equal", [0.5, 0.0], [0.5, 0.0], FLOATS),
             smooth("near", [1e-8, -3e-8], [0.0, 0.0]),
             Special("huge", [1e30, -1e30], [-1e30, 1e30], first=[0.0, -1.0], second=[0.0, 0.0]),
+            integers([3, -2, 0], [1, 1, 0]),
         ),
-        integers=([3, -2, 0], [1, 1, 0]),
     ),
     **{
-        name: Definition(
+        name: Mean(
             defined(on_average(term), graded_by), defined(other, graded_by), ordered,
-            variants=GAINS, special=(*GRADED, *cut(GRADED, k=2, gain="linear")), steps=True, integers=WHOLE,
+            variants=GAINS, special=(*GRADED, *cut(GRADED, k=2, gain="linear"), WHOLE), steps=True,
         )
         for name, term, other in (("dcg", dcg, dcg_tied), ("ndcg", ndcg, ndcg_tied))
     },
     **{
-        name: Definition(
+        name: Mean(
             defined(on_average(term), labelled_by), defined(other, labelled_by), binary,
-            variants=AT, special=(*LABELLED, *cut(LABELLED, k=2)), steps=True, integers=LABELS,
+            variants=AT, special=(*LABELLED, *cut(LABELLED, k=2), LABELS), steps=True,
         )
         for name, term, other in (
             ("mean_average_precision", average_precision, average_precision_tied),

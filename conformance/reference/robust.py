@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 from collections.abc import Callable
 from typing import Any
 
-from cases import WIDE, reals
-from families import Definition, Special, magnitude
 from mpmath import mp, mpf
+
+from .arithmetic import magnitude
+from .definition import Mean, Special, integers
+from .drawing import normal
+from .rounding import WIDE
 
 Formula = Callable[..., mpf]
 
@@ -185,6 +189,12 @@ def linex_sinh(e: mpf, *, a: float = 1.0) -> mpf:
 
 # --- declared -------------------------------------------------------------------------------------
 
+
+def reals(rng: random.Random, parameters: dict[str, Any]) -> tuple[float, float]:
+    """Prediction and target anywhere near 0."""
+    return 2 * normal(rng), 2 * normal(rng)
+
+
 DOUBLE = ("float64",)
 Many = tuple[Special, ...]
 
@@ -257,13 +267,12 @@ BARRON = (
 )
 
 DEFINITIONS = {
-    name: Definition(
+    name: Mean(
         of_residual(term),
         of_residual(other),
-        lambda rng, _: reals(rng),
+        reals,
         tuple(variants),
-        tuple(special),
-        integers=([3, -2, 1, 0], [1, 1, 1, 4]),
+        (*special, integers([3, -2, 1, 0], [1, 1, 1, 4])),
     )
     for name, term, other, variants, special in (
         (

@@ -9,9 +9,11 @@ import itertools
 import random
 from typing import Any
 
-from cases import WIDE, uniform
-from families import Definition, Special
 from mpmath import mp, mpf
+
+from .definition import Mean, Special, integers
+from .drawing import uniform
+from .rounding import WIDE
 
 PIXELS, CLASSES = 5, 3
 DOUBLE = ("float64",)
@@ -252,10 +254,10 @@ def of_masks(*more: Special) -> tuple[Special, ...]:
         smooth("one_pixel", [0.75], [1.0]),
         smooth("smoothed", HALF, [0.0] * 3, smoothing=1.0),
         *more,
+        integers([[1, 0, 1, 0], [1, 1, 0, 1]], [[1, 0, 0, 1], [0, 1, 0, 1]]),
     )
 
 
-WHOLE = ([[1, 0, 1, 0], [1, 1, 0, 1]], [[1, 0, 0, 1], [0, 1, 0, 1]])
 PERFECT = of_masks(
     smooth("perfect", [1.0, 0.0, 1.0], [1.0, 0.0, 1.0]),
     smooth("smoothed_nothing", [0.0] * 3, [0.0] * 3, smoothing=1.0),
@@ -264,20 +266,18 @@ THREE = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]]
 TIED = [[0.5, 0.5], [0.5, 0.5]]
 
 DEFINITIONS = {
-    "dice_loss": Definition(
+    "dice_loss": Mean(
         dice, dice_harmonic, masks, ({"smoothing": 1.0}, {"smoothing": 1e-5}), PERFECT,
-        integers=WHOLE,
     ),
-    "jaccard_loss": Definition(
+    "jaccard_loss": Mean(
         jaccard, jaccard_of_dice, masks, ({"smoothing": 1.0}, {"smoothing": 1e-5}), PERFECT,
-        integers=WHOLE,
     ),
-    "tversky": Definition(
+    "tversky": Mean(
         tversky, tversky_odds, masks,
         ({"alpha_fp": 0.3, "beta_fn": 0.7, "smoothing": 1.0}, {"alpha_fp": 2.0, "beta_fn": 0.25}),
-        PERFECT, integers=WHOLE,
+        PERFECT,
     ),
-    "focal_tversky": Definition(
+    "focal_tversky": Mean(
         focal_tversky, focal_tversky_logarithm, masks,
         (
             {"gamma": 2.0, "alpha_fp": 0.5, "beta_fn": 0.5}, {"gamma": 1.0, "smoothing": 1.0},
@@ -289,9 +289,8 @@ DEFINITIONS = {
             smooth("perfect", [1.0, 0.0], [1.0, 0.0], gamma=1.0),
             stated("perfect", [1.0, 0.0], [1.0, 0.0], [0.0, 0.0], gamma=0.5),
         ),
-        integers=WHOLE,
     ),
-    "generalised_dice": Definition(
+    "generalised_dice": Mean(
         generalised_dice, generalised_dice_mean, maps, (),
         (
             smooth("perfect", [row[:2] for row in THREE], [row[:2] for row in THREE]),
@@ -299,10 +298,10 @@ DEFINITIONS = {
             stated("nothing", [[0.25, 0.5]] * 2, [[0.0, 0.0]] * 2, [[0.0, 0.0]] * 2),
             smooth("rare", [[0.5, 0.5]] * 2, [[1.0, 1e-12], [1.0, 0.0]]),
             smooth("faint", [[1e-30, 3e-30]] * 2, [[1.0, 0.0], [1.0, 1.0]]),
+            integers([[[1, 0], [1, 0], [0, 1]]], [[[1, 0], [0, 1], [0, 1]]]),
         ),
-        integers=([[[1, 0], [1, 0], [0, 1]]], [[[1, 0], [0, 1], [0, 1]]]),
     ),
-    "lovasz_hinge": Definition(
+    "lovasz_hinge": Mean(
         lovasz_hinge, lovasz_hinge_integral, scores, (),
         (
             smooth("nothing", [0.5, -0.25, -3.0], [0.0] * 3),
@@ -311,10 +310,10 @@ DEFINITIONS = {
             stated("tied", [0.0, 0.0, 0.0], [0.0, 1.0, 1.0], [1 / 3, -1 / 3, -1 / 3]),
             smooth("huge", [1e30, -3e30, 2e30], [0.0, 1.0, 1.0]),
             smooth("one_pixel", [0.75], [1.0]),
+            integers([[3, -2, 1, 0], [1, 0, -1, 2]], [[1, 0, 0, 1], [0, 0, 0, 0]]),
         ),
-        integers=([[3, -2, 1, 0], [1, 0, -1, 2]], [[1, 0, 0, 1], [0, 0, 0, 0]]),
     ),
-    "lovasz_softmax": Definition(
+    "lovasz_softmax": Mean(
         lovasz_softmax, lovasz_softmax_integral, labelled, (),
         (
             smooth("absent", [[0.75, 0.125, 0.125], [0.5, 0.25, 0.25]], [0, 0]),
@@ -323,8 +322,8 @@ DEFINITIONS = {
             stated("tied", TIED, [0, 1], [[-1 / 2, 1 / 4], [0.0, -1 / 4]]),
             smooth("faint", [[1e-30, 0.5], [3e-30, 0.25]], [1, 0]),
             smooth("one_pixel", [[0.75, 0.25]], [1]),
+            integers([[[1, 0], [0, 1], [0, 1]]], [[0, 0, 1]]),
         ),
         labels=True,
-        integers=([[[1, 0], [0, 1], [0, 1]]], [[0, 0, 1]]),
     ),
 }  # fmt: skip

@@ -6,9 +6,10 @@ import itertools
 import random
 from typing import Any
 
-from cases import normal
-from families import Definition, Special
 from mpmath import mp, mpf
+
+from .definition import Mean, Special
+from .drawing import normal
 
 Frames = list[list[mpf]]
 Target = tuple[list[int], int, int]
@@ -71,7 +72,7 @@ TWO = [[0.5, -1.0, 2.0], [1.5, 0.0, -0.5]]
 NOTHING = [[0.0] * 3] * 2
 
 DEFINITIONS = {
-    "ctc": Definition(
+    "ctc": Mean(
         ctc_paths,
         ctc_forward,
         draw,

@@ -7,10 +7,11 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from cases import normal, uniform
-from forecasting import mase, mase_extremes
 from mpmath import mp, mpf
-from wholes import Samples, Whole
+
+from .definition import Samples, Whole, of_samples
+from .drawing import normal, uniform
+from .forecasting import mase, mase_extremes
 
 Numbers = list[mpf]
 
@@ -265,10 +266,9 @@ def sharp(p: list[Numbers], y: Any, **_: Any) -> bool:
     return min(min(abs(a - b), abs(a), abs(b)) for a, b in pairs) > mpf(1) / 100
 
 
-LIMIT, SIZES = 12.0, (9, 6)
 PINBALL = explained(pinball, pinball_at_quantile), explained(pinball, pinball_least)
 TWEEDIE = explained(deviance, deviance_of_mean), explained(deviance, deviance_bregman)
-KEPT = {"sizes": SIZES, "limit": LIMIT, "least": 0.5}
+KEPT = {"schedule": of_samples(9, 6), "limit": 12.0, "least": 0.5}
 
 DEFINITIONS = {
     "d2_absolute_error_score": Whole(*PINBALL, forecasts, fits=apart, **KEPT),
@@ -289,12 +289,12 @@ DEFINITIONS = {
         kling_gupta, kling_gupta_pairs, flows, variants=({"version": 2012},), **KEPT
     ),
     "SkillScore": Whole(
-        skill, skill_gained, beside, {"metric": "mean_squared_error"},
+        skill, skill_gained, beside,
         tuple({"metric": name} for name in ERRORS if name != "mean_squared_error"),
-        fits=apart_beside, **KEPT,
+        required={"metric": "mean_squared_error"}, fits=apart_beside, **KEPT,
     ),
     "overall_weighted_average": Whole(
         overall(mase, False), overall(mase_extremes, True), series, variants=({"season": 2},),
-        fits=sharp, sizes=(4, 3), limit=LIMIT,
+        fits=sharp, schedule=of_samples(4, 3), limit=12.0,
     ),
 }  # fmt: skip

@@ -219,12 +219,10 @@ class Inputs:
             raise fail(metric, message, TypeError)
         if groups is not None and axis is not None:
             raise fail(metric, "groups= reduces all axes: leave out axis=")
-        for name in ("where", "weights", "groups"):
-            if name in arrays:
-                items = metric.padding is not None and name == "where"
-                whole = tuple(arrays[data[0]].shape) if items else shape
-                arrays[name] = _broadcast(metric, xp, name, arrays[name], whole)
         self.arrays = arrays
+        for name in _OPTIONS:
+            if name in arrays:
+                arrays[name] = _broadcast(metric, xp, name, arrays[name], self._shape_of(name))
 
     @classmethod
     def checked(
@@ -236,17 +234,25 @@ class Inputs:
         axes: Shape,
         number: int | None,
     ) -> Inputs:
-        """Return inputs that were checked before, with other arrays of the same shapes."""
+        """Return inputs that were checked before, but for sizes that were not known then."""
         self = cls.__new__(cls)
-        self.number = number
+        self.metric, self.axes, self.number = metric, axes, number
         self.names = _names(metric)
-        t, core = arrays[self.names[1][0]], metric.core[1]
-        library = library_of(t)
+        library = library_of(arrays[self.names[1][0]])
         assert library is not None
-        self.metric, self.library, self.arrays, self.axes = metric, library, arrays, axes
-        self.xp = library.namespace(result, wide)
-        self.shape = tuple(t.shape[: t.ndim - len(core)])
+        self.library, self.xp = library, library.namespace(result, wide)
+        cores = self.cores(arrays)
+        self.shape, self.arrays = _matching(metric, self.xp, arrays, cores, None)
+        for name in _OPTIONS:
+            own = arrays[name].shape if name in arrays else self._shape_of(name)
+            if not _agree(own, self._shape_of(name)):
+                raise _misfit(metric, name, tuple(own), self._shape_of(name))
         return self
+
+    def _shape_of(self, name: str) -> Shape:
+        """Return the shape of weights, groups or a mask: that of the loss, or of its items."""
+        items = self.metric.padding is not None and name == "where"
+        return tuple(self.arrays[self.data[0]].shape) if items else self.shape
 
     @property
     def data(self) -> tuple[str, ...]:
@@ -571,12 +577,16 @@ def _broadcast(metric: Any, xp: Namespace, name: str, array: Array, shape: Shape
     if len(own) > len(shape) or not all(
         n == 1 or _agree((n,), (m,)) for n, m in zip(padded, shape, strict=True)
     ):
-        message = f"{name} have shape {own}, which does not broadcast to the loss's shape {shape}"
-        if len(own) < len(shape) and own == shape[: len(own)]:
-            index = ", ".join([":"] * len(own) + ["None"] * (len(shape) - len(own)))
-            message += f"; add axes with {name}[{index}]"
-        raise fail(metric, message)
+        raise _misfit(metric, name, own, shape)
     return xp.broadcast_to(array, shape)
+
+
+def _misfit(metric: Any, name: str, own: Shape, shape: Shape) -> Exception:
+    message = f"{name} have shape {own}, which does not broadcast to the loss's shape {shape}"
+    if len(own) < len(shape) and own == shape[: len(own)]:
+        index = ", ".join([":"] * len(own) + ["None"] * (len(shape) - len(own)))
+        message += f"; add axes with {name}[{index}]"
+    return fail(metric, message)
 
 
 def _and(one: Array | None, two: Array | None) -> Array | None:
@@ -679,7 +689,8 @@ class Totals:
         once = copy(inputs)
         once.weights = None
         moments = type(self)(twice).moments(terms, terms)
-        return Spread(moments, type(self)(once)._weight(moments.scale), self._weight(moments.scale))
+        like = moments.scale_a
+        return Spread(moments, type(self)(once)._weight(like), self._weight(like))
 
     def ratio(self, numerator: Array, denominator: Array) -> Ratio:
         """Summarise two terms by the ratio of their sums."""
@@ -696,11 +707,12 @@ class Totals:
         bound, scale = RANGE[dtype_name(residual.dtype)]
         size = xp.abs(residual)
         large, small = size > bound, size < 1 / bound
+        within = xp.where(large, zero, residual)  # infinity times 0 would be nan
         # factors that depend on the data: XLA would multiply constants first, 2^80 by 2^80
         bins = (
             residual * xp.where(large, scale, zero),
-            residual * xp.where(large | small, zero, xp.ones_like(zero)),
-            residual * xp.where(small, 1 / scale, zero),
+            within * xp.where(large | small, zero, xp.ones_like(zero)),
+            within * xp.where(small, 1 / scale, zero),
         )
         big, medium, tiny = (self(part * part) for part in bins)
         return RootMeanSquare(big, medium, tiny, self._weight(medium.value))
@@ -787,13 +799,19 @@ class Totals:
         """Return weights that are 0 for the samples of other results."""
         return weights
 
-    def moments(self, a: Array, b: Array) -> Moments:
-        """Summarise two variables by their means and centred second moments."""
+    def moments(self, a: Array, b: Array, *, one_unit: bool = True) -> Moments:
+        """Summarise two variables by their means and centred second moments.
+
+        Variables of one unit are held on one scale, so that a formula may add or compare them.
+        """
         xp = self.xp
-        sizes = xp.stop_gradient(xp.maximum(xp.abs(a), xp.abs(b)))
-        scale = xp.power_of_two(self.largest(sizes).value)
-        a, b = a * self._expand(scale), b * self._expand(scale)
-        weight = self._weight(scale)
+        sizes = [xp.stop_gradient(xp.abs(x)) for x in (a, b)]
+        if one_unit:
+            sizes = [xp.maximum(*sizes)]
+        largest = [self.largest(size).value for size in sizes]
+        scale_a, scale_b = xp.power_of_two(largest[0]), xp.power_of_two(largest[-1])
+        a, b = a * self._expand(scale_a), b * self._expand(scale_b)
+        weight = self._weight(scale_a)
         pivot_a, pivot_b = self._pivot(a, weight), self._pivot(b, weight)
         a, b = a - self._expand(pivot_a), b - self._expand(pivot_b)
         mean_a, mean_b = (ratio(xp, self(x).sum, weight.sum, 0.0) for x in (a, b))
@@ -812,7 +830,8 @@ class Totals:
             centred(a, a, mean_a * mean_a),
             centred(a, b, mean_a * mean_b),
             centred(b, b, mean_b * mean_b),
-            scale,
+            scale_a,
+            scale_b,
             weight,
         )
 

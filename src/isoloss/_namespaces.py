@@ -585,10 +585,10 @@ class Library:
 
     def namespace(self, result: str, wide: bool) -> Namespace:
         """Return ``xp`` for results of one dtype, computed in float64 where ``wide``."""
-        key = (result, wide)
-        if key not in self._namespaces:
-            self._namespaces[key] = self._build(result, wide)
-        return self._namespaces[key]
+        found = self._namespaces.get((result, wide))
+        if found is None:
+            found = self._namespaces.setdefault((result, wide), self._build(result, wide))
+        return found
 
     def _build(self, result: str, wide: bool) -> Namespace:
         raw = self.raw
@@ -1059,32 +1059,36 @@ def library_of(array: Array) -> Library | None:
         return None
     else:
         raw = array_api_compat.array_namespace(array)
-    _OF_TYPE[type(array)] = _library(raw)
-    return _OF_TYPE[type(array)]
+    library = _OF_TYPE[type(array)] = _library(raw)
+    return library
 
 
 def _library(raw: Namespace) -> Library:
-    if id(raw) not in _LIBRARIES:
+    """Return the one object of a library, also to threads that ask for it at the same time."""
+    known = _LIBRARIES.get(id(raw))
+    if known is None:
         # glibc returns freed arrays to the system from 128 KiB on, so that the pages of every block
         # would be faulted in again, at several times the cost of the work; once a larger array was
         # freed, it keeps what is smaller
         np.empty(12 << 20, dtype=np.uint8)
         name = raw.__name__.removeprefix("array_api_compat.")
-        _LIBRARIES[id(raw)] = _KINDS.get(name, Library)(raw)
-    return _LIBRARIES[id(raw)]
+        # several threads may get here; the object that is there first serves all of them
+        known = _LIBRARIES.setdefault(id(raw), _KINDS.get(name, Library)(raw))
+    return known
 
 
 def _prepare_torch() -> None:
     """Build everything for PyTorch at once: a compiler may trace the first call already."""
     if not _TORCH:
-        _TORCH["library"] = _library(import_module("array_api_compat.torch"))
+        library = _library(import_module("array_api_compat.torch"))
         torch = sys.modules["torch"]
         for name in (*FLOATS, *INTEGERS):  # remembered before a compiler sees the dictionary
             if hasattr(torch, name):
                 dtype_name(getattr(torch, name))
         for result in ("float32", "float64"):
             for wide in (True, False):
-                _TORCH["library"].namespace(result, wide)
+                library.namespace(result, wide)
+        _TORCH["library"] = library  # last: other threads go on as soon as it is there
 
 
 # What torch.compiler.assume_constant_result sets, without importing torch for it: a first call

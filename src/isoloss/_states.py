@@ -46,10 +46,16 @@ class Total(NamedTuple):
         value = self.value + other.value
         part = value - self.value
         lost = (self.value - (value - part)) + (other.value - part)
-        lost = xp.where(xp.isfinite(value), lost, xp.zeros_like(lost))
         error = xp.astype(lost + (self.error + other.error), xp.result)
+        # not finite where the sum is infinite, or its error too large for float32 (from 3e54 on)
+        error = xp.where(xp.isfinite(error), error, xp.zeros_like(error))
         spare = None if self.spare is None or other.spare is None else self.spare + other.spare
         return Total(value, error, spare)
+
+    def times(self, factor: Array) -> Total:
+        """Multiply by a power of two, which is exact."""
+        xp = self.xp
+        return Total(self.value * factor, xp.astype(self.error * factor, xp.result))
 
     def minus(self, other: Total) -> Array:
         """Subtract; what both values share cancels exactly."""
@@ -126,6 +132,7 @@ class RootMeanSquare(NamedTuple):
     def root(self) -> Array:
         xp = self.medium.xp
         weight, medium = self.weight.sum, self.medium.sum
+        filled = medium > 0  # by its own: squares of small numbers have few digits here, or none
         # chosen by the data, which XLA cannot know: it would fold the square of a constant to 0
         one = xp.ones_like(weight)
         scale = xp.where(medium >= 0, RANGE[dtype_name(weight.dtype)][1] * one, one)
@@ -135,7 +142,7 @@ class RootMeanSquare(NamedTuple):
             self.large.sum != 0,
             xp.sqrt(ratio(xp, large, weight)) / scale,
             xp.where(
-                medium > 0,
+                filled,
                 xp.sqrt(ratio(xp, medium, weight)),
                 xp.sqrt(ratio(xp, self.small.sum, weight)) * scale,
             ),
@@ -242,24 +249,55 @@ class Samples(NamedTuple):
             return self.weight.value  # nothing to sort; `empty` takes its place
         order = xp.argsort(self.values, axis=-1)
         values = xp.take_along_axis(self.values, order, axis=-1)
-        weights = xp.take_along_axis(self.weights, order, axis=-1)
-        below = xp.cumulative_sum(weights, axis=-1)
-        whole = xp.expand_dims(below[..., -1], axis=-1)
+        beyond, bound = _beyond_half(xp, xp.take_along_axis(self.weights, order, axis=-1))
 
         def at(passed: Array) -> Array:
             index = xp.sum(xp.astype(passed, xp.counting), axis=-1, keepdims=True)
             index = xp.clip(index, max=values.shape[-1] - 1)
             return xp.take_along_axis(values, index, axis=-1)[..., 0]
 
-        median = (at(2 * below < whole) + at(2 * below <= whole)) / 2
-        lost = xp.any((self.weights > 0) & xp.isnan(self.values), axis=-1)
+        median = (at(beyond < -bound) + at(beyond <= bound)) / 2
+        lost = ((self.weights > 0) & xp.isnan(self.values)) | ~xp.isfinite(self.weights)
+        lost = xp.any(lost, axis=-1)
         return xp.where(lost, xp.full_like(median, float("nan")), median)
+
+
+def _beyond_half(xp: Namespace, weights: Array) -> tuple[Array, Array]:
+    """Return the sum of the weights up to each less that of those after it, and what counts as 0.
+
+    The median lies where it is 0. Rounded sums would hit or miss that by chance, each library in
+    its own way. So the weights, over the largest of them, are cut into integers whose sums are
+    exact. What is left is the rounding of each weight itself and of the division, at most eps of
+    the sum; less than half of the smallest weight, so that no sample is passed over.
+    """
+
+    def beyond(numbers: Array) -> Array:
+        upto = xp.cumulative_sum(numbers, axis=-1)
+        return upto - (upto[..., -1:] - upto)
+
+    if weights.dtype == xp.counting:
+        return beyond(weights), 0
+    weights, n = xp.stop_gradient(weights), weights.shape[-1]
+    largest = xp.max(weights, axis=-1, keepdims=True)
+    rest = weights / xp.where(largest > 0, largest, xp.ones_like(largest))
+    smallest = xp.min(xp.where(rest > 0, rest, xp.ones_like(rest)), axis=-1, keepdims=True)
+    bound = xp.minimum(xp.eps * xp.sum(rest, axis=-1, keepdims=True), smallest / 2)
+    length = n.bit_length() if xp.is_known(n) else 24
+    digits = max(1, (63 if xp.counting == xp.int64 else 31) - length)  # the sum of n of them fits
+    found, unit = xp.zeros_like(rest), 1.0
+    while unit * 2.0**length > xp.eps:  # until all that is cut off is less than rounding
+        rest, unit = rest * 2.0**digits, unit * 2.0**-digits
+        part = xp.floor(rest)
+        rest = rest - part
+        found = found + unit * xp.astype(beyond(xp.astype(part, xp.counting)), xp.computing)
+    return found, bound
 
 
 class Moments(NamedTuple):
     """Means of two variables and their centred second moments (Chan, Golub, LeVeque 1983).
 
-    Both variables are held times ``scale``, a power of two that keeps their squares in range.
+    The variables are held times ``scale_a`` and ``scale_b``, powers of two that keep their squares
+    in range. Both are the same for variables of one unit, which a formula may add or compare.
     """
 
     mean_a: Total
@@ -267,15 +305,21 @@ class Moments(NamedTuple):
     aa: Total
     ab: Total
     bb: Total
-    scale: Array
+    scale_a: Array
+    scale_b: Array
     weight: Total
 
     def merge(self, other: Moments) -> Moments:
         """Merge about the common mean; exact up to rounding, in any order."""
         _same_kind(self, other)
-        xp = namespace_of(self.scale, (self.weight.error + other.weight.error).dtype)
+        xp = namespace_of(self.scale_a, (self.weight.error + other.weight.error).dtype)
         with xp.quiet():
             return self._about_the_common_mean(other, xp)
+
+    def correlation(self, xp: Namespace) -> Array:
+        """Return Pearson's correlation, which depends on no scale."""
+        deviations = self.bb.sum * xp.sqrt(ratio(xp, self.aa.sum, self.bb.sum))  # s_a s_b
+        return ratio(xp, self.ab.sum, deviations)
 
     def explained(self, xp: Namespace) -> Array:
         """Return 1 - the squares of a, errors, over those of b, targets, about their mean."""
@@ -283,8 +327,9 @@ class Moments(NamedTuple):
         return 1 - ratio(xp, squares, self.bb.sum)
 
     def _about_the_common_mean(self, other: Moments, xp: Namespace) -> Moments:
-        scale = xp.minimum(self.scale, other.scale)
-        one, two = self._rescaled(scale / self.scale), other._rescaled(scale / other.scale)
+        scale_a = xp.minimum(self.scale_a, other.scale_a)
+        scale_b = xp.minimum(self.scale_b, other.scale_b)
+        one, two = self._rescaled(scale_a, scale_b), other._rescaled(scale_a, scale_b)
         weight = self.weight.merge(other.weight)
         share = ratio(xp, two.weight.sum, weight.sum, 0.0)
         both = one.weight.sum * share  # w1 w2 / (w1 + w2)
@@ -299,21 +344,19 @@ class Moments(NamedTuple):
             plus(one.aa.merge(two.aa), a * a * both),
             plus(one.ab.merge(two.ab), a * b * both),
             plus(one.bb.merge(two.bb), b * b * both),
-            scale,
+            scale_a,
+            scale_b,
             weight,
         )
 
-    def _rescaled(self, factor: Array) -> Moments:
-        def times(total: Total, by: Array) -> Total:
-            xp = total.xp
-            return Total(total.value * by, xp.astype(total.error * by, xp.result))
-
+    def _rescaled(self, scale_a: Array, scale_b: Array) -> Moments:
+        a, b = scale_a / self.scale_a, scale_b / self.scale_b
         return self._replace(
-            mean_a=times(self.mean_a, factor),
-            mean_b=times(self.mean_b, factor),
-            aa=times(self.aa, factor * factor),
-            ab=times(self.ab, factor * factor),
-            bb=times(self.bb, factor * factor),
+            mean_a=self.mean_a.times(a),
+            mean_b=self.mean_b.times(b),
+            aa=self.aa.times(a * a),
+            ab=self.ab.times(a * b),
+            bb=self.bb.times(b * b),
         )
 
 
@@ -331,8 +374,8 @@ class Spread(NamedTuple):
     def standard_error(self, mean: Array) -> Array:
         """Return that of the weighted mean of what the moments are of (Cochran, 1977)."""
         xp, moments = self.number.xp, self.moments
-        apart = moments.mean_a.sum / moments.scale - mean
-        squares = moments.aa.sum / (moments.scale * moments.scale)
+        apart = moments.mean_a.sum / moments.scale_a - mean
+        squares = moments.aa.sum / (moments.scale_a * moments.scale_a)
         squares = squares + moments.weight.sum * apart * apart
         number = self.number.sum
         return xp.sqrt(squares * ratio(xp, number, number - 1)) / self.weight.sum

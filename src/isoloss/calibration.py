@@ -496,7 +496,9 @@ def _places(xp: Namespace, x: Array) -> Array:
     """Return the place of each number among the different ones in sorted order."""
     order = xp.argsort(x, axis=-1)
     x = xp.take_along_axis(x, order, axis=-1)
-    new = x != xp.take_along_axis(x, xp.clip(xp.places(x) - 1, min=0), axis=-1)
+    at = xp.places(x)
+    new = x != xp.take_along_axis(x, xp.clip(at - 1, min=0), axis=-1)
+    new = new & (at > 0)  # nan differs from itself: all of a row would have one number too many
     place = xp.cumulative_sum(xp.astype(new, xp.counting), axis=-1)
     return xp.take_along_axis(place, xp.argsort(order, axis=-1), axis=-1)
 

@@ -25,10 +25,12 @@ PLACES = 31  # binary digits of a place where the number of samples is not known
 
 def _numbered(xp: Namespace, *keys: Array) -> Array:
     """Number the different values of keys in sorted order, 0, 1, 2, ...; equal ones share one."""
-    before = xp.clip(xp.places(keys[0]) - 1, min=0)
+    at = xp.places(keys[0])
+    before = xp.clip(at - 1, min=0)
     new = keys[0] != xp.take_along_axis(keys[0], before, axis=-1)
     for key in keys[1:]:
         new = new | (key != xp.take_along_axis(key, before, axis=-1))
+    new = new & (at > 0)  # nan differs from itself: all of a row would have one number too many
     return xp.cumulative_sum(xp.astype(new, xp.counting), axis=-1)
 
 

@@ -23,9 +23,9 @@ _CARRIERS: dict[tuple[type, int, bool], Any] = {}
 def _carrier(kind: type, under: Library, wide: bool) -> Any:
     """Return the carriers over a library; devices without float64 have rules of their own."""
     key = (kind, id(under), wide)
-    if key not in _CARRIERS:
-        _CARRIERS[key] = kind(under)
-    return _CARRIERS[key]
+    known = _CARRIERS.get(key)
+    # of several threads, the first gives all of them the same carriers
+    return _CARRIERS.setdefault(key, kind(under)) if known is None else known
 
 
 def value_and_gradient(

@@ -80,15 +80,19 @@ def _over_axis(state: State, axis_name: Any) -> Any:
 def _over_group(state: State, group: Any) -> Any:
     torch = sys.modules["torch"]
     here = torch.distributed.get_rank(group)
+    wide = state.weight.xp.computing  # float64 holds counts and every float exactly
     leaves: list[Array] = []
     leafwise(leaves.append, state)
     lengths = [[leaf.numel() for leaf in leaves]] * torch.distributed.get_world_size(group)
     if isinstance(state, Samples):
-        rows = torch.zeros((len(lengths), len(leaves)), dtype=torch.int64, device=leaves[0].device)
-        rows[here] = torch.tensor(lengths[here])
+        counted = not state.weights.is_floating_point()
+        mine = torch.tensor([*lengths[here], counted], device=leaves[0].device)
+        rows = mine.new_zeros((len(lengths), len(mine)))
+        rows[here] = mine
         torch.distributed.all_reduce(rows, group=group)
-        lengths = rows.tolist()
-    wide = state.weight.xp.computing  # float64 holds counts and every float exactly
+        lengths = rows[:, :-1].tolist()
+        if not rows[:, -1].all():  # counts beside weights would take the dtype of either
+            state = state._replace(weights=state.weights.to(wide))
     rows = torch.zeros((len(lengths), max(map(sum, lengths))), dtype=wide, device=leaves[0].device)
     own = torch.cat([leaf.detach().reshape(-1).to(wide) for leaf in leaves])
     rows[here, : own.numel()] = own

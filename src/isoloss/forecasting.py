@@ -432,14 +432,15 @@ class KlingGupta(Metric):
         return "moments of prediction and target"
 
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Moments:
-        return total.moments(prediction, target)
+        return total.moments(prediction, target, one_unit=False)
 
     def formula(self, xp: Namespace, state: Moments) -> Array:
+        linear = state.correlation(xp) - 1
+        unit = state.scale_b / state.scale_a
         spread = xp.sqrt(ratio(xp, state.aa.sum, state.bb.sum))
-        linear = ratio(xp, state.ab.sum, state.bb.sum * spread) - 1
         bias = ratio(xp, state.mean_a.sum, state.mean_b.sum)
-        varied = (spread if self.version == 2009 else ratio(xp, spread, bias)) - 1
-        apart = ratio(xp, state.mean_a.minus(state.mean_b), state.mean_b.sum)
+        varied = (spread * unit if self.version == 2009 else ratio(xp, spread, bias)) - 1
+        apart = ratio(xp, state.mean_a.times(unit).minus(state.mean_b), state.mean_b.sum)
         return 1 - xp.sqrt(linear * linear + varied * varied + apart * apart)
 
 

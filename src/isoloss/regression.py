@@ -788,11 +788,10 @@ class PearsonCorrelation(Metric):
         return "moments of prediction and target"
 
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Moments:
-        return total.moments(prediction, target)
+        return total.moments(prediction, target, one_unit=False)
 
     def formula(self, xp: Namespace, state: Moments) -> Array:
-        deviations = state.bb.sum * xp.sqrt(ratio(xp, state.aa.sum, state.bb.sum))  # s_p s_y
-        return ratio(xp, state.ab.sum, deviations)
+        return state.correlation(xp)
 
 
 @final
@@ -821,7 +820,11 @@ class ConcordanceCorrelation(Metric):
 
     @property
     def source(self) -> str:
-        return "moments of prediction and target"
+        return "moments of prediction and target in one unit"
+
+    def source_in(self, xp: Namespace) -> str:
+        # float64 holds the squares of float32 without a scale: moments in any units are the same
+        return "moments of prediction and target" if xp.wide else self.source
 
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Moments:
         return total.moments(prediction, target)

@@ -358,7 +358,7 @@ def test_meters_merge_copy_and_move():
             meter.compute(), il.evaluate(METRICS, p[:30], t[:30], weights=w[:30], where=where[:30])
         )
     assert one.to("meta").compute()["r2_score"].is_meta
-    assert one.to("meta").state_dict()["r2_score"]["state"]["scale"].is_meta
+    assert one.to("meta").state_dict()["r2_score"]["state"]["scale_a"].is_meta
 
 
 def test_a_batch_elsewhere_moves_what_is_held():

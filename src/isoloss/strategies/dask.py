@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from itertools import count, product
 from typing import Any
 
@@ -18,8 +19,10 @@ from .._namespaces import Array
 from .._states import leafwise
 from ..strategies.numpy import fold as fold_numbers
 from ..strategies.numpy import statistics_of_all as summarise_block
-from ..strategies.plain import fold, terms
+from ..strategies.numpy import terms as terms_of_block
+from ..strategies.plain import fold
 from ..strategies.plain import statistics_of_all as plain_statistics
+from ..strategies.plain import terms as plain_terms
 
 __all__ = ["fold", "statistics", "statistics_of_all", "terms"]
 
@@ -33,7 +36,7 @@ def statistics(metric: Metric, inputs: Inputs) -> Any:
 
 def statistics_of_all(metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]:
     """Return the states of several metrics that take the same inputs: one look at every chunk."""
-    if any(type(array._meta) is not np.ndarray for array in inputs.arrays.values()):
+    if not _of_numpy(inputs):
         return plain_statistics(metrics, inputs)
     dask, like = sys.modules["dask"], _of_one_sample(metrics, inputs)
     arrays = _aligned(inputs)
@@ -79,6 +82,30 @@ def statistics_of_all(metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, .
     return tuple(leafwise(assembled, state) for state in like)
 
 
+def terms(metric: Metric, inputs: Inputs) -> Array:
+    """Return the weighted term of every sample, as written where the sizes of chunks are known.
+
+    Chunks of unknown sizes are evaluated one by one: each compares the shapes that it meets.
+    """
+    known = all(n == n for array in inputs.arrays.values() for n in array.shape)
+    if known or not _of_numpy(inputs):
+        return plain_terms(metric, inputs)
+    dask, xp, arrays = sys.modules["dask"].array, inputs.xp, _aligned(inputs)
+    what = (metric, xp.result_name, xp.wide, inputs.axes, tuple(arrays))
+    loop, pairs = tuple(range(len(inputs.shape))), []
+    axis = count(len(loop))  # of classes, of features: each has a number of its own
+    for array in arrays.values():
+        pairs += [array, (*loop, *(next(axis) for _ in range(len(loop), array.ndim)))]
+    return dask.blockwise(
+        partial(_terms, *what), loop, *pairs, concatenate=True, align_arrays=False,
+        meta=np.empty((0,) * len(loop), xp.result),
+    )  # fmt: skip
+
+
+def _of_numpy(inputs: Inputs) -> bool:
+    return all(type(array._meta) is np.ndarray for array in inputs.arrays.values())
+
+
 def _of_one_sample(metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]:
     """Return states of the form and dtypes that the chunks' will have."""
     ndim = len(inputs.shape)
@@ -97,7 +124,7 @@ def _aligned(inputs: Inputs) -> dict[str, Array]:
 
     def chunked(array: Array) -> Array:
         wanted = (*loop, *((n,) for n in array.shape[ndim:]))
-        # the sizes of unknown chunks are not compared: they come of one and the same mask
+        # sizes that are unknown are compared where a chunk is evaluated
         alike = all(_agree(a, b) for a, b in zip(array.chunks, wanted, strict=True))
         return array if alike else array.rechunk(wanted)
 
@@ -118,6 +145,19 @@ def _summarise(
     inputs = Inputs.checked(metrics[0], arrays, result, wide, axes, number)
     with inputs.xp.quiet():
         return summarise_block(metrics, inputs)
+
+
+def _terms(
+    metric: Metric,
+    result: str,
+    wide: bool,
+    axes: tuple[int, ...],
+    names: tuple[str, ...],
+    *chunks: Array,
+) -> Array:
+    inputs = Inputs.checked(metric, dict(zip(names, chunks, strict=True)), result, wide, axes, None)
+    with inputs.xp.quiet():
+        return terms_of_block(metric, inputs).astype(inputs.xp.result, copy=False)
 
 
 def _merge(several: list[tuple[Any, ...]]) -> tuple[Any, ...]:

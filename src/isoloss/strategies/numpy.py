@@ -152,18 +152,18 @@ class _NumPyTotals(Totals):
         total = Total(value, self._zero(value))
         return Mean(total, self._weight(value))
 
-    def moments(self, a: Array, b: Array) -> Moments:
+    def moments(self, a: Array, b: Array, *, one_unit: bool = True) -> Moments:
         """Summarise two variables in float64, where products of float32 are far from its ends."""
         inputs = self._inputs
         flat = a.flags.c_contiguous and b.flags.c_contiguous and len(self._axes) == a.ndim
         if not (self.xp.wide and flat and a.size) or inputs.mask is not None:
-            return super().moments(a, b)
+            return super().moments(a, b, one_unit=one_unit)
         mean_a, a = _centred(self.weighted(a).ravel())
         mean_b, b = _centred(self.weighted(b).ravel())
         zero = self._zero(mean_a)
         parts = [Total(x, zero) for x in (mean_a, mean_b, _dot(a, a), _dot(a, b), _dot(b, b))]
         scale, weight = self.xp.computing(1), self._weight(mean_a)
-        return Moments(parts[0], parts[1], parts[2], parts[3], parts[4], scale, weight)
+        return Moments(parts[0], parts[1], parts[2], parts[3], parts[4], scale, scale, weight)
 
     def _sum(self, terms: Array) -> Array:
         if self.xp.wide or (len(self._axes) == terms.ndim and terms.flags.c_contiguous):
