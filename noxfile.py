@@ -216,8 +216,14 @@ def docs(session: nox.Session) -> None:
 @session(venv_backend="none", requires=["everything"])
 def adapters(session: nox.Session) -> None:
     """Run the tests of the adapters, beside all the libraries that they are for."""
-    for backend, path in (("jax", "tests/adapters"), ("torch", "tests/adapters/test_keras.py")):
-        run_pytest(session, path, env={"KERAS_BACKEND": backend}, part=backend, covered=True)
+    # programs of a few numbers run once: XLA need not optimise them
+    env = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
+    for backend, *args in (
+        ("torch", "tests/adapters"),
+        ("jax", "tests/adapters/test_keras.py", "-m", "not exhaustive and not once"),
+    ):
+        env["KERAS_BACKEND"] = backend
+        run_pytest(session, *args, env=env, part=backend, covered=True)
 
 
 @session(venv_backend="none", requires=["everything"])
@@ -291,6 +297,12 @@ def one(session: nox.Session) -> None:
 def exhaustive(session: nox.Session, backend: str) -> None:
     """Run the part of the conformance suite that is too long for every change."""
     run_conformance(session, backend, "-m", "exhaustive")
+
+
+@session(default=False, venv_backend="none", requires=["everything"])
+def exhaustive_tests(session: nox.Session) -> None:
+    """Run the tests of several libraries that are too long for every change."""
+    run_pytest(session, "tests", "-m", "exhaustive")
 
 
 @session(default=False, venv_backend="none", requires=["everything"])

@@ -395,7 +395,8 @@ def test_a_missing_library_says_how_to_get_it(
     adapter: str, missing: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without its library, an adapter is an ImportError that names the extra."""
-    monkeypatch.setitem(sys.modules, missing, None)
+    for name in [missing, *(name for name in sys.modules if name.startswith(f"{missing}."))]:
+        monkeypatch.setitem(sys.modules, name, None)
     path = Path(adapters.__file__).with_name(f"{adapter}.py")
     spec = importlib.util.spec_from_file_location("isoloss.adapters.fresh", path)
     with pytest.raises(ImportError, match=re.escape(message)):
