@@ -20,6 +20,7 @@ import pytest
 jax = pytest.importorskip("jax")
 
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -46,7 +47,9 @@ close = functools.partial(within, ulps=64, size="largest")
 # What users compile is in test_numbers; XLA's rewriting of the program stays on here too.
 jit = functools.partial(jax.jit, compiler_options=Jax.QUICK)
 
-SORTED = {"it keeps all samples, which no state of one size holds": lambda m: m.kind == "sorted whole"}
+SORTED = {
+    "it keeps all samples, which no state of one size holds": lambda m: m.kind == "sorted whole"
+}
 NO_TERMS = {"it has no term per sample": lambda m: not m.summable}
 structure = law(STRUCTURES)
 streaming = law(STRUCTURES, SORTED)
@@ -160,10 +163,10 @@ def test_vmap(metric):
         lambda p, t: (jax.vmap(f)(p, t), jax.vmap(slope)(p, t), jax.vmap(f, (0, None))(p, first))
     )(*samples)
     rows = [samples[k] for k in range(3)]
-    close(values, [value(metric, *row, **options) for row in rows])
+    close(values, np.stack([value(metric, *row, **options) for row in rows]))
     wanted = [gradient(metric, *row, **options) for row in rows]
     close(slopes, tree_map(lambda *parts: np.stack(parts), *wanted))
-    close(one_target, [value(metric, row.predictions, first, **options) for row in rows])
+    close(one_target, np.stack([value(metric, row.predictions, first, **options) for row in rows]))
 
 
 @pytest.mark.once
@@ -174,7 +177,7 @@ def test_hessian(metric):
     w, _ = excluded(metric, (3,))
     options = {"weights": w, **({"reduction": "sum"} if metric.summable else {})}
     number = metric if metric.summable else one_number(metric)
-    row, back = jax.flatten_util.ravel_pytree(arrays(p))
+    row, back = ravel_pytree(arrays(p))
     hessian = np.asarray(jit(jax.hessian(lambda row: number(back(row), t, **options)))(row))
     assert np.isfinite(hessian).all()
     close(hessian, hessian.T)
