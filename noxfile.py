@@ -141,7 +141,8 @@ def install_isoloss(session: nox.Session, *extras: str) -> None:
 
 def run(session: nox.Session, command: str, *args: str, **keywords: Any) -> None:
     """Run a command of the session's environment, or of `everything` where it has none."""
-    folder = session.bin or str(Path(".nox/everything/bin").resolve())
+    shared = session.venv_backend == "none"
+    folder = str(Path(".nox/everything/bin").resolve()) if shared else session.bin
     path = os.pathsep.join([folder, os.environ["PATH"]])
     env = {"PATH": path, **keywords.pop("env", {})}
     session.run(f"{folder}/{command}", *args, env=env, external=True, **keywords)
@@ -215,15 +216,21 @@ def docs(session: nox.Session) -> None:
 @session(venv_backend="none", requires=["everything"])
 def adapters(session: nox.Session) -> None:
     """Run the tests of the adapters, beside all the libraries that they are for."""
-    for backend, path in (("jax", "tests/adapters"), ("torch", "tests/adapters/test_keras.py")):
-        run_pytest(session, path, env={"KERAS_BACKEND": backend}, part=backend, covered=True)
+    # programs of a few numbers run once: XLA need not optimise them
+    env = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
+    for backend, *args in (
+        ("torch", "tests/adapters"),
+        ("jax", "tests/adapters/test_keras.py", "-m", "not exhaustive and not once"),
+    ):
+        env["KERAS_BACKEND"] = backend
+        run_pytest(session, *args, env=env, part=backend, covered=True)
 
 
 @session(venv_backend="none", requires=["everything"])
 def types(session: nox.Session) -> None:
     """Check the types of the library, and those its users see, with mypy and Pyright."""
     run(session, "mypy")
-    run(session, "pyright", "--pythonpath", str(Path(".nox/everything/bin/python").resolve()))
+    run(session, "pyright", "--pythonpath", str(Path(".nox/everything/bin/python").absolute()))
 
 
 @session()
@@ -290,6 +297,12 @@ def one(session: nox.Session) -> None:
 def exhaustive(session: nox.Session, backend: str) -> None:
     """Run the part of the conformance suite that is too long for every change."""
     run_conformance(session, backend, "-m", "exhaustive")
+
+
+@session(default=False, venv_backend="none", requires=["everything"])
+def exhaustive_tests(session: nox.Session) -> None:
+    """Run the tests of several libraries that are too long for every change."""
+    run_pytest(session, "tests", "-m", "exhaustive")
 
 
 @session(default=False, venv_backend="none", requires=["everything"])

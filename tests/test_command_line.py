@@ -728,6 +728,8 @@ def test_a_folder_that_may_not_be_written_to_is_told(written, monkeypatch) -> No
     assert refused(*words[:-1], long) == (
         f"{long} cannot be written: File name too long: give it a shorter name"
     )
+    path.symlink_to(Path("no") / "file")
+    assert refused(*words) == f"{path}: there is no folder {Path.cwd() / 'no'}"
 
 
 def test_names_cannot_command_a_terminal(tmp_path: Path) -> None:

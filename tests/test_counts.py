@@ -16,7 +16,7 @@ import isoloss as il
 from conformance.kit.backends import Backend
 from conformance.kit.comparison import close
 
-CASES = 240  # random ones: perfect ones, single samples and absent classes among them
+CASES = 160  # random ones: perfect ones, single samples and absent classes among them
 same = functools.partial(close, ulps=16, size=1.0)  # scikit-learn rounds its sums elsewhere
 
 
@@ -176,26 +176,25 @@ def test_scores_by_a_threshold_equal_scikit_learn(name: str) -> None:
 
 
 def test_every_library(backend: Backend) -> None:
-    """A matrix, one of its ratios and curves agree, of labels and of scores, along any axis."""
+    """A matrix, one of its ratios and a curve are NumPy's, of labels and of scores, along any axis."""
     rng = np.random.default_rng(5)
     scores, t = rng.normal(size=(3, 40, 4)).astype("float32"), rng.integers(0, 4, (3, 40))
     w = rng.uniform(0.5, 2, (3, 40)).astype("float32")
     labels = scores.argmax(-1)
     of_scores, of_labels = backend.array(scores, "float32"), backend.array(labels, "int32")
     targets, weights = backend.array(t, "int32"), backend.array(w, "float32")
-    matrix, of_rows = il.ConfusionMatrix(4), {"weights": weights, "axis": 1}
-    for options in ({}, {"axis": 0, "keepdims": True}, of_rows):
-        wide = options | ({"weights": np.float64(w)} if "weights" in options else {})
-        want = matrix(labels, t, **wide)
-        for p in (of_scores, of_labels):
-            close(matrix(p, targets, **options), want, 8)
-    recall = il.Recall(4, None)
-    want = recall(labels, t, weights=np.float64(w), axis=1)
-    close(recall(of_labels, targets, **of_rows), want, 8, 1.0)
+    matrix, recall = il.ConfusionMatrix(4), il.Recall(4, None)
+    for p in (of_scores, of_labels):
+        close(matrix(p, targets), matrix(labels, t), 0)
+    kept = {"axis": 0, "keepdims": True}
+    close(matrix(of_scores, targets, **kept), matrix(labels, t, **kept), 0)
+    for metric in (matrix, recall):
+        want = metric(labels, t, weights=np.float64(w), axis=1)
+        close(metric(of_labels, targets, weights=weights, axis=1), want, 8, 1.0)
     s, y = scores[..., 0], t > 1
-    p, truth = backend.array(s, "float32"), backend.array(y, "int32")
-    for metric in (il.roc_auc_score, il.BinnedROCAUC((-1.0, 0.0, 1.0))):
-        close(metric(p, truth, axis=1), metric(np.float64(s), y, axis=1), 8, 1.0)
+    binned = il.BinnedROCAUC((-1.0, 0.0, 1.0))
+    found = binned(backend.array(s, "float32"), backend.array(y, "int32"), axis=1)
+    close(found, binned(np.float64(s), y, axis=1), 8, 1.0)
 
 
 def test_counts_are_exact(backend: Backend) -> None:
@@ -250,9 +249,9 @@ def test_what_is_no_label(backend: Backend) -> None:
         il.validate(metric, p, t)
     s, y = backend.array([0.5, math.nan, 0.25], "float32"), backend.array([0, 1, 1], "int32")
     finite, two = backend.array([0.5, 1.0, 0.25], "float32"), backend.array([0, 1, 2], "int32")
-    for metric in (il.roc_auc_score, il.BinnedROCAUC((0.0,))):
-        assert np.isnan(float(metric(s, y)))
-        assert np.isnan(float(metric(finite, two)))
+    binned = il.BinnedROCAUC((0.0,))
+    assert np.isnan(float(binned(s, y)))
+    assert np.isnan(float(binned(finite, two)))
 
 
 def calibrated(p: np.ndarray, t: np.ndarray, w: np.ndarray, bins: int) -> list[list[Fraction]]:

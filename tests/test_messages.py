@@ -12,20 +12,19 @@ import numpy as np
 import pytest
 
 import isoloss as il
-from conformance.kit.backends import BACKENDS, installed
+from conformance.kit.backends import BACKENDS, Backend
 
 THREE = np.array([1.0, 2.0, 3.0], dtype=np.float32)
 
 
-@pytest.fixture(params=installed())
-def array(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
+@pytest.fixture
+def array(backend: Backend) -> Callable[[Any], Any]:
     """Make an array of each library."""
-    return maker(request.param)
+    return maker(backend)
 
 
-def maker(library: str) -> Callable[[Any], Any]:
-    xp = pytest.importorskip(library) and BACKENDS[library]().xp
-    return lambda x: xp.asarray(np.array(x))
+def maker(backend: Backend) -> Callable[[Any], Any]:
+    return lambda x: backend.xp.asarray(np.array(x))
 
 
 def message(call: Callable[[], Any], kind: type[Exception]) -> str:
@@ -278,7 +277,10 @@ def test_states(array: Callable[[Any], Any]) -> None:
 
 def test_mixed_libraries() -> None:
     """Arrays of two libraries are refused with a conversion, but for NumPy beside JAX."""
-    n, t, j, s = (maker(name)(THREE) for name in ("numpy", "torch", "jax", "array_api_strict"))
+    libraries = ("numpy", "torch", "jax", "array_api_strict")
+    n, t, j, s = (
+        maker(pytest.importorskip(name) and BACKENDS[name]())(THREE) for name in libraries
+    )
     assert message(lambda: il.huber(t, n), TypeError) == (
         "Huber(delta=1.0): predictions: a PyTorch array, targets: a NumPy array; "
         "convert one, e.g. targets = torch.as_tensor(targets)"

@@ -118,6 +118,14 @@ class Jax(Backend):
     modes = ("isoloss", "forward")  # the first is a compiled program of reverse mode
     length = 32  # samples are padded to it: one compilation serves all cases
 
+    # XLA rewrites and fuses a program as ever, which is what can go wrong at an edge. Machine code
+    # is not optimised, nor made by way of MLIR, nor in parts: all that takes ten times as long.
+    QUICK = {
+        "xla_backend_optimization_level": 0,
+        "xla_cpu_use_fusion_emitters": False,
+        "xla_cpu_parallel_codegen_split_count": 1,
+    }
+
     @property
     def label(self) -> str:
         return f"{self.name} x64" if self.float64 else self.name
@@ -134,10 +142,7 @@ class Jax(Backend):
         self.forward = self.jax.jit(self._forward, static_argnums=0)
 
     def compiled(self, function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-        # Of the cases that are written by hand, machine code is not optimised: that halves the time
-        # to compile them, and XLA's own rewriting, which is what can go wrong at an edge, stays on.
-        quick = {"xla_backend_optimization_level": 0}
-        return self.jax.jit(function, compiler_options=quick, **options)
+        return self.jax.jit(function, compiler_options=self.QUICK, **options)
 
     def _forward(self, metric: Any, p: Any, t: Any, options: dict[str, Any]) -> Any:
         return self.jax.jacfwd(lambda q: metric(q, t, **options))(p)

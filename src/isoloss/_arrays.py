@@ -808,8 +808,8 @@ class Totals:
         sizes = [xp.stop_gradient(xp.abs(x)) for x in (a, b)]
         if one_unit:
             sizes = [xp.maximum(*sizes)]
-        scales = [xp.power_of_two(self.largest(size).value) for size in sizes]
-        scale_a, scale_b = scales[0], scales[-1]
+        largest = [self.largest(size).value for size in sizes]
+        scale_a, scale_b = xp.power_of_two(largest[0]), xp.power_of_two(largest[-1])
         a, b = a * self._expand(scale_a), b * self._expand(scale_b)
         weight = self._weight(scale_a)
         pivot_a, pivot_b = self._pivot(a, weight), self._pivot(b, weight)

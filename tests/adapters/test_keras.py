@@ -1,6 +1,8 @@
 """Losses and metrics in Keras's compile, fit, evaluate and save, against Keras's own.
 
-Run once with each backend: KERAS_BACKEND is jax unless it says torch.
+KERAS_BACKEND is torch unless it says jax. On PyTorch, where nothing is compiled, every test runs; on
+JAX those that are not marked `once`: the adapter has one code for both, so that of the calls of a loss
+a few stand for all, but a compiled step, variables and dtypes differ.
 """
 
 from __future__ import annotations
@@ -8,18 +10,18 @@ from __future__ import annotations
 import doctest
 import functools
 import importlib.util
+import itertools
 import json
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
 
-os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import keras
 import numpy as np
 import pytest
-import torch
 from keras import ops
 
 import isoloss as il
@@ -33,7 +35,22 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning",  # torch.compile's own
 )
 BACKEND = keras.backend.backend()
+if BACKEND == "torch":
+    import torch
 MODES = {"compiled": {"jit_compile": BACKEND == "jax"}, "eager": {"run_eagerly": True}}
+once = pytest.mark.once
+# torch.compile traces Keras's whole step in pieces
+slow_on_torch = pytest.mark.exhaustive if BACKEND == "torch" else lambda test: test
+
+
+def of_which_jax_runs(*names, among):
+    """Mark all parameters but these as `once`."""
+
+    def marked(name):
+        values = name if isinstance(name, tuple) else (name,)
+        return pytest.param(*values, marks=() if name in names else once)
+
+    return list(map(marked, among))
 
 
 def numbers(x):
@@ -93,7 +110,10 @@ LOSSES = {
 }
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize(
+    "name",
+    of_which_jax_runs("SparseCategoricalCrossentropy, a column, ignored", among=LOSSES),
+)
 def test_losses_are_those_of_keras(name):
     """A loss has the value of Keras's own."""
     metric, theirs, options, y = LOSSES[name]
@@ -101,15 +121,22 @@ def test_losses_are_those_of_keras(name):
     assert_close_ulp(numbers(Loss(metric)(y, X)), numbers(want), 4)
 
 
-@pytest.mark.parametrize("name", ["Huber", "SparseCategoricalCrossentropy"])
-@pytest.mark.parametrize("mask", [False, True], ids=["all", "masked"])
+WEIGHTS = {"alike": None, "rows": random(5) ** 2, "steps": random(5, 4) ** 2}
+
+
 @pytest.mark.parametrize(
-    "weights", [None, random(5) ** 2, random(5, 4) ** 2], ids=["alike", "rows", "steps"]
+    ("name", "which", "weighted"),
+    of_which_jax_runs(
+        ("Huber", "masked", "rows"),
+        among=itertools.product(
+            ["Huber", "SparseCategoricalCrossentropy"], ["all", "masked"], WEIGHTS
+        ),
+    ),
 )
-def test_reductions_weights_and_masks_are_those_of_keras(name, mask, weights):
+def test_reductions_weights_and_masks_are_those_of_keras(name, which, weighted):
     """Every reduction of weighted and masked samples is Keras's: its shape too."""
     metric, theirs, options, y = LOSSES[name]
-    x = masked(X, MASK) if mask else X
+    x, weights = masked(X, MASK) if which == "masked" else X, WEIGHTS[weighted]
     every = weights  # for Keras, which takes weights of the shape of its losses alone
     if weights is not None and weights.ndim == 1:
         every = np.broadcast_to(weights[:, None], (5, 4))
@@ -126,6 +153,7 @@ def test_reductions_weights_and_masks_are_those_of_keras(name, mask, weights):
         assert_close_ulp(numbers(got), numbers(want), 8)
 
 
+@once
 def test_shapes_are_those_that_keras_users_have():
     """(n,) stands for (n, 1), labels may be a column or floats; nothing else is broadcast."""
     x, y = random(6, 1), random(6, seed=1)
@@ -157,6 +185,7 @@ def test_shapes_are_those_that_keras_users_have():
         Metric(il.mse).update_state(y, random(6, 3))
 
 
+@once
 def test_several_predictions_are_the_last_axis():
     """A metric of a mean and a variance takes them from Dense(2), or as a tuple."""
     x, y = np.abs(random(6, 2)), random(6, 1)
@@ -186,6 +215,7 @@ def test_what_is_left_out_reaches_nothing():
     assert np.isnan(float(Metric(il.mse)(y, x)))
 
 
+@once
 def test_masked_items_are_left_out_of_their_list():
     """Of a ranking, Keras's mask leaves items out, and weights are of lists."""
     x, y = random(3, 4), labels(3, 4).astype("float32")
@@ -198,6 +228,7 @@ def test_masked_items_are_left_out_of_their_list():
     assert_close_ulp(np.float32(got), il.listnet(x[:2], y[:2]), 4)
 
 
+@once
 def test_losses_without_terms_are_their_value():
     """A root is taken of the mean that Keras's reduction makes; a ratio has its own weights."""
     x, y, w = random(6, 1), random(6, 1, seed=1), np.array([1, 0, 2, 3, 1, 1.0], "float32")
@@ -231,8 +262,8 @@ def data(classes=0, rows=32):
     ("weights", "mode"),
     [
         ("sample_weight", "compiled"),
-        ("sample_weight", "eager"),
-        ("class_weight", "compiled"),
+        pytest.param("sample_weight", "eager", marks=once),
+        pytest.param("class_weight", "compiled", marks=once),
         ("mask", "compiled"),
     ],
 )
@@ -266,7 +297,7 @@ def test_training_ends_where_it_does_with_keras(weights, mode):
 METRICS = [il.r2_score, il.rmse, il.max_error]
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", of_which_jax_runs("compiled", among=MODES))
 def test_metrics_of_an_epoch_are_those_of_all_samples(mode):
     """Evaluate gives isoloss's values of all predictions at once, weighted where that is asked for."""
     x, y = data(rows=41)  # the last batch has 9
@@ -278,9 +309,9 @@ def test_metrics_of_an_epoch_are_those_of_all_samples(mode):
         [Metric(il.mae, name="weighted")],
         **MODES[mode],
     )
-    made.fit(x, y, batch_size=16, epochs=1, verbose=0, sample_weight=w)
+    made.fit(x[:16], y[:16], batch_size=16, verbose=0, sample_weight=w[:16])  # to be forgotten
     got = made.evaluate(x, y, batch_size=16, verbose=0, sample_weight=w, return_dict=True)
-    p = made.predict(x, verbose=0)[:, 0]
+    p = made.predict(x, batch_size=41, verbose=0)[:, 0]
     want = {name: float(v) for name, v in il.evaluate(METRICS, p, y).items()}
     want |= {"theirs": il.mae(p, y), "weighted": il.mae(p, y, weights=w)}
     assert got.keys() == want.keys() | {"loss"}
@@ -288,10 +319,35 @@ def test_metrics_of_an_epoch_are_those_of_all_samples(mode):
         assert near(got[name], value), name
 
 
+if BACKEND == "torch":
+
+    def test_losses_and_metrics_are_compiled_whole():
+        """Under torch.compile, without a graph break, values and gradients are those of eager calls."""
+        x, y = torch.from_numpy(random(8, 1)), torch.from_numpy(random(8, seed=1))
+        scale = torch.ones((), requires_grad=True)
+        loss, metric = Loss(il.huber), Metric(il.r2_score)
+
+        def call(scale):
+            return loss(y, x * scale)
+
+        def updated():
+            metric.update_state(y, x)
+            return metric.result()
+
+        metric.update_state(y, x)  # makes the variables, as Keras does before it compiles
+        whole = functools.partial(torch.compile, fullgraph=True, backend="eager")
+        values = [function(scale) for function in (call, whole(call))]
+        gradients = [torch.autograd.grad(value, scale)[0] for value in values]
+        for eager, compiled in ([v.detach() for v in values], gradients):
+            assert_close_ulp(compiled, eager, 2)
+        assert_close_ulp(whole(updated)(), il.r2_score(x[:, 0], y), 4)
+
+
+@slow_on_torch
 def test_a_compiled_step_is_the_eager_step(monkeypatch):
     """With jit_compile, on PyTorch too, a step has the loss, the metric and the gradient of an eager one."""
-    # traced, without machine code
-    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    if BACKEND == "torch":  # traced, without machine code
+        monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
     x, y = data()
     found = []
     for options in ({"jit_compile": True}, {"run_eagerly": True}):
@@ -315,6 +371,7 @@ def test_counts_of_labels_stream_in_fit():
     assert np.array_equal(numbers(got["matrix"]), il.ConfusionMatrix(3)(p, y))
 
 
+@once
 def test_saved_models_are_loaded_with_their_losses_and_metrics(tmp_path):
     """A model that was saved evaluates to the same, and trains on."""
     x, y = data()
@@ -414,6 +471,7 @@ def test_metrics_reset_and_merge():
 # --- configs and mistakes -------------------------------------------------------------------------
 
 
+@once
 def test_configs_hold_every_metric():
     """Of every metric of isoloss, the config is JSON, and makes an equal one."""
     for name, metric in ALL.items():
@@ -438,6 +496,7 @@ class Own(il.Loss):
         return self.scale * (prediction - target) ** 2
 
 
+@once
 def test_losses_of_ones_own_are_found_by_keras():
     """A loss of the user's is loaded with custom_objects; one that has the name of ours is refused."""
     config = keras.saving.serialize_keras_object(Loss(Own(scale=2.0)))
@@ -454,6 +513,7 @@ def test_losses_of_ones_own_are_found_by_keras():
         Loss(twin()).get_config()
 
 
+@once
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -479,6 +539,7 @@ def executed(monkeypatch):
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
+@once
 def test_a_missing_library_is_named(monkeypatch):
     """Without Keras, the import says how to install it."""
     monkeypatch.setitem(sys.modules, "keras", None)
@@ -486,6 +547,7 @@ def test_a_missing_library_is_named(monkeypatch):
         executed(monkeypatch)
 
 
+@once
 def test_a_backend_that_is_missing_is_named():
     """Where Keras asks for TensorFlow, and it is not there, the import says what to choose."""
     done = subprocess.run(
@@ -498,6 +560,7 @@ def test_a_backend_that_is_missing_is_named():
     )
 
 
+@once
 def test_a_backend_that_is_not_ours_is_named(monkeypatch):
     """With TensorFlow under Keras, the import says which backends there are."""
     monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
@@ -508,6 +571,7 @@ def test_a_backend_that_is_not_ours_is_named(monkeypatch):
         executed(monkeypatch)
 
 
+@once
 def test_examples_run():
     """The examples of the docstrings print what they say."""
     result = doctest.testmod(adapter)
