@@ -284,7 +284,7 @@ class Mean(Definition):
     def balanced(self, p: Any, y: Any, w: Numbers, named: Parameters) -> bool:
         """Whether the terms' sum is at least a third of that of their sizes."""
         terms = [self.formula(a, b, **named) for a, b in zip(p, y, strict=True)]
-        return self.steps or abs(mp.fdot(w, terms)) >= mp.fdot(w, map(abs, terms)) / 3
+        return self.steps or abs(mp.fsum(terms)) >= mp.fsum(map(abs, terms)) / 3
 
     def confirm(self, case: Case, p: Any, y: Any, term: mpf, named: Parameters) -> None:
         """Hold a term against the other formula, and slopes that are written out to differences."""
