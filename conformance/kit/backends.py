@@ -198,12 +198,16 @@ class Jax(Backend):
 class Torch(Backend):
     name = "torch"
     dtypes = ("float16", "bfloat16", "float32", "float64")
-    modes = ("isoloss", "reverse", "func", "forward")
+    modes = ("isoloss", "reverse", "forward")  # the first is torch.func.grad
 
     def __init__(self) -> None:
         super().__init__()
         default = os.environ.get("ISOLOSS_DTYPE", "float32")
         self.xp.set_default_dtype(getattr(self.xp, default))
+        if (
+            default == "float64"
+        ):  # all are measured under the other default; one tells if it matters
+            self.dtypes = ("float32",)
 
     def array(self, numbers: Any, dtype: str) -> Any:
         return self.xp.tensor(
@@ -229,8 +233,7 @@ class Torch(Backend):
             else:
                 slopes = torch.autograd.grad(value, leaves)
         else:
-            transform = torch.func.grad if mode == "func" else torch.func.jacfwd
-            slopes = transform(closed, argnums=tuple(range(len(arrays))))(*arrays)
+            slopes = torch.func.jacfwd(closed, argnums=tuple(range(len(arrays))))(*arrays)
         return slopes if several else slopes[0]
 
 
