@@ -14,61 +14,111 @@ import numpy as np
 import pytest
 
 import isoloss as il
-from conformance.kit.backends import BACKENDS, installed
-from conformance.kit.drawing import draw, excluded, inputs_of, of_items
-from conformance.kit.metrics import ALL, NAMED
-from conformance.kit.structures import STRUCTURES
+from conformance.kit.backends import BACKENDS, Backend, installed
+from conformance.kit.comparison import close
+from conformance.kit.condition import cancellation
+from conformance.kit.drawing import draw, excluded, inputs_of, of_items, wide
+from conformance.kit.expected import value
+from conformance.kit.laws import law
+from conformance.kit.metrics import ALL
+from conformance.kit.structures import STATES, STRUCTURES
+from conformance.kit.trees import leaves, tree_map
 from isoloss import streaming
 
-every_library = pytest.mark.parametrize("library", installed())
+NAMES = ("predictions", "targets", "weights", "where", "groups")
+EAGER = [name for name in installed()[1:] if not BACKENDS[name].compiles]
+SIZES = (0, 7, 1, 2, 20, *[1] * 7, 8)  # thirteen batches fill three levels of three
 
 
-def cut(sizes, *arrays):
-    """Cut arrays into batches of these sizes, and one of the rest."""
-    ends = [0, *np.cumsum(sizes), len(arrays[0])]
+def cut(sizes, tree):
+    """Yield the arrays of a tree in batches of these sizes."""
+    ends = [0, *np.cumsum(sizes)]
     for first, last in itertools.pairwise(ends):
-        yield tuple(array[first:last] for array in arrays)
+        yield tree_map(lambda x: x[first:last, ...], tree)  # noqa: B023
 
 
-def same(found, want, ulps):
+def same(values, want, ulps):
     """Compare values by name, in ULP of float32: of the value, and of 1 for a score."""
-    assert found.keys() == want.keys()
-    for name, value in found.items():
-        got, expected = np.asarray(value, float), np.asarray(want[name], float)
-        size = np.maximum(
-            np.abs(expected), 1.0 if "score" in name or "correlation" in name else 0.0
-        )
-        assert got.shape == expected.shape, name
-        assert np.all(np.abs(got - expected) <= ulps * 2.0**-23 * size), name
+    assert values.keys() == want.keys()
+    for name, right in want.items():
+        score = "score" in name.lower() or "correlation" in name
+        close(values[name], right, ulps, 1.0 if score else 0.0)
 
 
-@every_library
-def test_batches_are_the_whole(library, monkeypatch):
+def arrays_of(metric, size):
+    """Return predictions, targets, weights and a mask."""
+    weights, where = excluded(metric, (size,), dtype="float32")
+    return (*draw(metric, (size,), dtype="float32"), weights, of_items(metric, where))
+
+
+def stream(backend, metrics, arrays):
+    """Return the values of uneven batches, an empty one among them."""
+    batches = [backend.given(batch) for batch in cut(SIZES, arrays)]
+    return il.over_batches(metrics, (dict(zip(NAMES, x, strict=False)) for x in batches))
+
+
+@pytest.fixture
+def little_room(monkeypatch):
+    """Merge three states at a time, so that few batches fill several levels."""
+    monkeypatch.setattr(streaming, "ROOM", 3)
+
+
+def check(backend, metric, ulps, weighed=True):
+    """Compare a stream with what NumPy computes of all samples at once."""
+    arrays = arrays_of(metric, sum(SIZES))[: 4 if weighed else 2]
+    p, t, *options = arrays
+    want = value(metric, p, t, **dict(zip(NAMES[2:], options, strict=False)))
+    weights = wide(arrays[2])[0] if weighed else None
+    size = cancellation(metric, *wide(p, t), weights)
+    (result,) = stream(backend, {"": metric}, arrays).values()
+    close(result, want, ulps, size)
+
+
+@pytest.mark.parametrize("weighed", [False, True], ids=["alike", "weighed"])
+@law(ALL)
+def test_batches_are_the_whole(metric, weighed, little_room):
     """Uneven batches, an empty one among them, weighed and masked, give what one call gives."""
-    backend = BACKENDS[library]()
-    monkeypatch.setattr(streaming, "ROOM", 3)  # nine batches fill two levels, 13 three
-    sizes = [0, 7, *[1] * 7] if backend.compiles else [0, 7, 1, 2, 20, *[1] * 7]
-    for group in ({}, {"weights", "where"}):
-        every = STRUCTURES if backend.compiles else NAMED | STRUCTURES  # each shape is compiled
-        for some in {inputs_of(m): m for m in every.values()}.values():
-            named = {k: m for k, m in every.items() if inputs_of(m) == inputs_of(some)}
-            arrays = dict(
-                zip(["predictions", "targets"], draw(some, (sum(sizes) + 8,)), strict=True)
-            )
-            weights, where = excluded(some, (sum(sizes) + 8,))
-            arrays |= {
-                k: v
-                for k, v in (("weights", weights), ("where", of_items(some, where)))
-                if k in group
-            }
-            make = lambda x: backend.xp.asarray(x.copy())  # noqa: E731
-            batches = [
-                dict(zip(arrays, map(make, parts), strict=True))
-                for parts in cut(sizes, *arrays.values())
-            ]
-            whole = {k: make(array) for k, array in arrays.items()}
-            want = il.evaluate(named, **whole)
-            same(il.over_batches(named, iter(batches)), want, 16 if library == "jax" else 2)
+    check(Backend(), metric, 2, weighed=weighed)
+
+
+@pytest.mark.parametrize("library", EAGER)
+@law(STRUCTURES)
+def test_batches_of_each_library(library, metric, little_room):
+    """Batches are the whole on every library."""
+    check(BACKENDS[library](), metric, 2)
+
+
+@pytest.mark.skipif("jax" not in installed(), reason="needs JAX")
+@law(STATES)
+def test_groups_on_jax(metric, little_room):
+    """Batches of groups are the groups, each alone, in compiled programs that merge in another."""
+    size, backend = 52, BACKENDS["jax"]()  # each shape is compiled: that of an empty batch, and 4
+    p, t, weights, where = arrays_of(metric, size)
+    groups = np.random.default_rng(5).integers(0, 3, size)
+    arrays = backend.given((p, t, weights, where, groups))
+    batches = [dict(zip(NAMES, batch, strict=True)) for batch in cut([0, *[4] * 13], arrays)]
+    (values,) = il.over_batches({"": metric}, batches, num_groups=4).values()
+    for group in range(4):
+        p_k, t_k, w, m = tree_map(lambda x: x[groups == group], (p, t, weights, where))  # noqa: B023
+        want = value(metric, p_k, t_k, weights=w, where=m)
+        close(values[group], want, 16, 4.0)
+
+
+def test_metrics_of_the_same_batches(little_room):
+    """Metrics that take the same inputs share passes and states, and keep their values."""
+    groups = {}
+    for name, metric in ALL.items():
+        groups.setdefault(inputs_of(metric), {})[name] = metric
+    for alike in groups.values():
+        arrays = arrays_of(next(iter(alike.values())), sum(SIZES))
+        for given in (arrays[:2], arrays):
+            values = stream(Backend(), alike, given)
+            for name, metric in alike.items():
+                (alone,) = stream(Backend(), {name: metric}, given).values()
+                close(values[name], alone, 0)
+
+
+every_library = pytest.mark.parametrize("library", installed())
 
 
 @every_library
@@ -84,71 +134,90 @@ def test_long_streams_are_exact(library):
 def test_arrays_that_are_filled_again(library):
     """A loader may reuse its arrays: batches of many lengths and dtypes are not mixed up."""
     backend = BACKENDS[library]()
-    p, t = (np.abs(x) for x in draw(il.huber, (90_000,)))
-    store = [backend.xp.asarray(np.empty(40_000, "float32")) for _ in range(2)]
+    arrays = tree_map(np.abs, tuple(draw(il.huber, (90_000,), dtype="float32")))
+    store = [backend.xp.asarray(np.empty(40_000, "float32")) for _ in arrays]
 
     def batches():
-        for part in cut([3, 40_000, 10_000, *[9_000] * 4, 1], p, t):
+        for part in cut([3, 40_000, 10_000, *[9_000] * 4, 3_997], arrays):
             views = [kept[: len(x)] for kept, x in zip(store, part, strict=True)]
             for view, x in zip(views, part, strict=True):
                 view[:] = backend.xp.asarray(x.copy())
             yield tuple(views)
 
     metrics = [il.huber, il.median_absolute_error, il.r2_score, il.max_error]
-    same(il.over_batches(metrics, batches()), il.evaluate(metrics, p, t), 1)
+    same(il.over_batches(metrics, batches()), il.evaluate(metrics, *arrays), 1)
     mixed = [*batches(), (np.ones((2, 3)), np.zeros((2, 3))), (np.ones(4, "int8"), np.zeros(4))]
     if library == "numpy":
-        found = il.over_batches([il.mean_bias_error], mixed)["mean_bias_error"]
-        assert found.dtype == np.float64
+        bias = il.over_batches([il.mean_bias_error], mixed)["mean_bias_error"]
+        assert bias.dtype == np.float64
 
 
-def test_no_graph_is_kept():
+@pytest.mark.parametrize("size", [10, 50_000])
+@pytest.mark.parametrize(
+    "metrics",
+    [[il.huber, il.max_error], [il.gaussian_nll, il.crps_laplace], [il.SkillScore(il.mse)]],
+    ids=repr,
+)
+def test_no_graph_is_kept(metrics, size):
     """Predictions that require a gradient are taken as numbers, small batches and large ones."""
-    torch = pytest.importorskip("torch")
-    p, t = (torch.from_numpy(x) for x in draw(il.huber, (50_000,)))
-    leaf, weights = p.clone().requires_grad_(), torch.ones(50_000, requires_grad=True)
-    for batch in ((leaf, t), (leaf[:10], t[:10]), (leaf, t, weights)):
-        found = il.over_batches([il.huber, il.max_error], [batch, batch])
-        want = il.evaluate([il.huber, il.max_error], batch[0].detach(), batch[1])
-        assert not any(value.requires_grad for value in found.values())
-        same(found, want, 1)
+    pytest.importorskip("torch")
+    p, t, weights, _ = BACKENDS["torch"]().given(arrays_of(metrics[0], size))
+    following = lambda tree: tree_map(lambda x: x.clone().requires_grad_(), tree)  # noqa: E731
+    for batch in ((following(p), t), (following(p), following(t), following(weights))):
+        values = il.over_batches(metrics, [batch, batch])
+        assert not any(value.requires_grad for value in values.values())
+        want = il.evaluate(metrics, p, t, **({"weights": weights} if len(batch) == 3 else {}))
+        same(values, want, 2)
 
 
-def test_axis():
+@pytest.mark.parametrize(
+    "metrics",
+    [[il.huber, il.r2_score], [il.gaussian_nll], [il.SkillScore(il.mse), il.SkillScore(il.rmse)]],
+    ids=repr,
+)
+def test_axis(metrics):
     """Axes that are kept are kept over all batches."""
-    p, t = draw(il.huber, (9, 4))
-    found = il.over_batches([il.huber, il.r2_score], cut([5, 3], p, t), axis=0)
-    for name, want in il.evaluate([il.huber, il.r2_score], p, t, axis=0).items():
-        size = np.maximum(np.abs(want), 1)  # from which a score subtracts
-        assert np.all(np.abs(found[name] - want) <= 2 * np.finfo("float32").eps * size)
+    arrays = tuple(draw(metrics[0], (9, 4), dtype="float32"))
+    values = il.over_batches(metrics, cut([5, 3, 1], arrays), axis=0)
+    want = il.evaluate(metrics, *arrays, axis=0)
+    assert values.keys() == want.keys()
+    for name, right in want.items():
+        close(values[name], right, 2, 1.0)  # from which a score subtracts
 
 
-@every_library
-def test_groups_and_standard_errors_over_batches(library):
+SUMS = [il.rmse, il.Scaled(il.mae, -2.0), il.Exp(il.mae)]
+DENSITIES = [il.gaussian_nll, il.Scaled(il.gaussian_nll, -2.0)]
+
+
+ESTIMATES = [
+    pytest.param(
+        library, metrics, grouped, id=f"{library}-{kind}-{'groups' if grouped else 'whole'}"
+    )
+    for library in installed()
+    for kind, metrics in {"numbers": SUMS, "tuples": DENSITIES}.items()
+    for grouped in (False, True)
+    # one program of JAX has all: the others differ in what it does not compile
+    if not BACKENDS[library].compiles or (kind == "tuples" and grouped)
+]
+
+
+@pytest.mark.parametrize(("library", "metrics", "grouped"), ESTIMATES)
+def test_groups_and_standard_errors_over_batches(library, metrics, grouped):
     """Weighed and masked batches give the estimates of every group that one call gives."""
     backend = BACKENDS[library]()
-    p, t = draw(il.huber, (60,))
-    weights, where = excluded(il.huber, (60,))
-    arrays = {"predictions": p, "targets": t, "weights": weights, "where": where}
+    sizes = [0, 20, 20, 20] if backend.compiles else [0, 7, 1, 20, 32]
     groups = np.random.default_rng(5).integers(-1, 3, 60).astype("int32")  # -1: left out
-    metrics = [il.mse, il.rmse, il.Scaled(il.mae, -2.0), il.Exp(il.huber)]
-    for chosen in ({}, {"groups": groups}):
-        given = {name: backend.xp.asarray(x.copy()) for name, x in (arrays | chosen).items()}
-        batches = [
-            {name: x[first:last] for name, x in given.items()}
-            for first, last in itertools.pairwise([0, 0, 7, 8, 28, 60])
-        ]
-        number = {"num_groups": 4} if chosen else {}  # one of them has no sample
-        want = il.evaluate(metrics, **given, **number, standard_error=True)
-        found = il.over_batches(metrics, batches, **number, standard_error=True)
-        assert found.keys() == want.keys()
-        for name, estimate in found.items():
-            for got, right in zip(estimate, want[name], strict=True):
-                got, right = (np.asarray(backend.numbers(x), float) for x in (got, right))
-                assert got.shape == ((4,) if chosen else ())
-                near = np.abs(got - right) <= 16 * 2.0**-23 * np.abs(right)
-                assert np.all(near | (np.isnan(got) & np.isnan(right))), name
-            assert not chosen or math.isnan(backend.numbers(estimate.value)[3])
+    arrays = backend.given((*arrays_of(metrics[0], 60), groups))[: 5 if grouped else 4]
+    number = {"num_groups": 4} if grouped else {}  # one of them has no sample
+    batches = [dict(zip(NAMES, x, strict=False)) for x in cut(sizes, arrays)]
+    p, t, *others = arrays
+    options = dict(zip(NAMES[2:], others, strict=False))
+    want = il.evaluate(metrics, p, t, **options, **number, standard_error=True)
+    estimates = il.over_batches(metrics, batches, **number, standard_error=True)
+    assert estimates.keys() == want.keys()
+    for name, estimate in estimates.items():
+        close(tuple(estimate), tuple(want[name]), 16)
+        assert not grouped or math.isnan(backend.numbers(estimate.value)[3])
 
 
 def test_streams_share_batches():
@@ -212,6 +281,10 @@ def test_messages(monkeypatch):
     assert message(ValueError, [il.mse], [good, good, ([1.0, 2.0], [1.0])]) == (
         "MeanSquaredError(): predictions have shape (2,) and targets (1,); they must be the same\n"
         "in batch 2 of over_batches"
+    )
+    assert message(TypeError, [il.gaussian_nll], [(([1.0], [2.0]), [1.0]), good]) == (
+        "GaussianNLL(full=True): predictions must be a tuple (mean, variance), not list\n"
+        "in batch 1 of over_batches"
     )
     assert message(TypeError, [il.mse], [good], num_groups=2) == (
         "MeanSquaredError(): groups= and num_groups= go together: the group of each sample, "
@@ -282,25 +355,27 @@ def test_across_messages():
             il.across(il.mse.summary(torch.ones(1), torch.ones(1)), "data")
 
 
-def test_states_in_files_and_trees():
-    """`torch.save` carries states; to `jax.tree` they are trees of arrays."""
-    if "torch" in installed():
-        import torch
+@law(ALL)
+def test_states_in_files(metric):
+    """`torch.save` carries states."""
+    torch = pytest.importorskip("torch")
+    state = metric.summary(*BACKENDS["torch"]().given(tuple(draw(metric, (5,)))))
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    twin = metric.compute(torch.load(file, weights_only=False))
+    assert torch.equal(twin.nan_to_num(), metric.compute(state).nan_to_num())
 
-        for metric in ALL.values():
-            file = io.BytesIO()
-            state = metric.summary(*map(torch.from_numpy, draw(metric, (5,))))
-            torch.save(state, file)
-            file.seek(0)
-            twin = torch.load(file, weights_only=False)
-            one, other = metric.compute(twin), metric.compute(state)
-            assert torch.equal(one.nan_to_num(), other.nan_to_num()), metric
-    if "jax" in installed():
-        import jax
 
-        state = il.huber.summary(*map(jax.numpy.asarray, draw(il.huber, (5,))))
-        doubled = jax.tree.map(lambda leaf: 2 * leaf, state)
-        assert il.huber.compute(doubled) == il.huber.compute(state)
+@law(STATES)
+def test_states_are_trees(metric):
+    """To `jax.tree` states are trees of arrays, with nothing beside them."""
+    tree = pytest.importorskip("jax").tree
+    state = metric.summary(*draw(metric, (5,)))
+    arrays, form = tree.flatten(state)
+    assert list(map(id, arrays)) == list(map(id, leaves(state)))
+    assert all(isinstance(array, (np.ndarray, np.generic)) for array in arrays)
+    assert type(tree.unflatten(form, arrays)) is type(state)
 
 
 LIMITED = """

@@ -165,9 +165,11 @@ def _parts(number: int, batch: Any) -> tuple[Any, Any, dict[str, Any]]:
     return parts.pop("predictions"), parts.pop("targets"), parts
 
 
-def _detached(array: Any) -> Any:
-    """Return a tensor without its graph, which would hold on to every batch."""
-    return array.detach() if getattr(array, "requires_grad", False) else array
+def _detached(part: Any) -> Any:
+    """Return a tensor, or each of a tuple, without its graph, which would hold on to every batch."""
+    if isinstance(part, tuple):
+        return tuple(map(_detached, part))
+    return part.detach() if getattr(part, "requires_grad", False) else part
 
 
 class _Small:

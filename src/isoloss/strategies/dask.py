@@ -83,12 +83,11 @@ def statistics_of_all(metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, .
 
 
 def terms(metric: Metric, inputs: Inputs) -> Array:
-    """Return the weighted term of every sample, as written where the sizes of chunks are known.
+    """Return the weighted term of every sample, by one task for each chunk.
 
-    Chunks of unknown sizes are evaluated one by one: each compares the shapes that it meets.
+    So sizes that are not known yet are compared, and NumPy's warnings are off, where it runs.
     """
-    known = all(n == n for array in inputs.arrays.values() for n in array.shape)
-    if known or not _of_numpy(inputs):
+    if not _of_numpy(inputs):
         return plain_terms(metric, inputs)
     dask, xp, arrays = sys.modules["dask"].array, inputs.xp, _aligned(inputs)
     what = (metric, xp.result_name, xp.wide, inputs.axes, tuple(arrays))
