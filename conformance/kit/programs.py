@@ -137,10 +137,10 @@ def _evaluated_together(
     if not any(case.differentiated for case in cases):
         values, slopes = _run(backend, call, cases), {}
     elif typical and backend.float64:
-        both = lambda *case: (
-            backend.jax.value_and_grad(call)(*case),
-            backend.jax.jacfwd(call)(*case),
-        )
+
+        def both(*case: Any) -> Any:
+            return backend.jax.value_and_grad(call)(*case), backend.jax.jacfwd(call)(*case)
+
         (values, reverse), forward = _run(backend, both, cases)
         slopes = {"reverse": reverse, "forward": forward}
     else:
