@@ -24,18 +24,6 @@ from conformance.kit.records import (
 )
 
 
-@pytest.mark.parametrize("name", sorted(RECORDS))
-def test_value(backend: Backend, name: str, record_property: Callable[..., None]) -> None:
-    """Every value is within the promised ULP of the exact one, in the promised dtype."""
-    measure = Measure(backend, name, "value", record_property)
-    for record, metric, predictions, targets, options in cases(backend, name):
-        if backend.compiles and "where" in options and differentiated(record):
-            continue  # compiled once, with its gradient
-        value = metric(predictions, targets, **options)
-        measure.value(record, value)
-    measure.finish()
-
-
 def gradient_errors(
     backend: Backend, metric: il.Metric, got: list[float], expected: list[str], dtype: str
 ) -> float:
@@ -60,40 +48,28 @@ def gradient_errors(
     return max(errors)
 
 
-def differentiated(record: dict[str, Any]) -> bool:
-    """Whether there is a gradient: labels have none to differentiate by, nor do several values."""
-    return record["gradient"] is not None and "float" in record["dtype"]
-
-
-DIFFERENTIATED = sorted(n for n, records in RECORDS.items() if any(map(differentiated, records)))
-
-
-@pytest.mark.parametrize("name", DIFFERENTIATED)
-def test_gradient(backend: Backend, name: str, record_property: Callable[..., None]) -> None:
-    """Every gradient is that of the derivative contract, by every way the library differentiates."""
-    measure = Measure(backend, name, "gradient", record_property)
-    beside = Measure(backend, name, "value", record_property)
-    for record, metric, predictions, targets, options in cases(backend, name):
-        if not differentiated(record):
-            continue
-        exact = flat(record["gradient"])
-        # the other ways once, in this dtype
-        once = record["dtype"] == backend.widest and not (backend.compiles and varied(record))
-        modes = backend.modes if once else backend.modes[:1]
-        value, slopes = backend.every_way(modes, metric, predictions, targets, **options)
-        if value is not None:
-            beside.value(record, value)
-        for mode in modes:
+@pytest.mark.parametrize("name", sorted(RECORDS))
+def test_value_and_gradient(
+    backend: Backend, name: str, record_property: Callable[..., None]
+) -> None:
+    """Every value, and gradient by each way to differentiate, is as near to the exact one as promised."""
+    value_errors = Measure(backend, name, "value", record_property)
+    slope_errors = Measure(backend, name, "gradient", record_property)
+    stored = list(cases(backend, name))
+    for case, (value, slopes) in zip(stored, backend.evaluated(stored), strict=True):
+        value_errors.value(case.record, value)
+        for mode, slope in slopes.items():
             # forward mode has the tangent's dtype, which is the value's
-            dtype = backend.dtype(several(slopes[mode])[0])
-            assert mode == "forward" or dtype == record["dtype"], record["case"]
-            got = each_sample(backend, slopes[mode], len(record["targets"]))
-            error = gradient_errors(backend, metric, got, exact, dtype)
+            dtype = backend.dtype(several(slope)[0])
+            assert mode == "forward" or dtype == case.dtype, case.record["case"]
+            exact = flat(case.record["gradient"])
+            got = each_sample(backend, slope, case.count)
+            error = gradient_errors(backend, case.metric, got, exact, dtype)
             what = f"{mode}: got {got}, expected {exact}"
-            measure.add(record, error, GRADIENT.get(dtype, HALF), what, dtype)
-    if backend.compiles:
-        beside.finish()
-    measure.finish()
+            slope_errors.add(case.record, error, GRADIENT.get(dtype, HALF), what, dtype)
+    value_errors.finish()
+    if any(case.differentiated for case in stored):
+        slope_errors.finish()
 
 
 def has_second(name: str, record: dict[str, Any]) -> bool:
@@ -118,18 +94,16 @@ def test_second_derivative(
 ) -> None:
     """`gradient_hessian` gives the first and second derivative of every term, kinks included."""
     measure = Measure(backend, name, "second", record_property)
-    for record, metric, predictions, targets, _ in cases(backend, name):
-        if not has_second(name, record):
-            continue
-        if backend.compiles and varied(record) and not pointwise(metric):
-            continue  # a program for every column takes long
-        own = record["dtype"] == backend.widest
-        limit = ROWS if own and not pointwise(metric) else GRADIENT[record["dtype"]]
-        pair = backend.gradient_hessian(metric, predictions, targets)
+    stored = [case for case in cases(backend, name) if has_second(name, case.record)]
+    if backend.compiles:  # a program for every column of a row takes long
+        stored = [c for c in stored if pointwise(c.metric) or not varied(c.record)]
+    for case, pair in zip(stored, backend.bent(stored), strict=True):
+        own = case.dtype == backend.widest
+        limit = ROWS if own and not pointwise(case.metric) else GRADIENT[case.dtype]
         for key, found in zip(("first", "second"), pair, strict=True):
-            exact = flat(record[key])
-            got = each_sample(backend, found, len(record["targets"]))
-            error = gradient_errors(backend, metric, got, exact, record["dtype"])
+            exact = flat(case.record[key])
+            got = each_sample(backend, found, case.count)
+            error = gradient_errors(backend, case.metric, got, exact, case.dtype)
             what = f"{key}: got {got}, expected {exact}"
-            measure.add(record, error, limit, what, record["dtype"])
+            measure.add(case.record, error, limit, what, case.dtype)
     measure.finish()

@@ -5,12 +5,16 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from . import programs
 from .trees import Tree, tree_map
+
+if TYPE_CHECKING:
+    from .records import Case
 
 
 class Backend:
@@ -48,11 +52,9 @@ class Backend:
         """Return an array as nested lists of Python numbers."""
         return array.tolist()
 
-    def padded(
-        self, predictions: Any, targets: Any, options: dict[str, Any]
-    ) -> tuple[Any, Any, dict[str, Any]]:
-        """Return a batch in a form of which the library has few programs: what is added, masked."""
-        return predictions, targets, options
+    def stored(self, numbers: Any, dtype: str) -> Any:
+        """Return stored numbers as an array that `evaluated` takes."""
+        return self.array(numbers, dtype)
 
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return a function of arrays as one program, where each operation would be one of its own."""
@@ -69,17 +71,24 @@ class Backend:
 
         return isoloss.gradient(function, predictions, targets, **options)
 
-    def every_way(
-        self, modes: Sequence[str], metric: Any, p: Any, t: Any, **options: Any
-    ) -> tuple[Any, dict[str, Any]]:
-        """Return the gradient by each mode; where they come from one program, the value as well."""
-        return None, {mode: self.gradient(mode, metric, p, t, **options) for mode in modes}
+    def evaluated(self, cases: Sequence[Case]) -> Iterable[tuple[Any, dict[str, Any]]]:
+        """Return the value of every case, and its gradient by each of the library's modes."""
+        for case in cases:
+            given = (case.metric, case.predictions, case.targets)
+            # all ways once, in the dtype that is computed in
+            modes = self.modes if case.dtype == self.widest else self.modes[:1]
+            slopes = {
+                mode: self.gradient(mode, *given, **case.options)
+                for mode in modes
+                if case.differentiated
+            }
+            yield case.metric(*given[1:], **case.options), slopes
 
-    def gradient_hessian(self, metric: Any, p: Any, t: Any) -> tuple[Any, Any]:
-        """Return the first and the second derivatives of the terms."""
+    def bent(self, cases: Sequence[Case]) -> Iterable[tuple[Tree, Tree]]:
+        """Return the first and the second derivatives of the terms of every case."""
         import isoloss
 
-        return isoloss.gradient_hessian(metric, p, t)
+        return (isoloss.gradient_hessian(c.metric, c.predictions, c.targets) for c in cases)
 
 
 class Strict(Backend):
@@ -115,12 +124,10 @@ class Jax(Backend):
     compiles = True
     flushes = True
     dtypes = ("float16", "bfloat16", "float32", "float64")
-    modes = ("isoloss", "forward")  # the first is a compiled program of reverse mode
-    length = 32  # samples are padded to it: one compilation serves all cases
 
     # XLA rewrites and fuses a program as ever, which is what can go wrong at an edge. Machine code
     # is not optimised, nor made by way of MLIR, nor in parts: all that takes ten times as long.
-    QUICK = {
+    QUICK: ClassVar[dict[str, Any]] = {
         "xla_backend_optimization_level": 0,
         "xla_cpu_use_fusion_emitters": False,
         "xla_cpu_parallel_codegen_split_count": 1,
@@ -137,73 +144,35 @@ class Jax(Backend):
         # half precision is converted, whatever the setting, and measured under the first
         self.dtypes = self.dtypes[2:] if self.float64 else self.dtypes[:-1]
 
-        self.program = self.compiled(self._every_way, static_argnums=(0, 1))
-        self.bent = self.compiled(super().gradient_hessian, static_argnums=0)
-        self.forward = self.jax.jit(self._forward, static_argnums=0)
-
-    def compiled(self, function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-        return self.jax.jit(function, compiler_options=self.QUICK, **options)
-
-    def _forward(self, metric: Any, p: Any, t: Any, options: dict[str, Any]) -> Any:
-        return self.jax.jacfwd(lambda q: metric(q, t, **options))(p)
-
-    def _every_way(
-        self, metric: Any, modes: Sequence[str], p: Any, t: Any, options: dict[str, Any]
-    ) -> Any:
-        value, slope = self.jax.value_and_grad(lambda q: metric(q, t, **options))(p)
-        forward = self._forward(metric, p, t, options) if "forward" in modes else None
-        return value, slope, forward
-
-    def every_way(
-        self, modes: Sequence[str], metric: Any, p: Any, t: Any, **options: Any
-    ) -> tuple[Any, dict[str, Any]]:
-        if "where" not in options:
-            return super().every_way(modes, metric, p, t, **options)
-        value, *slopes = self.program(metric, tuple(modes), p, t, options)
-        return value, dict(zip(self.modes, slopes, strict=True))
-
-    def gradient_hessian(self, metric: Any, p: Any, t: Any) -> tuple[Any, Any]:
-        first, second = self.bent(metric, p, t)
-        return first, second
-
-    def gradient(
-        self, mode: str, function: Any, predictions: Any, targets: Any, **options: Any
-    ) -> Any:
-        if mode == "isoloss":
-            return super().gradient(mode, function, predictions, targets, **options)
-        return self.forward(function, predictions, targets, options)
-
     def array(self, numbers: Any, dtype: str) -> Any:
         return self.xp.asarray(np.asarray(numbers, dtype=getattr(self.xp, dtype)))
 
-    def padded(
-        self, predictions: Any, targets: Any, options: dict[str, Any]
-    ) -> tuple[Any, Any, dict[str, Any]]:
-        samples = len(self.jax.tree.leaves(targets)[0])
-        if "where" in options:  # padded already
-            return predictions, targets, options
+    def stored(self, numbers: Any, dtype: str) -> Any:
+        return np.asarray(numbers, self.widest if "float" in dtype else "int64")
 
-        def longer(arrays: Any) -> Any:
-            def one(array: Any) -> Any:  # by NumPy, which compiles nothing
-                extra = np.ones((self.length - samples, *array.shape[1:]), array.dtype)
-                return self.xp.asarray(np.concatenate([np.asarray(array), extra]))
+    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return self.jax.jit(function, compiler_options=self.QUICK)
 
-            return self.jax.tree.map(one, arrays)
+    def evaluated(self, cases: Sequence[Case]) -> Iterable[tuple[Any, dict[str, Any]]]:
+        return programs.evaluated(self, cases)
 
-        weights = longer(options.get("weights", np.ones(samples, np.float32)))
-        where = self.xp.asarray(np.arange(self.length) < samples)
-        return longer(predictions), longer(targets), {"weights": weights, "where": where}
+    def bent(self, cases: Sequence[Case]) -> Iterable[tuple[Tree, Tree]]:
+        return programs.bent(self, cases)
 
 
 class Torch(Backend):
     name = "torch"
     dtypes = ("float16", "bfloat16", "float32", "float64")
-    modes = ("isoloss", "reverse", "func", "forward")
+    modes = ("isoloss", "reverse", "forward")  # the first is torch.func.grad
 
     def __init__(self) -> None:
         super().__init__()
         default = os.environ.get("ISOLOSS_DTYPE", "float32")
         self.xp.set_default_dtype(getattr(self.xp, default))
+        if (
+            default == "float64"
+        ):  # all are measured under the other default; one tells if it matters
+            self.dtypes = ("float32",)
 
     def array(self, numbers: Any, dtype: str) -> Any:
         return self.xp.tensor(
@@ -229,8 +198,7 @@ class Torch(Backend):
             else:
                 slopes = torch.autograd.grad(value, leaves)
         else:
-            transform = torch.func.grad if mode == "func" else torch.func.jacfwd
-            slopes = transform(closed, argnums=tuple(range(len(arrays))))(*arrays)
+            slopes = torch.func.jacfwd(closed, argnums=tuple(range(len(arrays))))(*arrays)
         return slopes if several else slopes[0]
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import isoloss as il
 
 from .backends import Backend
-from .drawing import of_items
+from .trees import Tree
 
 RECORDS: dict[str, list[dict[str, Any]]] = defaultdict(list)
 for _family in sorted((Path(__file__).parents[1] / "expected").glob("*.json")):
@@ -57,41 +57,63 @@ def varied(record: dict[str, Any]) -> bool:
     return record["parameters"] != RECORDS[record["metric"]][0]["parameters"]
 
 
-def cases(
-    backend: Backend, name: str
-) -> Iterator[tuple[dict[str, Any], il.Metric, Any, Any, dict[str, Any]]]:
-    """Yield every stored case that the library can hold, as its arrays."""
+class Case(NamedTuple):
+    """A stored case as arrays."""
+
+    record: dict[str, Any]
+    metric: il.Metric
+    predictions: Tree
+    targets: Tree
+    options: dict[str, Any]
+
+    @property
+    def dtype(self) -> str:
+        return self.record["dtype"]
+
+    @property
+    def count(self) -> int:
+        return len(self.record["targets"])
+
+    @property
+    def typical(self) -> bool:
+        """Whether it is what users have: ordinary numbers, default parameters."""
+        return self.record["case"] == "typical" and not varied(self.record)
+
+    @property
+    def differentiated(self) -> bool:
+        """Whether there is a gradient: labels have none to differentiate by, nor do several values."""
+        return self.record["gradient"] is not None and "float" in self.dtype
+
+
+def cases(backend: Backend, name: str) -> Iterator[Case]:
+    """Yield every stored case that the library can hold."""
     for record in RECORDS[name]:
         dtype = record["dtype"]
-        floating = "float" in dtype
-        if (floating and dtype not in backend.dtypes) or (dtype == "int64" and not backend.float64):
+        if ("float" in dtype and dtype not in backend.dtypes) or (
+            dtype == "int64" and not backend.float64
+        ):
             continue
-        if backend.compiles and varied(record) and floating and dtype != backend.widest:
-            continue  # computed in the widest, as that is; each costs two compilations
         default = getattr(il, name)
         kind = default if isinstance(default, type) else type(default)
         parameters = number_parameters(record)
         metric = kind(**parameters) if parameters else default
         options = {}
         if record["weights"] is not None:
-            options["weights"] = backend.array(number(record["weights"]), backend.widest)
-        p = given(backend, record["predictions"], dtype, metric.prediction_names)
-        t = given(backend, record["targets"], dtype, metric.target_names)
-        # one alone is called as it is on every library
-        if record["case"] != "typical" or varied(record):
-            p, t, options = backend.padded(p, t, options)
-            if "where" in options:
-                options["where"] = of_items(metric, options["where"])
-        yield record, metric, p, t, options
+            options["weights"] = backend.stored(number(record["weights"]), backend.widest)
+        p = given(backend.stored, record["predictions"], dtype, metric.prediction_names)
+        t = given(backend.stored, record["targets"], dtype, metric.target_names)
+        yield Case(record, metric, p, t, options)
 
 
-def given(backend: Backend, samples: Any, dtype: str, names: tuple[str, ...]) -> Any:
+def given(
+    array: Callable[[Any, str], Any], samples: Any, dtype: str, names: tuple[str, ...]
+) -> Tree:
     """Return stored samples as an array, or a tuple of arrays; labels are integers."""
     if names:
-        return tuple(given(backend, member, dtype, ()) for member in zip(*samples, strict=True))
+        return tuple(given(array, member, dtype, ()) for member in zip(*samples, strict=True))
     samples = list(samples)
     labels = "float" in dtype and all(isinstance(leaf, int) for leaf in flat(samples))
-    return backend.array(number(samples), "int32" if labels else dtype)
+    return array(number(samples), "int32" if labels else dtype)
 
 
 def each_sample(backend: Backend, found: Any, count: int) -> list[float]:

@@ -53,7 +53,9 @@ def features(metric: il.Metric) -> set[Any]:
     }  # fmt: skip
 
 
-def _cover(metrics: dict[str, il.Metric]) -> dict[str, il.Metric]:
+def _cover(
+    metrics: dict[str, il.Metric], features: Callable[[il.Metric], set[Any]]
+) -> dict[str, il.Metric]:
     """Return some that have together every feature: each time the one that adds most, the first of them."""
     each = {name: features(metric) for name, metric in metrics.items()}
     left = set().union(*each.values())
@@ -78,8 +80,18 @@ def _statistics(metric: il.Metric) -> Any:
     return metric.source if metric.kind == "counts" else metric
 
 
-STRUCTURES: dict[str, il.Metric] = _cover(NAMED | ALL)
+STRUCTURES: dict[str, il.Metric] = _cover(NAMED | ALL, features)
 """A few that have together every structure and call every function: for what is slow."""
+
+
+def _shapes(metric: il.Metric) -> set[Any]:
+    """Return the features of a metric, but for the functions it calls and the names of its axes."""
+    axes = tuple(tuple(map(len, side)) for side in metric.parts)
+    return {x for x in features(metric) if x[0] not in ("calls", "parts")} | {("axes", axes)}
+
+
+ENGINE: dict[str, il.Metric] = _cover(STRUCTURES, _shapes)
+"""Fewer, for what depends on sizes alone: the numbers of axes and of arrays, states, weights."""
 
 CENTRAL: dict[str, il.Metric] = _first_of_each(NAMED, _statistics) | STRUCTURES
 """These and all with a name, but one only of those that differ in a ratio of the same counts."""

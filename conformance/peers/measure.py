@@ -138,9 +138,9 @@ class Asked:
             self.options["weights"] = peer.backend.array(case.weights, dtype)
 
     def arrays(self, predictions: Any, targets: Any) -> tuple[Any, Any]:
-        backend, dtype = self.peer.backend, self.case.dtype
-        return given(backend, predictions, dtype, self.names[0]), given(
-            backend, targets, dtype, self.names[1]
+        array, dtype = self.peer.backend.array, self.case.dtype
+        return given(array, predictions, dtype, self.names[0]), given(
+            array, targets, dtype, self.names[1]
         )
 
     def call(self, p: Any, t: Any) -> Any:

@@ -30,6 +30,7 @@ Numbers = list[mpf]
 Samples = tuple[list[Any], list[Any]]
 Parameters = dict[str, Any]
 Weigher = Callable[[random.Random], float]
+TRIES = 20_000  # of each sample: of a steep loss one in thousands is well-conditioned
 
 
 class Result(NamedTuple):
@@ -243,7 +244,7 @@ class Mean(Definition):
         """Sample after sample, as far as they are well-conditioned."""
         predictions, targets = [], []
         every = {**self.implied(dtype), **named}
-        for _ in range(1000 * n):
+        for _ in range(TRIES * n):
             p, y = self.draw(rng, named)
             p, y = rounded(p, dtype), y if self.labels else rounded(y, dtype)
             if self.steps or self.steady(exact(p), exact(y, self.labels), every):
@@ -283,7 +284,7 @@ class Mean(Definition):
     def balanced(self, p: Any, y: Any, w: Numbers, named: Parameters) -> bool:
         """Whether the terms' sum is at least a third of that of their sizes."""
         terms = [self.formula(a, b, **named) for a, b in zip(p, y, strict=True)]
-        return self.steps or abs(mp.fdot(w, terms)) >= mp.fdot(w, map(abs, terms)) / 3
+        return self.steps or abs(mp.fsum(terms)) >= mp.fsum(map(abs, terms)) / 3
 
     def confirm(self, case: Case, p: Any, y: Any, term: mpf, named: Parameters) -> None:
         """Hold a term against the other formula, and slopes that are written out to differences."""

@@ -455,7 +455,7 @@ def _check_parameter(metric: Any, name: str, value: Any, interval: Interval) -> 
         raise fail(metric, f"{name} must be a number, not {value!r}", TypeError)
     if type(value) not in (int, float):
         return
-    finite = math.isfinite(value) or (interval.infinite and value == value)
+    finite = abs(value) < math.inf or (interval.infinite and value == value)
     if not (finite and interval.contains(value)):
         need = str(interval) if interval.infinite else f"finite and {interval}"
         raise fail(metric, f"{name} must be {need}, not {value}")

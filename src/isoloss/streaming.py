@@ -166,7 +166,7 @@ def _parts(number: int, batch: Any) -> tuple[Any, Any, dict[str, Any]]:
 
 
 def _detached(part: Any) -> Any:
-    """Return a tensor, or each of a tuple, without its graph, which would hold on to every batch."""
+    """Return tensors without their graph, which would hold on to every batch."""
     if isinstance(part, tuple):
         return tuple(map(_detached, part))
     return part.detach() if getattr(part, "requires_grad", False) else part
