@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from contextlib import nullcontext
 
@@ -94,6 +95,32 @@ def test_tree(metric, monkeypatch):
     p, t = draw(metric, (10,))
     rows = tree_map(lambda x: da.from_array(x, chunks=(1, *x.shape[1:])), (p, t))
     matches(metric(*rows), metric(p, t), 4)
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [il.mse, il.r2_score, il.cross_entropy, il.gaussian_nll, il.SkillScore(il.mse)],
+    ids=repr,
+)
+def test_chunks_that_differ(metric):
+    """Each array may have chunks of its own, and its rows of features may be cut too."""
+    samples, options = draw(metric, (10, 3)), weighed(metric, (10, 3))
+    steps = itertools.count(3)
+
+    def cut(array):
+        step = next(steps)  # 3, 4, 5, ...: of ten samples, of three columns, of four classes
+        return da.from_array(array, chunks=tuple(max(1, step % (n + 1)) for n in array.shape))
+
+    a, b, weights, mask = tree_map(cut, (*samples, *options.values()))
+    assert len({x.chunks[0] for x in leaves((a, b, weights, mask))}) > 1
+    given, lazy = [options], [{"weights": weights, "where": mask}]
+    if metric.summable:
+        given.append({"reduction": "none", **given[0]})
+        lazy.append({"reduction": "none", **lazy[0]})
+    matches([metric(a, b, **o) for o in lazy], [metric(*samples, **o) for o in given])
+    slope = il.gradient(metric, a, b, **lazy[0])
+    assert [x.chunks for x in leaves(slope)] == [x.chunks for x in leaves(a)]
+    matches(slope, il.gradient(metric, *samples, **options), 16)
 
 
 @every_kind

@@ -956,7 +956,10 @@ class DaskLibrary(Library):
 
         def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
             take, x = partial(np.take_along_axis, axis=axis), whole(x, axis)
-            pairs = zip(x.chunks, indices.chunks, strict=True)
+            pairs = list(zip(x.chunks, indices.chunks, strict=True))
+            others = {k: pair for k, pair in enumerate(pairs) if k != axis % x.ndim}
+            alike = {k: one for k, (one, two) in others.items() if sum(one) == sum(two)}
+            indices = indices.rechunk(alike)
             chunks = [two if sum(one) == 1 else one for one, two in pairs]
             chunks[axis] = indices.chunks[axis]  # there may be more, or fewer, than x has numbers
             return dask.map_blocks(take, x, indices, chunks=tuple(chunks), dtype=x.dtype)
