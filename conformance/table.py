@@ -15,11 +15,12 @@ KINDS = ("value float32", "value float64", "gradient float32", "gradient float64
 
 def main(paths: list[str]) -> None:
     """Merge the tables of all sessions: per metric and library the largest error of each kind."""
-    worst: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    worst: dict[str, dict[str, dict[str, float]]] = {}
     cases: dict[str, int] = defaultdict(int)
     for path in paths:
         for row in json.loads(Path(path).read_text()):
-            cell = worst[row["metric"], row["library"]]
+            cells = worst.setdefault(row["metric"], {library: {} for library in LIBRARIES})
+            cell = cells[row["library"]]  # a library without a column is an error
             for kind in KINDS:
                 if kind in row:
                     cell[kind] = max(cell.get(kind, 0.0), row[kind])
@@ -29,12 +30,11 @@ def main(paths: list[str]) -> None:
         "|---" * (len(LIBRARIES) + 2) + "|",
     ]
     for metric in sorted(cases):
-        cells = []
-        for library in LIBRARIES:
-            found = worst.get((metric, library), {})
-            texts = [f"{found[kind]:.1f}" if kind in found else "-" for kind in KINDS]
-            cells.append(" ".join(texts))
-        lines.append(f"| `{metric}` | {' | '.join(cells)} | {cases[metric]} |")
+        texts = [
+            " ".join(f"{cell[kind]:.1f}" if kind in cell else "-" for kind in KINDS)
+            for cell in worst[metric].values()
+        ]
+        lines.append(f"| `{metric}` | {' | '.join(texts)} | {cases[metric]} |")
     before, rest = PAGE.read_text().split(START)
     PAGE.write_text(before + START + "\n".join(lines) + "\n" + END + rest.split(END)[1])
 
