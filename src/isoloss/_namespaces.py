@@ -1083,22 +1083,17 @@ def _library(raw: Namespace) -> Library:
 
 def _prepare_torch() -> None:
     """Build everything for PyTorch at once: a compiler may trace the first call already."""
-<<<<<<< HEAD
-    if not _TORCH:
+    if not _TORCH and "torch" in sys.modules:
         library = _library(import_module("array_api_compat.torch"))
         torch = sys.modules["torch"]
-=======
-    if not _TORCH and "torch" in sys.modules:
-        _TORCH["library"] = _library(import_module("array_api_compat.torch"))
-        torch = _TORCH["module"] = sys.modules["torch"]
->>>>>>> work-torch
         for name in (*FLOATS, *INTEGERS):  # remembered before a compiler sees the dictionary
             if hasattr(torch, name):
                 dtype_name(getattr(torch, name))
         for result in ("float32", "float64"):
             for wide in (True, False):
                 library.namespace(result, wide)
-        _TORCH["library"] = library  # last: other threads go on as soon as it is there
+        # last, and at once: other threads go on as soon as it is there
+        _TORCH.update(library=library, module=torch)
 
 
 # What torch.compiler.assume_constant_result sets, without importing torch for it: a first call
