@@ -671,7 +671,7 @@ class TorchLibrary(Library):
         return torch.as_tensor(array.astype(dtype), device=like.device)
 
     def refuse(self, array: Array) -> str | None:
-        if array.layout != sys.modules["torch"].strided:
+        if array.layout != _TORCH["module"].strided:
             return "sparse tensors are not taken: pass tensor.to_dense()"
         return None
 
@@ -1029,7 +1029,7 @@ def _repeated(repeats: dict[int, int], part: Array) -> Array:
 
 _LIBRARIES: dict[int, Library] = {}
 _OF_TYPE: dict[type, Library] = {}
-_TORCH: dict[str, Library] = {}
+_TORCH: dict[str, Any] = {}  # a compiler that reads sys.modules guards on all of it
 _KINDS: dict[str, type[Library]] = {
     "numpy": NumPyLibrary,
     "jax.numpy": JaxLibrary,
@@ -1049,18 +1049,22 @@ def library_of(array: Array) -> Library | None:
     own: Library | None = getattr(array, "isoloss_library", None)  # arrays over arrays: their own
     if own is not None:
         return own
-    if "torch" in sys.modules and isinstance(array, sys.modules["torch"].Tensor):
-        _prepare_torch()
-        torch = sys.modules["torch"]
-        # a compiler guards on the dictionaries it reads: while it looks, none may change
-        if not torch.compiler.is_compiling() and type(array) in (torch.Tensor, torch.nn.Parameter):
-            _OF_TYPE[type(array)] = _TORCH["library"]
-        return _TORCH["library"]
+    if isinstance(array, np.generic):
+        return None
     if isinstance(array, np.ndarray):
         raw: Namespace = np  # array_api_compat.numpy costs 77 ms to import and adds nothing
-    elif isinstance(array, np.generic) or not array_api_compat.is_array_api_obj(array):
-        return None
     else:
+        _prepare_torch()
+        torch = _TORCH.get("module")
+        if torch is not None and isinstance(array, torch.Tensor):
+            # a compiler guards on the dictionaries it reads: while it looks, none may change
+            library: Library = _TORCH["library"]
+            plain = type(array) in (torch.Tensor, torch.nn.Parameter)
+            if plain and not torch.compiler.is_compiling():
+                _OF_TYPE[type(array)] = library
+            return library
+        if not array_api_compat.is_array_api_obj(array):
+            return None
         raw = array_api_compat.array_namespace(array)
     library = _OF_TYPE[type(array)] = _library(raw)
     return library
@@ -1082,7 +1086,7 @@ def _library(raw: Namespace) -> Library:
 
 def _prepare_torch() -> None:
     """Build everything for PyTorch at once: a compiler may trace the first call already."""
-    if not _TORCH:
+    if not _TORCH and "torch" in sys.modules:
         library = _library(import_module("array_api_compat.torch"))
         torch = sys.modules["torch"]
         for name in (*FLOATS, *INTEGERS):  # remembered before a compiler sees the dictionary
@@ -1091,7 +1095,8 @@ def _prepare_torch() -> None:
         for result in ("float32", "float64"):
             for wide in (True, False):
                 library.namespace(result, wide)
-        _TORCH["library"] = library  # last: other threads go on as soon as it is there
+        # last, and at once: other threads go on as soon as it is there
+        _TORCH.update(library=library, module=torch)
 
 
 # What torch.compiler.assume_constant_result sets, without importing torch for it: a first call

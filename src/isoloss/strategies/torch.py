@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["direct", "fold", "gathers", "statistics", "statistics_of_all", "terms"]
 
 BLOCK = 1 << 17  # float64 blocks of this length stay in the cache, and occupy several threads
+torch: Any = sys.modules["torch"]  # a compiler that reads sys.modules guards on all of it
 _NUMBERS = (int, float, bool, type(None))
 
 
@@ -40,12 +41,11 @@ def direct(
     event_axis: Any,
 ) -> Any | None:
     """Return the mean over all samples of two tensors; None asks for the general way."""
-    torch = sys.modules["torch"]
     if torch.compiler.is_compiling():
         return None
     if not (weights is where is axis is denominator is event_axis is None) or keepdims:
         return None
-    if reduction != "mean" or not _plain_tensors(torch, predictions, targets):
+    if reduction != "mean" or not _plain_tensors(predictions, targets):
         return None
     library = library_of(predictions)
     xp = _namespace(library, predictions, targets.dtype)
@@ -58,11 +58,10 @@ def direct(
 
 def gathers(predictions: Array, targets: Array) -> list[Any]:
     """Return two tensors that are just numbers as NumPy arrays; nothing of others."""
-    torch = sys.modules["torch"]
     fit = (
         not torch.compiler.is_compiling()
         and not predictions.requires_grad
-        and _plain_tensors(torch, predictions, targets)
+        and _plain_tensors(predictions, targets)
         and _namespace(library_of(predictions), predictions, targets.dtype) is not None
     )
     arrays = (predictions, targets) if fit else ()
@@ -71,7 +70,7 @@ def gathers(predictions: Array, targets: Array) -> list[Any]:
     return [x.numpy() for x in arrays]
 
 
-def _plain_tensors(torch: Any, p: Array, t: Array) -> bool:
+def _plain_tensors(p: Array, t: Array) -> bool:
     """Whether two tensors are just numbers, of one shape, that no transform looks at."""
     n = p.numel()
     return (
@@ -102,7 +101,7 @@ def _pointwise(metric: Any) -> bool:
 
 
 def _namespace(library: Any, predictions: Array, dtype: Any) -> Namespace | None:
-    key = predictions.dtype, dtype, sys.modules["torch"].get_default_dtype()
+    key = predictions.dtype, dtype, torch.get_default_dtype()
     if key not in library.of_dtypes:
         library.of_dtypes[key] = namespace_for(library, predictions, *key[:2])
     return library.of_dtypes[key]
@@ -136,11 +135,11 @@ def _checked(metric: Metric, xp: Namespace, p: Array, found: Array) -> Array:
 def _node(library: Any) -> Any:
     """Return the node of the graph, a torch.autograd.Function, made once."""
     if "node" not in library.kept:
-        library.kept["node"] = _make_node(sys.modules["torch"], library)
+        library.kept["node"] = _make_node(library)
     return library.kept["node"].apply
 
 
-def _make_node(torch: Any, library: Library) -> Any:
+def _make_node(library: Library) -> Any:
     jets = JetLibrary(library, second=False)
 
     class MeanOfTerms(torch.autograd.Function):  # type: ignore[misc]
@@ -158,7 +157,7 @@ def _make_node(torch: Any, library: Library) -> Any:
             slope, ctx.slope = ctx.slope, None
             p, t = ctx.saved_tensors
             if slope is None or torch.is_grad_enabled() or incoming.dim():
-                return _again(torch, ctx.metric, p, t, incoming), None, None, None
+                return _again(ctx.metric, p, t, incoming), None, None, None
             if torch._C._are_functorch_transforms_active():
                 return (slope * incoming).to(p.dtype), None, None, None
             return slope.mul_(incoming).to(p.dtype), None, None, None
@@ -166,7 +165,7 @@ def _make_node(torch: Any, library: Library) -> Any:
     return MeanOfTerms
 
 
-def _again(torch: Any, metric: Metric, p: Array, t: Array, incoming: Array) -> Array:
+def _again(metric: Metric, p: Array, t: Array, incoming: Array) -> Array:
     """Return the gradient in a form that can be differentiated, or asked for twice."""
     create = torch.is_grad_enabled()
     with torch.enable_grad():
@@ -179,7 +178,7 @@ def _mean_and_slope(
     metric: Metric, xp: Namespace, jets: JetLibrary, predictions: Array, targets: Array
 ) -> tuple[Array, Array]:
     """Return the mean of the terms and its gradient, in one pass."""
-    torch, computing, n = sys.modules["torch"], xp.computing, predictions.numel()
+    computing, n = xp.computing, predictions.numel()
     jxp, sums = jets.namespace(xp.result_name, xp.wide), []
     # half precision would lose a slope over n that a scaled loss multiplies up again
     kind = xp.result if predictions.dtype.itemsize == 2 else predictions.dtype
@@ -198,5 +197,5 @@ def _mean_and_slope(
 
 
 def _total(sums: list[Array], predictions: Array, xp: Namespace) -> Array:
-    total = sys.modules["torch"].stack(sums).sum() / predictions.numel()
+    total = torch.stack(sums).sum() / predictions.numel()
     return total.to(xp.result)
