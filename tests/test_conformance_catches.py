@@ -16,8 +16,8 @@ from isoloss.strategies import numpy
 
 Check = Callable[..., None]
 VALUE, GRADIENT, SECOND = (
-    numbers.test_value,
-    numbers.test_gradient,
+    numbers.test_value_and_gradient,
+    numbers.test_value_and_gradient,
     numbers.test_second_derivative,
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,7 @@ def _sort_of(values: Any) -> str:
     return "bounded" if values.bounded else "real"
 
 
+@functools.cache
 def features(metric: il.Metric) -> set[Any]:
     """Return what the engine may treat in a way of its own, and each function that is called."""
     batch = Inputs(metric, *draw(metric, (6,), dtype="float32")).batch()
@@ -75,11 +77,6 @@ def _first_of_each(
     return {name: metrics[name] for name in first.values()}
 
 
-def _statistics(metric: il.Metric) -> Any:
-    """Return what metrics share that are ratios of the same counts; their numbers are compared exactly."""
-    return metric.source if metric.kind == "counts" else metric
-
-
 STRUCTURES: dict[str, il.Metric] = _cover(NAMED | ALL, features)
 """A few that have together every structure and call every function: for what is slow."""
 
@@ -92,9 +89,6 @@ def _shapes(metric: il.Metric) -> set[Any]:
 
 ENGINE: dict[str, il.Metric] = _cover(STRUCTURES, _shapes)
 """Fewer, for what depends on sizes alone: the numbers of axes and of arrays, states, weights."""
-
-CENTRAL: dict[str, il.Metric] = _first_of_each(NAMED, _statistics) | STRUCTURES
-"""These and all with a name, but one only of those that differ in a ratio of the same counts."""
 
 _PLAINEST_FIRST = dict(sorted(STRUCTURES.items(), key=lambda item: len(features(item[1]))))
 STATES: dict[str, il.Metric] = _first_of_each(
