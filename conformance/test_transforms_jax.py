@@ -341,9 +341,13 @@ def test_shard_map(metric):
 @law(STATES)
 def test_one_sum_across_devices(metric):
     """States of devices merge by one sum across them, of all numbers at once."""
-    one_device = lambda p, t: metric.compute(il.across(metric.summary(p, t), "batch"))  # noqa: E731
+    w, _ = excluded(metric, (16,))
+
+    def one_device(p, t, w):
+        return metric.compute(il.across(metric.summary(p, t, weights=w), "batch"))
+
     every = jax.shard_map(one_device, mesh=_mesh(AxisType.Auto), in_specs=P("batch"), out_specs=P())
-    program = jit(every).lower(*draw(metric, (16,))).compile().as_text()
+    program = jit(every).lower(*draw(metric, (16,)), w).compile().as_text()
     assert program.count(" all-reduce(") == 1
 
 

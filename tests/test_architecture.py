@@ -37,6 +37,7 @@ LAYERS = (
     {f"adapters.{name}" for name in ("boosting", "keras", "optax", "sklearn", "torch")},
     {"__init__"},
     {"cli.errors", "cli.formula"},
+    {"cli.output"},
     {"cli.catalogue", "cli.columns", "cli.curves"},
     {"cli.agreement", "cli.comparison"},
     {"cli.distributions", "cli.tables"},

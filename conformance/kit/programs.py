@@ -144,9 +144,8 @@ def _evaluated_together(
         (values, reverse), forward = _run(backend, both, cases)
         slopes = {"reverse": reverse, "forward": forward}
     else:
-        values, reverse = _run(
-            backend, backend.jax.value_and_grad(call), cases, as_users_do=typical
-        )
+        as_users_do = backend.jax.jit if typical else None
+        values, reverse = _run(backend, backend.jax.value_and_grad(call), cases, as_users_do)
         slopes = {"reverse": reverse}
     for k, case in enumerate(cases):
         modes = ["reverse"] if case.dtype != backend.widest else list(slopes)
@@ -168,10 +167,9 @@ def _bent_together(backend: Jax, cases: Sequence[Case]) -> Iterable[tuple[Tree, 
 
 
 def _run(
-    backend: Jax, function: Callable[..., Any], cases: Sequence[Case], as_users_do: bool = False
+    backend: Jax, function: Callable[..., Any], cases: Sequence[Case], compiled: Any = None
 ) -> Any:
-    compiled = backend.jax.jit if as_users_do else backend.compiled
-    program = compiled(backend.jax.vmap(function))
+    program = (compiled or backend.compiled)(backend.jax.vmap(function))
     return backend.jax.device_get(program(*_stacked(backend, cases)))
 
 
