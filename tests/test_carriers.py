@@ -184,8 +184,8 @@ def test_ties_share() -> None:
                         == share
                     )
             else:
-                found = getattr(xp, name)(Jet(x, np.ones(3), None, library), other)
-                assert found.first.tolist() == want
+                jet = getattr(xp, name)(Jet(x, np.ones(3), None, library), other)
+                assert jet.first.tolist() == want
 
 
 def test_ties_of_a_maximum_share() -> None:

@@ -15,11 +15,7 @@ from isoloss import _arrays, _jets, _namespaces, _states
 from isoloss.strategies import numpy
 
 Check = Callable[..., None]
-VALUE, GRADIENT, SECOND = (
-    numbers.test_value_and_gradient,
-    numbers.test_value_and_gradient,
-    numbers.test_second_derivative,
-)
+NUMBERS, SECOND = numbers.test_value_and_gradient, numbers.test_second_derivative
 
 
 def method(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -35,33 +31,33 @@ def float32_sum(self: Any, x: Any) -> Any:
 FAULTS: dict[str, tuple[Any, str, Any, str, Check]] = {
     "a dropped factor": (
         il.PseudoHuber, "pointwise",
-        lambda self, xp, p, y: self.delta * xp.sqrt1pm1((p - y) / self.delta), "pseudo_huber", VALUE,
+        lambda self, xp, p, y: self.delta * xp.sqrt1pm1((p - y) / self.delta), "pseudo_huber", NUMBERS,
     ),
     "arguments swapped": (
         il.GammaDeviance, "pointwise",
-        method(lambda xp, p, y: 2 * (xp.log(y / p) + p / y - 1)), "gamma_deviance", VALUE,
+        method(lambda xp, p, y: 2 * (xp.log(y / p) + p / y - 1)), "gamma_deviance", NUMBERS,
     ),
-    "the other sign": (il.MeanBiasError, "pointwise", method(lambda xp, p, y: y - p), "mean_bias_error", VALUE),
+    "the other sign": (il.MeanBiasError, "pointwise", method(lambda xp, p, y: y - p), "mean_bias_error", NUMBERS),
     "the side of a quantile": (
         il.Pinball, "pointwise",
         lambda self, xp, p, y: xp.maximum(self.quantile * (p - y), (self.quantile - 1) * (p - y)),
-        "pinball", VALUE,
+        "pinball", NUMBERS,
     ),
     "cancellation at small errors": (
-        il.LogCosh, "pointwise", method(lambda xp, p, y: xp.log(xp.cosh(p - y))), "log_cosh", VALUE,
+        il.LogCosh, "pointwise", method(lambda xp, p, y: xp.log(xp.cosh(p - y))), "log_cosh", NUMBERS,
     ),
     "Stirling instead of log y!": (
         _namespaces, "_lgamma",
-        lambda xp, x: (x - 0.5) * xp.log(x) - x + 0.9189385332046727, "poisson_nll", VALUE,
+        lambda xp, x: (x - 0.5) * xp.log(x) - x + 0.9189385332046727, "poisson_nll", NUMBERS,
     ),
     "a wrong subgradient of abs": (
         il.MeanAbsoluteError, "pointwise",
-        method(lambda xp, p, y: xp.where(p >= y, p - y, y - p)), "mean_absolute_error", GRADIENT,
+        method(lambda xp, p, y: xp.where(p >= y, p - y, y - p)), "mean_absolute_error", NUMBERS,
     ),
     "one side of a pinball at 0": (
         il.Pinball, "pointwise",
         lambda self, xp, p, y: xp.where(y >= p, self.quantile * (y - p), (self.quantile - 1) * (y - p)),
-        "pinball", GRADIENT,
+        "pinball", NUMBERS,
     ),
     "a second derivative lost through abs": (
         il.Huber, "pointwise",
@@ -72,21 +68,21 @@ FAULTS: dict[str, tuple[Any, str, Any, str, Check]] = {
     "the outer side of a knot": (_jets, "_unclipped", lambda x, y: (x == y) & (abs(x) < 1), "huber", SECOND),
     "the root of a plain mean": (
         _states.RootMeanSquare, "root", lambda self: self.medium.xp.sqrt(self.medium.sum / self.weight.sum),
-        "root_mean_squared_error", VALUE,
+        "root_mean_squared_error", NUMBERS,
     ),
-    "sums in float32": (numpy._NumPyTotals, "_sum", float32_sum, "mean_squared_error", VALUE),
+    "sums in float32": (numpy._NumPyTotals, "_sum", float32_sum, "mean_squared_error", NUMBERS),
     "weights that are forgotten": (
-        _arrays.Totals, "weighted", lambda self, terms: terms, "mean_absolute_error", VALUE,
+        _arrays.Totals, "weighted", lambda self, terms: terms, "mean_absolute_error", NUMBERS,
     ),
     "moments that are not centred": (
-        _arrays.Totals, "_pivot", lambda self, x, weight: 0 * weight.sum, "pearson_correlation", VALUE,
+        _arrays.Totals, "_pivot", lambda self, x, weight: 0 * weight.sum, "pearson_correlation", NUMBERS,
     ),
     "a variance by n - 1": (
         numpy._NumPyTotals, "_weight",
         (lambda right: lambda self, like: (w := right(self, like))._replace(value=w.value - 1))(
             numpy._NumPyTotals._weight
         ),
-        "concordance_correlation", VALUE,
+        "concordance_correlation", NUMBERS,
     ),
 }  # fmt: skip
 

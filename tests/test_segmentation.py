@@ -54,12 +54,12 @@ def test_lovasz_extends_the_jaccard_loss(backend: Backend) -> None:
     pairs = zip(one, none, P, T, strict=True)
     both = [a if t.all() else b if not t.any() else (a + b) / 2 for a, b, p, t in pairs]
     p = backend.array(np.stack([1 - P, P], axis=-1), "float32")
-    found = il.lovasz_softmax(p, backend.array(T.astype("int32"), "int32"), reduction="none")
-    close(found, [float(x) for x in both], 1)
+    losses = il.lovasz_softmax(p, backend.array(T.astype("int32"), "int32"), reduction="none")
+    close(losses, [float(x) for x in both], 1)
     # scores of 1 and -1 have hinge losses of 0 and 2
     scores = backend.array(2 * P - 1, "float32")
-    found = il.lovasz_hinge(scores, backend.array(T, "float32"), reduction="none")
-    close(found, [2 * float(x) for x in one], 1)
+    losses = il.lovasz_hinge(scores, backend.array(T, "float32"), reduction="none")
+    close(losses, [2 * float(x) for x in one], 1)
 
 
 def choquet(errors: list[Fraction], region: set[int]) -> Fraction:
