@@ -51,7 +51,7 @@ def _by_program(
 ) -> list[Any]:
     groups: dict[Any, list[int]] = defaultdict(list)
     for k, case in enumerate(cases):
-        shapes = [(x.shape[1:], x.dtype.kind) for x in leaves(_inputs(backend, case))]
+        shapes = [(x.shape[1:], x.dtype) for x in leaves(_inputs(backend, case))]
         groups[(_static(backend, case.metric), *shapes)].append(k)
     results: dict[int, Any] = {}
     for places in groups.values():
@@ -85,12 +85,16 @@ def _static(backend: Jax, metric: il.Metric) -> Any:
 
 
 def _inputs(backend: Jax, case: Case) -> tuple[Tree, Tree]:
-    """Return predictions and targets; whole numbers that are no labels in the dtype computed in."""
+    """Return predictions and targets in the dtype computed in, labels as integers."""
+    # a metric with epsilon, or edges of bins, rounds them to the dtype of its result
+    rounds = getattr(case.metric, "epsilon", 0.0) is None or hasattr(case.metric, "bins")
+    single = rounds and "float" in case.dtype and case.dtype != "float64"
+    dtype = "float32" if single else backend.widest
 
     def converted(array: np.ndarray, values: Any) -> np.ndarray:
-        labels = isinstance(values, Labels) or "float" in case.dtype
-        whole = "int32" if labels else backend.widest
-        return array if array.dtype.kind == "f" else array.astype(whole)
+        whole = array.dtype.kind != "f"
+        labels = whole and (isinstance(values, Labels) or "float" in case.dtype)
+        return array.astype("int32" if labels else dtype)
 
     domain = case.metric.domain
     p, t = (
