@@ -144,6 +144,7 @@ def test_wrappers() -> None:
     assert il.Scaled(il.r2_score, -1.0).greater_is_better is False
     assert il.Scaled(il.mse, -1.0).greater_is_better is True
     assert il.Scaled(il.mse, 0.5)([3.0], [1.0], reduction="sum") == 2.0
+    assert il.Scaled(il.max_error, 3.0)([3.0], [1.0]) == 6.0
     with pytest.raises(ValueError, match="factor must be finite"):  # behind the metric
         il.Scaled(il.mse, float("nan"))
 

@@ -418,6 +418,13 @@ def test_nan_scores(backend: Backend) -> None:
         assert float(metric(scores, t, where=backend.array(others, "bool"))) == 1.0
 
 
+def test_ties_of_top_k(backend: Backend) -> None:
+    """Of equal scores the first is the highest."""
+    scores = backend.array([[1.0, 2.0, 2.0, 2.0]] * 4, "float32")
+    right = il.TopKAccuracy(k=2)(scores, backend.array([0, 1, 2, 3], "int32"), reduction="none")
+    close(right, [0.0, 1.0, 1.0, 0.0], 0)
+
+
 # --- many classes, infinite logits ----------------------------------------------------------------
 
 
