@@ -66,10 +66,10 @@ def _exact(text: str, dtype: str) -> tuple[Fraction, Fraction]:
 def close(got: Any, want: Any, ulps: float, size: Any = 0.0) -> None:
     """Assert that results are within some ULP of what is expected, nan and inf in the same places.
 
-    Both are arrays of any library, lists of numbers, or tuples of them, of the same shapes. The ULP is that of the
-    dtype of the result; ``want`` has the same dtype or a wider one, never a narrower one. It is
-    measured at each number expected, or at ``size`` where that is larger: a number, an array, or
-    "largest" for the largest number of each array, of at least 1/8.
+    Both are arrays of any library, lists of numbers, or tuples of them, of the same shapes. The
+    ULP is that of the dtype of the result; ``want`` has the same dtype or a wider one, never a
+    narrower one. It is measured at each number expected, or at ``size`` where that is larger: a
+    number, an array, or "largest" for the largest number of each array, of at least 1/8.
     """
     pairs = list(zip(_arrays(got), _arrays(want), strict=True))
     sizes = leaves(size) if isinstance(size, tuple) else [size] * len(pairs)
