@@ -317,6 +317,7 @@ def peak():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss is Linux's")
+@pytest.mark.filterwarnings("ignore:Creating scratch directories")  # on a busy disk
 def test_cluster():
     """On a cluster, chunks are summarised where they lie: a worker holds few of them at once."""
     import distributed
