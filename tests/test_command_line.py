@@ -31,7 +31,7 @@ from isoloss.cli.curves import NoPictureError, curve
 from isoloss.cli.errors import InputError
 from isoloss.cli.formula import in_text
 from isoloss.cli.tables import console, parity
-from isoloss.testing._parity import Report, Row
+from isoloss.testing.parity import Report, Row
 
 N = 1000
 HERE = Path(il.__file__).parents[1]

@@ -8,43 +8,11 @@ from typing import Any, NamedTuple, final
 
 import numpy as np
 
-from . import (
-    calibration,
-    classification,
-    correlation,
-    counts,
-    curves,
-    divergences,
-    embedding,
-    forecasting,
-    image,
-    language,
-    probabilistic,
-    ranking,
-    regression,
-    robust,
-    segmentation,
-    sequence,
-)
 from ._arrays import Totals, fail
 from ._metric import Exp, Metric, Root, Scaled, Wrapper, answer
 from ._namespaces import Array, Namespace
 from ._states import Mean, Spread, ratio
-
-# The files of definitions.
-CATALOGUES = (
-    regression, robust, classification, divergences, counts, curves, calibration, probabilistic,
-    correlation, forecasting, segmentation, image, ranking, embedding, language, sequence,
-)  # fmt: skip
-
-
-def name_of(metric: Metric) -> str:
-    """Return the public name of a metric, or its repr where its parameters are not the default."""
-    for catalogue in CATALOGUES:
-        for name, member in vars(catalogue).items():
-            if isinstance(member, Metric) and member == metric:
-                return name
-    return repr(metric)
+from .metrics.catalogue import name_of
 
 
 def evaluate(

@@ -70,7 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_REPORTS] = []
     chosen = config.getoption("--parity-library")
     if chosen:
-        from isoloss.testing._libraries import LIBRARIES
+        from isoloss.testing.libraries import LIBRARIES
 
         for name in chosen:
             if name not in LIBRARIES:
@@ -83,7 +83,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that asks for a library once with each."""
     if "parity_library" in metafunc.fixturenames:
-        from isoloss.testing._libraries import compared
+        from isoloss.testing.libraries import compared
 
         names = compared(metafunc.config.getoption("--parity-library"))
         metafunc.parametrize("parity_library", names, indirect=True)
@@ -92,7 +92,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def parity_library(request: pytest.FixtureRequest) -> Any:
     """Return the array library that a test is run with, as `isoloss.testing` sees it."""
-    from isoloss.testing._libraries import LIBRARIES
+    from isoloss.testing.libraries import LIBRARIES
 
     return LIBRARIES[request.param]()
 
@@ -167,7 +167,7 @@ def pytest_terminal_summary(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page, encoding="utf-8")
     if reports:
-        from isoloss.testing._parity import aligned
+        from isoloss.testing.parity import aligned
 
         terminalreporter.section("parity of array libraries, and the largest distance in ULP")
         for line in aligned(_table(reports)):

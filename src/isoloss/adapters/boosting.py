@@ -17,7 +17,7 @@ from .._arrays import fail
 from .._domains import Labels
 from .._metric import Metric
 from ..derivatives import gradient_hessian
-from ..evaluation import name_of
+from ..metrics.catalogue import name_of
 from ..validation import validate
 
 Hessian = Literal["exact"] | float

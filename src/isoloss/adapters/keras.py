@@ -23,7 +23,7 @@ from .. import _metric
 from .._domains import Labels
 from .._metric import Axis
 from .._states import leafwise
-from ..evaluation import name_of
+from ..metrics.catalogue import name_of
 
 if keras.backend.backend() not in ("jax", "torch", "numpy"):
     raise ImportError(

@@ -10,9 +10,9 @@ import numpy as np
 from .._arrays import fail
 from .._domains import Labels
 from .._metric import Axis, Metric
-from ..classification import TopKAccuracy
-from ..curves import ROCAUC, AveragePrecision
 from ..evaluation import evaluate, named
+from ..metrics.classification import TopKAccuracy
+from ..metrics.curves import ROCAUC, AveragePrecision
 from ..validation import validate
 
 try:

@@ -19,7 +19,7 @@ import numpy as np
 from .._metric import Axis, Metric, Reduction
 from .._states import ELEMENTWISE, Samples, State, Total, _same_kind, leafwise
 from ..evaluation import Shared, named
-from ..forecasting import DevianceMoments, Pair
+from ..metrics.forecasting import DevianceMoments, Pair
 from ..streaming import folded, push
 
 # What a state is made of, by the names of its parts.

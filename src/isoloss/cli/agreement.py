@@ -13,9 +13,9 @@ import isoloss
 
 from .._domains import Interval
 from .._metric import Metric
-from ..testing._distance import FORMATS
-from ..testing._libraries import LIBRARIES, compared
-from ..testing._parity import Case, Report, compare
+from ..testing.distance import FORMATS
+from ..testing.libraries import LIBRARIES, compared
+from ..testing.parity import Case, Report, compare
 from .catalogue import entries
 from .errors import InputError, close_to
 

@@ -12,7 +12,7 @@ from typing import Any
 import isoloss
 
 from .._metric import Exp, Metric, Root, Scaled, Wrapper
-from ..evaluation import CATALOGUES
+from ..metrics.catalogue import FAMILIES, NAMES
 from .errors import InputError, close_to
 
 WRAPPERS: tuple[type[Metric], ...] = (Root, Scaled, Exp)
@@ -75,10 +75,10 @@ def needed(item: Field[Any]) -> bool:
 
 def entries() -> list[Entry]:
     """Return all metrics, family by family, in the order of their definitions."""
-    public = {name: getattr(isoloss, name) for name in isoloss.__all__}
+    public = {name: getattr(isoloss, name) for name in NAMES}
     instantiated = {type(thing) for thing in public.values()}
     found: list[Entry] = []
-    for module in CATALOGUES:
+    for module in FAMILIES:
         family = module.__name__.rpartition(".")[2]
         for name, thing in vars(module).items():
             if public.get(name) is not thing or any(entry.metric is thing for entry in found):

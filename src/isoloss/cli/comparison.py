@@ -12,7 +12,7 @@ import numpy as np
 from .._domains import Labels
 from .._metric import Metric, Scaled
 from ..evaluation import Estimate, unwrapped
-from ..regression import mean_bias_error
+from ..metrics.regression import mean_bias_error
 from ..streaming import Stream
 from .columns import Column, Columns, Table
 from .errors import InputError

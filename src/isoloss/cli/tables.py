@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .._metric import Metric
-from ..testing._parity import Report
+from ..testing.parity import Report
 from .catalogue import Entry
 from .comparison import Cell, Result, signed
 from .errors import printable

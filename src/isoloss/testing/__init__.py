@@ -1,6 +1,6 @@
 """Tests of functions of arrays: the same value, gradient and dtype on every array library."""
 
-from ._parity import Case, Report, Row, assert_close_ulp, assert_parity, compare, suite
+from .parity import Case, Report, Row, assert_close_ulp, assert_parity, compare, suite
 
 __all__ = [
     "Case",

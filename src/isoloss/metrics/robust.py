@@ -11,11 +11,34 @@ from typing import Any, final
 
 import numpy as np
 
-from ._arrays import fail
-from ._domains import POSITIVE, REAL
-from ._metric import Loss, parameter
-from ._namespaces import Array, Namespace
-from ._special import _polynomial
+from .._arrays import fail
+from .._domains import POSITIVE, REAL
+from .._metric import Loss, parameter
+from .._namespaces import Array, Namespace
+from .._special import _polynomial
+
+__all__ = [
+    "Andrews",
+    "Barron",
+    "Cauchy",
+    "Charbonnier",
+    "Fair",
+    "GemanMcClure",
+    "Hampel",
+    "Linex",
+    "Tukey",
+    "Welsch",
+    "andrews",
+    "barron",
+    "cauchy",
+    "charbonnier",
+    "fair",
+    "geman_mcclure",
+    "hampel",
+    "linex",
+    "tukey",
+    "welsch",
+]
 
 # --- Barron's family ------------------------------------------------------------------------------
 

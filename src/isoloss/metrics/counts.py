@@ -11,11 +11,43 @@ from abc import abstractmethod
 from dataclasses import MISSING, dataclass
 from typing import Any, ClassVar, final
 
-from ._arrays import Totals
-from ._domains import POSITIVE, REAL, ZERO_OR_ONE, Domain, Interval, Labels
-from ._metric import Metric, choice, parameter
-from ._namespaces import Array, Namespace
-from ._states import Counts, ratio
+from .._arrays import Totals
+from .._domains import POSITIVE, REAL, ZERO_OR_ONE, Domain, Interval, Labels
+from .._metric import Metric, choice, parameter
+from .._namespaces import Array, Namespace
+from .._states import Counts, ratio
+
+__all__ = [
+    "BalancedAccuracy",
+    "BinaryAccuracy",
+    "BinaryF1Score",
+    "BinaryFBeta",
+    "BinaryJaccardScore",
+    "BinaryNegativePredictiveValue",
+    "BinaryPrecision",
+    "BinaryRecall",
+    "BinarySpecificity",
+    "CohenKappa",
+    "ConfusionMatrix",
+    "DiceScore",
+    "F1Score",
+    "FBeta",
+    "Informedness",
+    "JaccardScore",
+    "MatthewsCorrelation",
+    "NegativePredictiveValue",
+    "Precision",
+    "Recall",
+    "Specificity",
+    "binary_accuracy",
+    "binary_f1_score",
+    "binary_fbeta",
+    "binary_jaccard_score",
+    "binary_negative_predictive_value",
+    "binary_precision",
+    "binary_recall",
+    "binary_specificity",
+]
 
 
 class _OfMatrix(Metric):

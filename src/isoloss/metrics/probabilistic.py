@@ -10,10 +10,43 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-from ._arrays import fail
-from ._domains import BETWEEN_0_AND_1, NON_NEGATIVE, POSITIVE, REAL, Domain, Interval
-from ._metric import Loss, choice, parameter
-from ._namespaces import Array, Namespace
+from .._arrays import fail
+from .._domains import BETWEEN_0_AND_1, NON_NEGATIVE, POSITIVE, REAL, Domain, Interval
+from .._metric import Loss, choice, parameter
+from .._namespaces import Array, Namespace
+
+__all__ = [
+    "CRPSEnsemble",
+    "CRPSGaussian",
+    "CRPSLaplace",
+    "CRPSLogistic",
+    "EnergyScore",
+    "GaussianNLL",
+    "IntervalCoverage",
+    "IntervalScore",
+    "IntervalWidth",
+    "LaplaceNLL",
+    "LognormalNLL",
+    "NegativeBinomialNLL",
+    "StudentTNLL",
+    "VariogramScore",
+    "WeightedIntervalScore",
+    "crps_ensemble",
+    "crps_gaussian",
+    "crps_laplace",
+    "crps_logistic",
+    "energy_score",
+    "gaussian_nll",
+    "interval_coverage",
+    "interval_score",
+    "interval_width",
+    "laplace_nll",
+    "lognormal_nll",
+    "negative_binomial_nll",
+    "student_t_nll",
+    "variogram_score",
+    "weighted_interval_score",
+]
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 _FREEDOM = Interval(low=0.0, low_open=True, infinite=True)

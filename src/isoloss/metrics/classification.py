@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-from ._domains import (
+from .._domains import (
     LOGITS,
     NON_NEGATIVE,
     POSITIVE,
@@ -21,8 +21,48 @@ from ._domains import (
     Interval,
     Labels,
 )
-from ._metric import Exp, Loss, SquaredLoss, is_zero, parameter
-from ._namespaces import Array, Namespace
+from .._metric import Exp, Loss, SquaredLoss, is_zero, parameter
+from .._namespaces import Array, Namespace
+
+__all__ = [
+    "Accuracy",
+    "BinaryCrossEntropy",
+    "BrierScore",
+    "Hinge",
+    "LogLoss",
+    "MulticlassBrierScore",
+    "MulticlassHinge",
+    "NegativeLogLikelihood",
+    "SigmoidCrossEntropy",
+    "SigmoidFocal",
+    "SoftmaxCrossEntropy",
+    "SoftmaxCrossEntropyWithProbabilities",
+    "SoftmaxFocal",
+    "SquaredHinge",
+    "TopKAccuracy",
+    "ZeroOneLoss",
+    "accuracy",
+    "bce",
+    "bce_with_logits",
+    "binary_cross_entropy",
+    "brier_score",
+    "cross_entropy",
+    "hinge",
+    "log_loss",
+    "multiclass_brier_score",
+    "multiclass_hinge",
+    "negative_log_likelihood",
+    "nll",
+    "perplexity",
+    "sigmoid_cross_entropy",
+    "sigmoid_focal",
+    "softmax_cross_entropy",
+    "softmax_cross_entropy_with_probabilities",
+    "softmax_focal",
+    "squared_hinge",
+    "top_k_accuracy",
+    "zero_one_loss",
+]
 
 MINUS_ONE_OR_ONE = Interval(-1.0, 1.0).without(-1.0, 1.0)
 

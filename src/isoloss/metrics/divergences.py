@@ -12,10 +12,37 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar, final
 
-from ._arrays import fail
-from ._domains import BETWEEN_0_AND_1, LOGITS, NON_NEGATIVE, POSITIVE, REAL, UNIT, Domain
-from ._metric import Loss, parameter
-from ._namespaces import Array, Namespace
+from .._arrays import fail
+from .._domains import BETWEEN_0_AND_1, LOGITS, NON_NEGATIVE, POSITIVE, REAL, UNIT, Domain
+from .._metric import Loss, parameter
+from .._namespaces import Array, Namespace
+
+__all__ = [
+    "AlphaDivergence",
+    "BetaDivergence",
+    "Bhattacharyya",
+    "ChiSquared",
+    "Hellinger",
+    "ItakuraSaito",
+    "JensenShannonDivergence",
+    "KLDivergence",
+    "KLDivergenceWithLogits",
+    "RenyiDivergence",
+    "TotalVariation",
+    "Wasserstein1D",
+    "alpha_divergence",
+    "beta_divergence",
+    "bhattacharyya",
+    "chi_squared",
+    "hellinger",
+    "itakura_saito",
+    "jensen_shannon_divergence",
+    "kl_divergence",
+    "kl_divergence_with_logits",
+    "renyi_divergence",
+    "total_variation",
+    "wasserstein_1d",
+]
 
 # --- relatives of the Kullback-Leibler divergence -------------------------------------------------
 

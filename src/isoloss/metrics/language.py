@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Literal, final
 
-from ._arrays import fail
-from ._domains import (
+from .._arrays import fail
+from .._domains import (
     LOGITS,
     NON_NEGATIVE,
     POSITIVE,
@@ -23,10 +23,23 @@ from ._domains import (
     Interval,
     Labels,
 )
-from ._linear import Layer, multiplied, state_of, value_and_gradients
-from ._metric import Loss, Metric, answer, is_zero, parameter
-from ._namespaces import Array, Namespace
-from ._states import Mean
+from .._metric import Loss, Metric, answer, is_zero, parameter
+from .._namespaces import Array, Namespace
+from .._states import Mean
+from .linear import Layer, multiplied, state_of, value_and_gradients
+
+__all__ = [
+    "DPO",
+    "KTO",
+    "DistillationKL",
+    "LinearCrossEntropy",
+    "PPOClip",
+    "distillation_kl",
+    "dpo",
+    "kto",
+    "linear_cross_entropy",
+    "ppo_clip",
+]
 
 UP_TO_HALF = Interval(0.0, 0.5)
 

@@ -12,10 +12,41 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, final
 
-from ._domains import LOGITS, NON_NEGATIVE, POSITIVE, REAL, ZERO_OR_ONE, Domain, Interval
-from ._metric import Loss, choice, parameter
-from ._namespaces import Array, Namespace
-from ._states import ratio
+from .._domains import LOGITS, NON_NEGATIVE, POSITIVE, REAL, ZERO_OR_ONE, Domain, Interval
+from .._metric import Loss, choice, parameter
+from .._namespaces import Array, Namespace
+from .._states import ratio
+
+__all__ = [
+    "BPR",
+    "DCG",
+    "NDCG",
+    "ApproxNDCG",
+    "HitRate",
+    "LambdaRank",
+    "ListMLE",
+    "ListNet",
+    "MeanAveragePrecision",
+    "MeanReciprocalRank",
+    "PairwiseHinge",
+    "PrecisionAtK",
+    "RankNet",
+    "RecallAtK",
+    "approx_ndcg",
+    "bpr",
+    "dcg",
+    "hit_rate",
+    "lambda_rank",
+    "list_mle",
+    "listnet",
+    "mean_average_precision",
+    "mean_reciprocal_rank",
+    "ndcg",
+    "pairwise_hinge",
+    "precision_at_k",
+    "ranknet",
+    "recall_at_k",
+]
 
 AT_LEAST_ONE = Interval(low=1)
 

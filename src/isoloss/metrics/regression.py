@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from ._arrays import Totals
-from ._domains import (
+from .._arrays import Totals
+from .._domains import (
     ABOVE_MINUS_ONE,
     BETWEEN_0_AND_1,
     NON_NEGATIVE,
@@ -17,9 +17,78 @@ from ._domains import (
     REAL,
     Domain,
 )
-from ._metric import Loss, Metric, Root, Scaled, SquaredLoss, parameter
-from ._namespaces import Array, Namespace
-from ._states import Extremum, Moments, Ratio, Samples, ratio
+from .._metric import Loss, Metric, Root, Scaled, SquaredLoss, parameter
+from .._namespaces import Array, Namespace
+from .._states import Extremum, Moments, Ratio, Samples, ratio
+
+__all__ = [
+    "ConcordanceCorrelation",
+    "CosineDistance",
+    "CosineSimilarity",
+    "Expectile",
+    "ExplainedVarianceScore",
+    "GammaDeviance",
+    "Huber",
+    "LogCosh",
+    "MaxError",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanBiasError",
+    "MeanSquaredError",
+    "MeanSquaredLogError",
+    "MedianAbsoluteError",
+    "MultiQuantile",
+    "PearsonCorrelation",
+    "Pinball",
+    "PoissonDeviance",
+    "PoissonNLL",
+    "PseudoHuber",
+    "R2Score",
+    "SmoothL1",
+    "SymmetricMeanAbsolutePercentageError",
+    "TweedieDeviance",
+    "WeightedAbsolutePercentageError",
+    "concordance_correlation",
+    "cosine_distance",
+    "cosine_similarity",
+    "expectile",
+    "explained_variance_score",
+    "gamma_deviance",
+    "half_squared_error",
+    "huber",
+    "log_cosh",
+    "mae",
+    "mape",
+    "max_error",
+    "mbe",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_bias_error",
+    "mean_squared_error",
+    "mean_squared_log_error",
+    "median_absolute_error",
+    "mse",
+    "msle",
+    "multi_quantile",
+    "pearson_correlation",
+    "pinball",
+    "poisson_deviance",
+    "poisson_nll",
+    "pseudo_huber",
+    "quantile_loss",
+    "r2",
+    "r2_score",
+    "rmse",
+    "rmsle",
+    "root_mean_squared_error",
+    "root_mean_squared_log_error",
+    "smape",
+    "smooth_l1",
+    "symmetric_mean_absolute_percentage_error",
+    "tweedie_deviance",
+    "wape",
+    "weighted_absolute_percentage_error",
+]
 
 # --- errors and their robust relatives ------------------------------------------------------------
 

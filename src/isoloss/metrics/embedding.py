@@ -10,9 +10,34 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-from ._domains import NON_NEGATIVE, POSITIVE, REAL, ZERO_OR_ONE, Domain, Interval, Labels
-from ._metric import Loss, parameter
-from ._namespaces import Array, Namespace
+from .._domains import NON_NEGATIVE, POSITIVE, REAL, ZERO_OR_ONE, Domain, Interval, Labels
+from .._metric import Loss, parameter
+from .._namespaces import Array, Namespace
+
+__all__ = [
+    "CLIP",
+    "BarlowTwins",
+    "Contrastive",
+    "CosineEmbedding",
+    "InfoNCE",
+    "MarginRanking",
+    "NTXent",
+    "SigLIP",
+    "SupervisedContrastive",
+    "TripletMargin",
+    "VICReg",
+    "barlow_twins",
+    "clip",
+    "contrastive",
+    "cosine_embedding",
+    "info_nce",
+    "margin_ranking",
+    "nt_xent",
+    "siglip",
+    "supervised_contrastive",
+    "triplet_margin",
+    "vicreg",
+]
 
 MINUS_ONE_OR_ONE = Interval(-1.0, 1.0).without(-1.0, 1.0)
 AT_LEAST_ONE = Interval(low=1.0)

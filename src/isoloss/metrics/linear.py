@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
-from ._arrays import (
+from .._arrays import (
     Batch,
     Inputs,
     Totals,
@@ -25,9 +25,9 @@ from ._arrays import (
     fail,
     namespace_for,
 )
-from ._jets import CarrierLibrary
-from ._namespaces import FLOATS, Array, Library, Namespace, dtype_name, library_of
-from ._states import Mean, Total, ratio
+from .._jets import CarrierLibrary
+from .._namespaces import FLOATS, Array, Library, Namespace, dtype_name, library_of
+from .._states import Mean, Total, ratio
 
 LOGITS = 1 << 24  # of a chunk, unless it was said how many tokens that has
 BLOCK = 1024  # numbers that are added up before they are widened

@@ -12,11 +12,30 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar, final
 
-from ._arrays import Totals
-from ._domains import UNIT, ZERO_OR_ONE, Domain, Interval, Labels
-from ._metric import Metric, choice, parameter
-from ._namespaces import Array, Namespace
-from ._states import Counts, Samples, Total, ratio
+from .._arrays import Totals
+from .._domains import UNIT, ZERO_OR_ONE, Domain, Interval, Labels
+from .._metric import Metric, choice, parameter
+from .._namespaces import Array, Namespace
+from .._states import Counts, Samples, Total, ratio
+
+__all__ = [
+    "AdaptiveCalibrationError",
+    "BinaryAdaptiveCalibrationError",
+    "BinaryExpectedCalibrationError",
+    "BinaryReliabilityDiagram",
+    "BrierDecomposition",
+    "ClasswiseCalibrationError",
+    "ExpectedCalibrationError",
+    "LogLossDecomposition",
+    "ReliabilityDiagram",
+    "adaptive_calibration_error",
+    "binary_adaptive_calibration_error",
+    "binary_expected_calibration_error",
+    "brier_decomposition",
+    "classwise_calibration_error",
+    "expected_calibration_error",
+    "log_loss_decomposition",
+]
 
 BINS = Interval(low=1)
 

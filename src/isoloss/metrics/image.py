@@ -6,11 +6,27 @@ import math
 from dataclasses import MISSING, dataclass
 from typing import Any, ClassVar, final
 
-from ._arrays import Totals, fail
-from ._domains import POSITIVE, Interval
-from ._metric import Loss, Metric, parameter
-from ._namespaces import Array, Namespace
-from ._states import RootMeanSquare, ratio
+from .._arrays import Totals, fail
+from .._domains import POSITIVE, Interval
+from .._metric import Loss, Metric, parameter
+from .._namespaces import Array, Namespace
+from .._states import RootMeanSquare, ratio
+
+__all__ = [
+    "PSNR",
+    "SSIM",
+    "CIoU",
+    "DIoU",
+    "GIoU",
+    "IoU",
+    "MultiScaleSSIM",
+    "TotalVariationImage",
+    "ciou",
+    "diou",
+    "giou",
+    "iou",
+    "total_variation_image",
+]
 
 # --- pixel by pixel -------------------------------------------------------------------------------
 

@@ -10,11 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-from ._arrays import Totals
-from ._jets import plain
-from ._metric import Metric
-from ._namespaces import Array, Namespace, namespace_of
-from ._states import Samples, ratio
+from .._arrays import Totals
+from .._jets import plain
+from .._metric import Metric
+from .._namespaces import Array, Namespace, namespace_of
+from .._states import Samples, ratio
+
+__all__ = ["KendallTauB", "SpearmanCorrelation", "kendall_tau_b", "spearman"]
 
 Ranks = tuple[Array, Array, Array]  # the places of two variables and the weights, shape (rows, n)
 PLACES = 31  # binary digits of a place where the number of samples is not known yet

@@ -19,10 +19,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from ._domains import NON_NEGATIVE, POSITIVE, REAL, UNIT, ZERO_OR_ONE, Domain, Labels
-from ._metric import Loss, is_zero, parameter
-from ._namespaces import Array, Namespace
-from ._states import ratio
+from .._domains import NON_NEGATIVE, POSITIVE, REAL, UNIT, ZERO_OR_ONE, Domain, Labels
+from .._metric import Loss, is_zero, parameter
+from .._namespaces import Array, Namespace
+from .._states import ratio
+
+__all__ = [
+    "DiceLoss",
+    "FocalTversky",
+    "GeneralisedDice",
+    "JaccardLoss",
+    "LovaszHinge",
+    "LovaszSoftmax",
+    "Tversky",
+    "dice_loss",
+    "focal_tversky",
+    "generalised_dice",
+    "jaccard_loss",
+    "lovasz_hinge",
+    "lovasz_softmax",
+    "tversky",
+]
 
 # --- ratios of what is right and what is wrong ----------------------------------------------------
 

@@ -8,11 +8,20 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass
 from typing import Any, ClassVar, final
 
-from ._arrays import Totals
-from ._domains import REAL, ZERO_OR_ONE, Domain
-from ._metric import Metric, parameter
-from ._namespaces import Array, Namespace
-from ._states import Counts, Samples, ratio
+from .._arrays import Totals
+from .._domains import REAL, ZERO_OR_ONE, Domain
+from .._metric import Metric, parameter
+from .._namespaces import Array, Namespace
+from .._states import Counts, Samples, ratio
+
+__all__ = [
+    "ROCAUC",
+    "AveragePrecision",
+    "BinnedAveragePrecision",
+    "BinnedROCAUC",
+    "average_precision_score",
+    "roc_auc_score",
+]
 
 
 def _area(xp: Namespace, positive: Array, negative: Array) -> Array:

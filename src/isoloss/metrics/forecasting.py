@@ -9,11 +9,37 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, final
 
-from ._arrays import Totals, fail
-from ._domains import BETWEEN_0_AND_1, NON_NEGATIVE, POSITIVE, REAL, UNIT, Domain, Interval, Labels
-from ._metric import Core, Loss, Metric, Parts, Wrapper, choice, is_zero, parameter
-from ._namespaces import Array, Namespace
-from ._states import Counts, Mean, Moments, Samples, State, Total, _merge_fields, _same_kind, ratio
+from .._arrays import Totals, fail
+from .._domains import BETWEEN_0_AND_1, NON_NEGATIVE, POSITIVE, REAL, UNIT, Domain, Interval, Labels
+from .._metric import Core, Loss, Metric, Parts, Wrapper, choice, is_zero, parameter
+from .._namespaces import Array, Namespace
+from .._states import Counts, Mean, Moments, Samples, State, Total, _merge_fields, _same_kind, ratio
+
+__all__ = [
+    "D2Brier",
+    "D2LogLoss",
+    "D2Pinball",
+    "D2Tweedie",
+    "KlingGupta",
+    "MeanAbsoluteScaledError",
+    "NashSutcliffe",
+    "OverallWeightedAverage",
+    "RootMeanSquaredScaledError",
+    "SkillScore",
+    "d2_absolute_error_score",
+    "d2_brier_score",
+    "d2_log_loss_score",
+    "d2_pinball_score",
+    "d2_tweedie_score",
+    "kling_gupta",
+    "mase",
+    "mean_absolute_scaled_error",
+    "nash_sutcliffe",
+    "overall_weighted_average",
+    "owa",
+    "rmsse",
+    "root_mean_squared_scaled_error",
+]
 
 SEASON = Interval(low=1)
 

@@ -14,10 +14,10 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from .._metric import Metric
-from ..evaluation import name_of
-from . import _causes
-from ._distance import FORMATS, in_ulp
-from ._libraries import LIBRARIES, ArrayLibrary, Function, Places, compared, installed
+from ..metrics.catalogue import name_of
+from . import causes
+from .distance import FORMATS, in_ulp
+from .libraries import LIBRARIES, ArrayLibrary, Function, Places, compared, installed
 
 __all__ = [
     "Case",
@@ -487,7 +487,7 @@ class Comparison:
             typed = aspect in ("value", "gradient") and not way.startswith("forward")
             if typed:  # a derivative in forward mode has the dtype of the value
                 same = names[k] == library.default(expected)
-                cause = "" if same else _causes.of_dtype(names[k], expected)
+                cause = "" if same else causes.of_dtype(names[k], expected)
                 rows.append(Row(*head, "dtype", way, answer.name, same, 0.0, (), names[k],
                                 expected, cause))  # fmt: skip
             if aspect == "value":
@@ -515,10 +515,10 @@ class Comparison:
         cause = ""
         if not ok:
             found = (
-                _causes.of_value(one, other, dtype) if aspect in ("value", "transform")
-                else _causes.of_gradient(one, other)
+                causes.of_value(one, other, dtype) if aspect in ("value", "transform")
+                else causes.of_gradient(one, other)
             )  # fmt: skip
-            cause = found or _causes.of_distance(one, other, far)
+            cause = found or causes.of_distance(one, other, far)
         place = tuple(map(int, worst))
         return Row(*head, aspect, way, reference, ok, far, place, one, other, cause)
 
