@@ -9,14 +9,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from isoloss import _namespaces, derivatives
+from isoloss import derivatives
+from isoloss._core import library, types
 
 
 @pytest.fixture(autouse=True)
 def fresh() -> None:
     """Empty every cache; then know NumPy again, for a first call to take the short way."""
     derivatives._CARRIERS.clear()
-    _namespaces._NAMES.clear()
-    _namespaces._LIBRARIES.clear()
-    _namespaces._OF_TYPE.clear()
-    _namespaces.library_of(np.ones(1))
+    types._NAMES.clear()
+    library._LIBRARIES.clear()
+    library._OF_TYPE.clear()
+    library.library_of(np.ones(1))

@@ -14,8 +14,8 @@ from mpmath import mpf
 import isoloss as il
 from conformance.kit.backends import Backend
 from conformance.kit.comparison import distance
-from isoloss._arrays import namespace_for
-from isoloss._namespaces import library_of
+from isoloss._core.inputs import namespace_for
+from isoloss._core.library import library_of
 
 NEAR = [0.0, 1e-30, 1e-8, 1e-3, 0.25, 0.99, 1.0, 1.01, 1.5, 2.0, 3.0, 7.0, 20.0, 44.0]
 FAR = [63.0, 64.0, 65.0, 70.0, 100.0, 1e4, 1e8, 1e15]

@@ -21,9 +21,9 @@ from conformance.kit.laws import law
 from conformance.kit.metrics import ALL
 from conformance.kit.structures import STRUCTURES
 from conformance.kit.trees import leaves, tree_map
-from isoloss._arrays import Inputs
-from isoloss.strategies import numpy as blocks
-from isoloss.strategies import plain
+from isoloss._core.inputs import Inputs
+from isoloss._core.plain import PlainLibrary
+from isoloss.libraries import numpy as blocks
 
 # strategies against each other, in the dtypes that the tests name
 pytestmark = [pytest.mark.once, pytest.mark.library("numpy")]
@@ -46,11 +46,14 @@ def small(monkeypatch):
     monkeypatch.setattr(blocks, "DIRECT", 0)
 
 
+PLAIN = PlainLibrary(np)
+
+
 def plainly(metric, p, t, denominator=None, empty=np.nan, **options):
     """Evaluate in one piece, as a compiler or an unknown library would."""
     inputs = Inputs(metric, p, t, **options)
     with np.errstate(all="ignore"):
-        value = metric.value(inputs.xp, plain.statistics(metric, inputs), denominator, empty)
+        value = metric.value(inputs.xp, PLAIN.statistics(metric, inputs), denominator, empty)
         return np.asarray(value).astype(inputs.xp.result)
 
 
@@ -58,7 +61,7 @@ def plain_terms(metric, p, t, **options):
     """Return what each sample adds, in one piece."""
     inputs = Inputs(metric, p, t, **options)
     with np.errstate(all="ignore"):
-        return plain.terms(metric, inputs).astype(inputs.xp.result)
+        return PLAIN.terms(metric, inputs).astype(inputs.xp.result)
 
 
 def same(got, want, ulps, size=0.0):
@@ -251,7 +254,7 @@ def test_memory():
 def test_torch(metric, monkeypatch):
     """The node for training steps gives value, gradient and second derivative of the plain way."""
     torch = pytest.importorskip("torch")
-    from isoloss.strategies import torch as node
+    from isoloss.libraries import torch as node
 
     monkeypatch.setattr(node, "BLOCK", BLOCK)
     backend = BACKENDS["torch"]()

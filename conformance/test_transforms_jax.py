@@ -40,7 +40,7 @@ from conformance.kit.laws import law
 from conformance.kit.metrics import parameters
 from conformance.kit.structures import STATES, STRUCTURES
 from conformance.kit.trees import leaves, tree_map
-from isoloss.strategies.jax import SMALL
+from isoloss.libraries.jax import SMALL
 
 pytestmark = pytest.mark.library("jax")
 close = functools.partial(within, ulps=64, size="largest")

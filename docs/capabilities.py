@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import isoloss as il
-from isoloss._domains import Labels
+from isoloss._core.domains import Labels
 from isoloss.metrics.catalogue import FAMILIES
 
 PAGE = Path(__file__).with_name("capabilities.md")

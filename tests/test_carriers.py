@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from conformance.kit.comparison import close
-from isoloss._jets import DERIVATIVES, Jet, JetLibrary, plain
-from isoloss._namespaces import library_of
-from isoloss._tape import Node, TapeLibrary
-from isoloss._tape import gradient as walk_back
+from isoloss._core.carrier import DERIVATIVES, plain
+from isoloss._core.jets import Jet, JetLibrary
+from isoloss._core.library import library_of
+from isoloss._core.tape import Node, TapeLibrary
+from isoloss._core.tape import gradient as walk_back
 
 Function = Callable[[Any, Any], Any]  # of xp and an array of shape (2, 3, 4)
 

@@ -11,8 +11,8 @@ import pytest
 import conformance.test_numbers as numbers
 import isoloss as il
 from conformance.kit.backends import BACKENDS
-from isoloss import _arrays, _jets, _namespaces, _states
-from isoloss.strategies import numpy
+from isoloss._core import jets, library, special, states, totals
+from isoloss.libraries import numpy
 
 Check = Callable[..., None]
 NUMBERS, SECOND = numbers.test_value_and_gradient, numbers.test_second_derivative
@@ -47,7 +47,7 @@ FAULTS: dict[str, tuple[Any, str, Any, str, Check]] = {
         il.LogCosh, "pointwise", method(lambda xp, p, y: xp.log(xp.cosh(p - y))), "log_cosh", NUMBERS,
     ),
     "Stirling instead of log y!": (
-        _namespaces, "_lgamma",
+        special, "lgamma",
         lambda xp, x: (x - 0.5) * xp.log(x) - x + 0.9189385332046727, "poisson_nll", NUMBERS,
     ),
     "a wrong subgradient of abs": (
@@ -65,17 +65,17 @@ FAULTS: dict[str, tuple[Any, str, Any, str, Check]] = {
         * q / 2 + self.delta * (xp.abs(p - y) - q),
         "huber", SECOND,
     ),
-    "the outer side of a knot": (_jets, "_unclipped", lambda x, y: (x == y) & (abs(x) < 1), "huber", SECOND),
+    "the outer side of a knot": (jets, "_unclipped", lambda x, y: (x == y) & (abs(x) < 1), "huber", SECOND),
     "the root of a plain mean": (
-        _states.RootMeanSquare, "root", lambda self: self.medium.xp.sqrt(self.medium.sum / self.weight.sum),
+        states.RootMeanSquare, "root", lambda self: self.medium.xp.sqrt(self.medium.sum / self.weight.sum),
         "root_mean_squared_error", NUMBERS,
     ),
     "sums in float32": (numpy._NumPyTotals, "_sum", float32_sum, "mean_squared_error", NUMBERS),
     "weights that are forgotten": (
-        _arrays.Totals, "weighted", lambda self, terms: terms, "mean_absolute_error", NUMBERS,
+        totals.Totals, "weighted", lambda self, terms: terms, "mean_absolute_error", NUMBERS,
     ),
     "moments that are not centred": (
-        _arrays.Totals, "_pivot", lambda self, x, weight: 0 * weight.sum, "pearson_correlation", NUMBERS,
+        totals.Totals, "_pivot", lambda self, x, weight: 0 * weight.sum, "pearson_correlation", NUMBERS,
     ),
     "a variance by n - 1": (
         numpy._NumPyTotals, "_weight",
@@ -94,11 +94,11 @@ def test_fault_is_caught(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = BACKENDS["numpy"]()
     check(backend, name, lambda *_: None)
     monkeypatch.setattr(owner, attribute, wrong)
-    if owner is _namespaces:
-        functions = tuple(wrong if f.__name__ == attribute else f for f in _namespaces._FUNCTIONS)
+    if owner is special:
+        functions = tuple(wrong if f.__name__ == attribute else f for f in special.FUNCTIONS)
         monkeypatch.setattr(wrong, "__name__", attribute, raising=False)
-        monkeypatch.setattr(_namespaces, "_FUNCTIONS", functions)
-        monkeypatch.setattr(_namespaces, "_LIBRARIES", {})
-        monkeypatch.setattr(_namespaces, "_OF_TYPE", {})
+        monkeypatch.setattr(library, "FUNCTIONS", functions)
+        monkeypatch.setattr(library, "_LIBRARIES", {})
+        monkeypatch.setattr(library, "_OF_TYPE", {})
     with pytest.raises(AssertionError, match=r"ULP, at most|no case"):
         check(backend, name, lambda *_: None)

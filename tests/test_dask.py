@@ -91,7 +91,7 @@ def test_values(metric):
 @law(STATES, SORTED)
 def test_tree(metric, monkeypatch):
     """States of ten chunks merge through four levels, two at a time."""
-    monkeypatch.setattr("isoloss.strategies.dask.FEW", 2)
+    monkeypatch.setattr("isoloss.libraries.dask.FEW", 2)
     p, t = draw(metric, (10,))
     rows = tree_map(lambda x: da.from_array(x, chunks=(1, *x.shape[1:])), (p, t))
     matches(metric(*rows), metric(p, t), 4)

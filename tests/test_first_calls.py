@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from isoloss import _namespaces, derivatives
-from isoloss._tape import TapeLibrary
+from isoloss import derivatives
+from isoloss._core import library as libraries
+from isoloss._core.tape import TapeLibrary
+from isoloss.libraries.numpy import NumPyLibrary
 
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, kind: Any, call: Callable[[], Any]) -> list[Any]:
@@ -33,22 +35,22 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, kind: Any, call: Callable[[], Any
 def array(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     """An array of a library that isoloss has not met yet."""
     made = pytest.importorskip(request.param).ones(3)
-    for remembered in ("_LIBRARIES", "_OF_TYPE", "_TORCH"):
-        monkeypatch.setattr(_namespaces, remembered, {})
+    for remembered in ("_LIBRARIES", "_OF_TYPE", "_TRACED"):
+        monkeypatch.setattr(libraries, remembered, {})
     monkeypatch.setattr(derivatives, "_CARRIERS", {})
     return made
 
 
 def test_one_library(array: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """All threads find the same library: to another one, its arrays would be foreign."""
-    call = lambda: _namespaces.library_of(array)  # noqa: E731
-    found = meanwhile(monkeypatch, _namespaces.Library, call)
+    call = lambda: libraries.library_of(array)  # noqa: E731
+    found = meanwhile(monkeypatch, libraries.Library, call)
     assert call() is call() is found[0]
 
 
 def test_one_namespace(array: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """All threads compute in the same namespace."""
-    library = _namespaces._KINDS["numpy"](np)
+    library = NumPyLibrary(np)
     build = type(library)._build
     found: list[Any] = []
 
@@ -66,7 +68,7 @@ def test_one_namespace(array: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_one_tape(array: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """All threads differentiate with the same tape."""
-    library = _namespaces.library_of(array)
+    library = libraries.library_of(array)
     call = lambda: derivatives._carrier(TapeLibrary, library, True)  # noqa: E731
     found = meanwhile(monkeypatch, TapeLibrary, call)
     assert call() is call() is found[0]

@@ -14,7 +14,7 @@ from conformance.kit.backends import BACKENDS, Backend
 from conformance.kit.comparison import as_numpy, close
 from conformance.kit.drawing import draw
 from conformance.kit.metrics import ALL
-from isoloss._domains import Labels
+from isoloss._core.domains import Labels
 
 INF, NAN = math.inf, math.nan
 LOGITS = [[1.0, 2.0, 3.0, 0.0], [0.0, 1.0, 0.5, 2.0], [1.0, 0.0, -1.0, 0.0], [0.5, 0.5, 0.0, 0.25]]

@@ -34,7 +34,7 @@ from conformance.kit.laws import law
 from conformance.kit.metrics import ALL, Quartic
 from conformance.kit.structures import STATES, STRUCTURES
 from conformance.kit.trees import leaves, tree_map
-from isoloss._arrays import Inputs
+from isoloss._core.inputs import Inputs
 
 LIBRARIES = installed()
 drawn = settings(

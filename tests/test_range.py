@@ -44,7 +44,7 @@ def test_large_float32_residuals_merge(backend: Backend) -> None:
 
 def test_blocks_of_large_float32_residuals(monkeypatch: pytest.MonkeyPatch) -> None:
     """One call merges the blocks of a large array, whose squares may leave the range of float32."""
-    monkeypatch.setattr("isoloss.strategies.numpy.CACHE", 1 << 12)
+    monkeypatch.setattr("isoloss.libraries.numpy.CACHE", 1 << 12)
     numbers = (1e26 * np.random.default_rng(0).normal(size=3000)).astype("float32")
     mean = sum(Fraction(float(x)) ** 2 for x in numbers) / 3000
     close(il.rmse(numbers, 0 * numbers), np.float64(math.sqrt(mean)), 2)

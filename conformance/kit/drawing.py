@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import isoloss as il
-from isoloss._domains import UNIT, Labels
+from isoloss._core.domains import UNIT, Labels
 
 from .trees import Tree, leaves, tree_map
 

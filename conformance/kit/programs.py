@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import isoloss as il
-from isoloss._domains import Labels
+from isoloss._core.domains import Labels
 
 from .drawing import of_items
 from .metrics import numeric

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 import isoloss as il
-from isoloss._arrays import Inputs, Totals
-from isoloss._domains import Labels
-from isoloss._metric import Wrapper
+from isoloss._core.domains import Labels
+from isoloss._core.inputs import Inputs
+from isoloss._core.totals import Totals
+from isoloss._core.wrappers import Wrapper
 
 from .drawing import draw
 from .expected import extra_shape

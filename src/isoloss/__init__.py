@@ -11,15 +11,16 @@ The same value, gradient and dtype on NumPy, JAX and PyTorch arrays::
 
 from typing import TYPE_CHECKING
 
-from ._domains import Domain as Domain
-from ._domains import Interval as Interval
-from ._metric import Exp as Exp
-from ._metric import Loss as Loss
-from ._metric import Metric as Metric
-from ._metric import Root as Root
-from ._metric import Scaled as Scaled
-from ._metric import SquaredLoss as SquaredLoss
-from ._metric import parameter as parameter
+from ._core.domains import Domain as Domain
+from ._core.domains import Interval as Interval
+from ._core.metric import Loss as Loss
+from ._core.metric import Metric as Metric
+from ._core.metric import SquaredLoss as SquaredLoss
+from ._core.parameters import parameter as parameter
+from ._core.threads import threads as threads
+from ._core.wrappers import Exp as Exp
+from ._core.wrappers import Root as Root
+from ._core.wrappers import Scaled as Scaled
 from .derivatives import gradient as gradient
 from .derivatives import gradient_hessian as gradient_hessian
 from .derivatives import value_and_gradient as value_and_gradient
@@ -43,7 +44,6 @@ from .metrics.regression import *
 from .metrics.robust import *
 from .metrics.segmentation import *
 from .metrics.sequence import *
-from .strategies.numpy import threads as threads
 from .streaming import over_batches as over_batches
 from .validation import validate as validate
 

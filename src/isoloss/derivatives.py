@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
-import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from ._arrays import Inputs, _one_library, fail, floating_like, members
-from ._jets import Jet, JetLibrary, plain
-from ._metric import Metric, Wrapper, answer, several
-from ._namespaces import FLOATS, Array, Library, dtype_name, library_of
-from ._tape import Node, TapeLibrary
-from ._tape import gradient as walk_back
-from .strategies.jax import differentiated
-from .strategies.numpy import value_and_slopes
+from ._core.carrier import plain
+from ._core.errors import fail
+from ._core.inputs import floating_like, members, one_library
+from ._core.jets import Jet, JetLibrary
+from ._core.library import Library, library_of
+from ._core.metric import Metric, answer, several
+from ._core.tape import Node, TapeLibrary
+from ._core.tape import gradient as walk_back
+from ._core.types import FLOATS, Array, dtype_name
 
 _CARRIERS: dict[tuple[type, int, bool], Any] = {}
 
@@ -64,15 +63,8 @@ def value_and_gradient(
     def function(p: Any) -> Any:
         return _single(metric, p, targets, **options)
 
-    if library.name == "JAX":
-        value, slope = differentiated(_single, metric, predictions, targets, options)
-    elif library.name == "PyTorch":
-        slope, value = sys.modules["torch"].func.grad_and_value(function)(predictions)
-    elif _in_blocks(metric, library, predictions, targets, options):
-        value, slope = _blockwise(metric, predictions, targets, **options)
-    else:
-        value, slope = _recorded(metric, library, predictions, function)
-    return value, slope
+    found = library.differentiated(_single, metric, predictions, targets, options)
+    return _recorded(library, predictions, function) if found is None else found
 
 
 def _floating(metric: Any, predictions: Any, targets: Any) -> tuple[Library, Any]:
@@ -91,7 +83,7 @@ def _floating(metric: Any, predictions: Any, targets: Any) -> tuple[Library, Any
     given = dict(zip(names, predictions, strict=True))
     given |= {f"targets[{k}]": x for k, x in enumerate(several(targets))}
     real = {name: x for name, x in given.items() if library_of(x) is not None}
-    library = _one_library(metric, real) if real else None
+    library = one_library(metric, real) if real else None
     beside = _beside([x for x in real.values() if library_of(x) is library] or several(targets))
     pairs = [floating_like(metric, n, p, beside) for n, p in zip(names, predictions, strict=True)]
     return pairs[0][0], tuple(array for _, array in pairs)
@@ -103,12 +95,8 @@ def _beside(arrays: Sequence[Any]) -> Any:
     return next(floating, arrays[0])
 
 
-def _recorded(metric: Any, library: Library, predictions: Any, function: Any) -> tuple[Any, Any]:
+def _recorded(library: Library, predictions: Any, function: Any) -> tuple[Any, Any]:
     """Return value and gradient of a function by going back along what it did."""
-    for array in several(predictions):
-        if any(n != n for n in array.shape):
-            message = f"predictions have shape {array.shape}, which Dask does not know yet"
-            raise fail(metric, f"{message}: call predictions.compute_chunk_sizes() first")
     wide = library.has_float64(several(predictions)[0])
     tape = _carrier(TapeLibrary, library, wide)
     nodes = tuple(Node(array, tape, varies=True) for array in several(predictions))
@@ -116,9 +104,8 @@ def _recorded(metric: Any, library: Library, predictions: Any, function: Any) ->
         output = function(nodes if isinstance(predictions, tuple) else nodes[0])
         xp = library.namespace("float64" if wide else "float32", wide)
         slopes = walk_back(output, nodes, xp)
-    if library.name == "Dask":  # what was made one row has other chunks
-        pairs = zip(slopes, several(predictions), strict=True)
-        slopes = tuple(slope.rechunk(array.chunks) for slope, array in pairs)
+    pairs = zip(slopes, several(predictions), strict=True)
+    slopes = tuple(library.laid_out(slope, array) for slope, array in pairs)
     return answer(plain(output)), slopes if isinstance(predictions, tuple) else slopes[0]
 
 
@@ -130,41 +117,6 @@ def _single(metric: Any, predictions: Any, targets: Any, **options: Any) -> Any:
         message = f"a gradient needs a single value, and this one has shape {shape}; "
         raise fail(metric, message + "reduce it, or differentiate its sum")
     return value
-
-
-def _in_blocks(
-    metric: Any, library: Library, predictions: Array, targets: Any, options: dict[str, Any]
-) -> bool:
-    """Whether the gradient is that of a weighted sum of terms of one number each, on NumPy."""
-    if library.name != "NumPy" or not (isinstance(metric, Metric) and metric.summable):
-        return False
-    denominator = options.get("denominator", 1)
-    return (
-        metric.elementwise
-        and options.keys() <= {"weights", "where", "denominator", "empty"}
-        and type(denominator) in (int, float)
-        and denominator > 0
-        and getattr(targets, "shape", None) == predictions.shape
-        and 0 not in predictions.shape
-    )
-
-
-def _blockwise(
-    metric: Metric,
-    predictions: Array,
-    targets: Any,
-    *,
-    weights: Any = None,
-    where: Any = None,
-    denominator: Any = None,
-    empty: float = math.nan,
-) -> tuple[Any, Array]:
-    inputs = Inputs(metric, predictions, targets, weights, where)
-    with inputs.xp.quiet():
-        state, slope = value_and_slopes(metric, inputs, denominator, predictions.dtype)
-    while isinstance(metric, Wrapper):  # a factor is in the terms already
-        metric = metric.metric
-    return metric.compute(state, denominator=denominator, empty=empty), slope
 
 
 def gradient(metric: Any, predictions: Any, targets: Any, **options: Any) -> Any:

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple, final
 
 import numpy as np
 
-from ._arrays import Totals, fail
-from ._metric import Exp, Metric, Root, Scaled, Wrapper, answer
-from ._namespaces import Array, Namespace
-from ._states import Mean, Spread, ratio
+from ._core.errors import fail
+from ._core.metric import Metric, answer
+from ._core.states import Mean, Spread, ratio
+from ._core.totals import Totals
+from ._core.types import Array, Namespace
+from ._core.wrappers import Exp, Root, Scaled, Wrapper
 from .metrics.catalogue import name_of
 
 
@@ -239,7 +241,7 @@ class Shared:
             inputs = group[0].inputs(predictions, targets, **options)
             owners = self._owners_of(group, inputs.xp)
             with inputs.xp.quiet():
-                found = inputs.xp.strategy.statistics_of_all(owners, inputs)
+                found = inputs.library.statistics_of_all(owners, inputs)
             states.update(zip(owners, found, strict=True))
         return states
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ._metric import Axis, Metric
-from ._namespaces import Array, Library, library_of
-from ._states import State
+from ._core.library import Library, library_of
+from ._core.metric import Axis, Metric
+from ._core.states import State
+from ._core.types import Array
 from .evaluation import Estimates, Shared, named
 
 ROOM = 64  # so many states wait to be merged at once
@@ -186,9 +187,9 @@ class _Small:
     def takes(self, predictions: Any, targets: Any) -> list[Any]:
         """Return the numbers of a batch, if it is small and nothing but numbers."""
         library = library_of(predictions)
-        if library is None or library.gathers is None:
+        if library is None:
             return []
-        numbers: list[Any] = library.gathers(predictions, targets)
+        numbers = library.gathers(predictions, targets)
         if not numbers or 2 * numbers[0].size > GATHERED:
             return []
         if not self.size:
@@ -211,8 +212,7 @@ class _Small:
 
     def emptied(self) -> list[Array]:
         """Return the samples gathered so far, and forget them: a state may hold on to them."""
-        back = getattr(self._library.raw, "from_numpy", np.asarray)  # torch.from_numpy
-        rows = [back(row[: self.size]) for row in self._rows]
+        rows = [self._library.from_gathered(row[: self.size]) for row in self._rows]
         self.size = 0
         return rows
 
@@ -236,7 +236,7 @@ def folded(many: list[dict[Metric, State]]) -> dict[Metric, State]:
     """Merge the states of batches."""
     first = many[0]
     return {
-        owner: state.weight.xp.strategy.fold([states[owner] for states in many])
+        owner: state.weight.xp.library.fold([states[owner] for states in many])
         for owner, state in first.items()
     }
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._arrays import Inputs, fail
-from ._domains import LOGITS, NON_NEGATIVE, Interval
-from ._metric import Metric, several
-from ._namespaces import INTEGERS, Array, Namespace, dtype_name
+from ._core.domains import LOGITS, NON_NEGATIVE, Interval
+from ._core.errors import fail
+from ._core.inputs import Inputs
+from ._core.metric import Metric, several
+from ._core.types import INTEGERS, Array, Namespace, dtype_name
 
 
 def validate(

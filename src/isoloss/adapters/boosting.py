@@ -13,9 +13,9 @@ from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 
-from .._arrays import fail
-from .._domains import Labels
-from .._metric import Metric
+from .._core.domains import Labels
+from .._core.errors import fail
+from .._core.metric import Metric
 from ..derivatives import gradient_hessian
 from ..metrics.catalogue import name_of
 from ..validation import validate

@@ -19,10 +19,10 @@ except ImportError as error:
 
 import isoloss
 
-from .. import _metric
-from .._domains import Labels
-from .._metric import Axis
-from .._states import leafwise
+from .._core import metric as core
+from .._core.domains import Labels
+from .._core.metric import Axis
+from .._core.states import leafwise
 from ..metrics.catalogue import name_of
 
 if keras.backend.backend() not in ("jax", "torch", "numpy"):
@@ -76,7 +76,7 @@ class Loss(keras.losses.Loss):
 
     def __init__(
         self,
-        loss: _metric.Metric,
+        loss: core.Metric,
         *,
         reduction: str | None = "sum_over_batch_size",
         event_axis: Axis = None,
@@ -156,7 +156,7 @@ class Metric(keras.metrics.Metric):
     """
 
     def __init__(
-        self, metric: _metric.Metric, *, event_axis: Axis = None, name: str | None = None
+        self, metric: core.Metric, *, event_axis: Axis = None, name: str | None = None
     ) -> None:
         _check(self, metric)
         if metric.kind == "sorted whole":
@@ -226,13 +226,13 @@ class Metric(keras.metrics.Metric):
 
 
 def _check(adapter: Any, metric: Any) -> None:
-    if not isinstance(metric, _metric.Metric):
+    if not isinstance(metric, core.Metric):
         name = type(adapter).__name__
         raise TypeError(f"{name} takes a metric such as isoloss.huber, not {metric!r}")
 
 
 def _arguments(
-    metric: _metric.Metric, y_true: Any, y_pred: Any, sample_weight: Any, event_axis: Axis
+    metric: core.Metric, y_true: Any, y_pred: Any, sample_weight: Any, event_axis: Axis
 ) -> tuple[Any, Any, dict[str, Any]]:
     """Return predictions, targets and options of a call, of the ranks that the metric takes."""
     mask = None if isinstance(y_pred, tuple) else get_keras_mask(y_pred)
@@ -295,7 +295,7 @@ def _of_rank(x: Any, rank: int) -> Any:
 
 def _as_config(value: Any) -> Any:
     """Return a metric, or a hyper-parameter of one, as what JSON holds."""
-    if isinstance(value, _metric.Metric):
+    if isinstance(value, core.Metric):
         kind = type(value)
         if getattr(isoloss, kind.__name__, kind) is not kind:
             raise TypeError(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from .._arrays import fail
-from .._metric import Metric
-from .._states import leafwise
+from .._core.errors import fail
+from .._core.metric import Metric
+from .._core.states import leafwise
 from ..evaluation import named
 
 try:
@@ -171,4 +171,4 @@ def _merged(stacked: Any) -> Any:
     """Merge states that a scan has stacked."""
     count = stacked.weight.value.shape[0]
     states = [leafwise(lambda leaf, i=i: leaf[i], stacked) for i in range(count)]
-    return states[0].weight.xp.strategy.fold(states)
+    return states[0].weight.xp.library.fold(states)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import fail
-from .._domains import Labels
-from .._metric import Axis, Metric
+from .._core.domains import Labels
+from .._core.errors import fail
+from .._core.metric import Axis, Metric
 from ..evaluation import evaluate, named
 from ..metrics.classification import TopKAccuracy
 from ..metrics.curves import ROCAUC, AveragePrecision

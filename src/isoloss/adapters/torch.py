@@ -16,8 +16,8 @@ except ImportError as error:
 
 import numpy as np
 
-from .._metric import Axis, Metric, Reduction
-from .._states import ELEMENTWISE, Samples, State, Total, _same_kind, leafwise
+from .._core.metric import Axis, Metric, Reduction
+from .._core.states import ELEMENTWISE, Samples, State, Total, leafwise, same_kind
 from ..evaluation import Shared, named
 from ..metrics.forecasting import DevianceMoments, Pair
 from ..streaming import folded, push
@@ -303,7 +303,7 @@ class Meter:
         """Add the states of a batch."""
         if self._levels:
             for owner, state in self._levels[-1][0].items():
-                _same_kind(state, states[owner])
+                same_kind(state, states[owner])
             device = next(iter(states.values())).weight.value.device
             if device != self._device:
                 self.to(device)

@@ -11,8 +11,8 @@ import numpy as np
 
 import isoloss
 
-from .._domains import Interval
-from .._metric import Metric
+from .._core.domains import Interval
+from .._core.metric import Metric
 from ..testing.distance import FORMATS
 from ..testing.libraries import LIBRARIES, compared
 from ..testing.parity import Case, Report, compare

@@ -11,7 +11,8 @@ from typing import Any
 
 import isoloss
 
-from .._metric import Exp, Metric, Root, Scaled, Wrapper
+from .._core.metric import Metric
+from .._core.wrappers import Exp, Root, Scaled, Wrapper
 from ..metrics.catalogue import FAMILIES, NAMES
 from .errors import InputError, close_to
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .._domains import Labels
-from .._metric import Metric, Scaled
+from .._core.domains import Labels
+from .._core.metric import Metric
+from .._core.wrappers import Scaled
 from ..evaluation import Estimate, unwrapped
 from ..metrics.regression import mean_bias_error
 from ..streaming import Stream

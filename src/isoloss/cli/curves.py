@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .._domains import Interval, Labels
-from .._metric import Metric
+from .._core.domains import Interval, Labels
+from .._core.metric import Metric
 from ..derivatives import gradient_hessian
 from . import output
 from .errors import InputError

@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .._domains import Interval, Labels
-from .._metric import Metric, Wrapper
+from .._core.domains import Interval, Labels
+from .._core.metric import Metric
+from .._core.wrappers import Wrapper
 from . import tables
 from .catalogue import Entry, described, parameters
 from .comparison import has_error

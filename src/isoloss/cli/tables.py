@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .._metric import Metric
+from .._core.metric import Metric
 from ..testing.parity import Report
 from .catalogue import Entry
 from .comparison import Cell, Result, signed

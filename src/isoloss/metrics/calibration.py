@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar, final
 
-from .._arrays import Totals
-from .._domains import UNIT, ZERO_OR_ONE, Domain, Interval, Labels
-from .._metric import Metric, choice, parameter
-from .._namespaces import Array, Namespace
-from .._states import Counts, Samples, Total, ratio
+from .._core.domains import UNIT, ZERO_OR_ONE, Domain, Interval, Labels
+from .._core.metric import Metric
+from .._core.parameters import choice, parameter
+from .._core.states import Counts, Samples, Total, ratio
+from .._core.totals import Totals
+from .._core.types import Array, Namespace
 
 __all__ = [
     "AdaptiveCalibrationError",

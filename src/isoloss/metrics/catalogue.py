@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._metric import Metric
+from .._core.metric import Metric
 from . import (
     calibration,
     classification,

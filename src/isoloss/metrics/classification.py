@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-from .._domains import (
+from .._core.domains import (
     LOGITS,
     NON_NEGATIVE,
     POSITIVE,
@@ -21,8 +21,10 @@ from .._domains import (
     Interval,
     Labels,
 )
-from .._metric import Exp, Loss, SquaredLoss, is_zero, parameter
-from .._namespaces import Array, Namespace
+from .._core.metric import Loss, SquaredLoss
+from .._core.parameters import is_zero, parameter
+from .._core.types import Array, Namespace
+from .._core.wrappers import Exp
 
 __all__ = [
     "Accuracy",

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-from .._arrays import Totals
-from .._jets import plain
-from .._metric import Metric
-from .._namespaces import Array, Namespace, namespace_of
-from .._states import Samples, ratio
+from .._core.carrier import plain
+from .._core.library import namespace_of
+from .._core.metric import Metric
+from .._core.states import Samples, ratio
+from .._core.totals import Totals
+from .._core.types import Array, Namespace
 
 __all__ = ["KendallTauB", "SpearmanCorrelation", "kendall_tau_b", "spearman"]
 

@@ -11,11 +11,12 @@ from abc import abstractmethod
 from dataclasses import MISSING, dataclass
 from typing import Any, ClassVar, final
 
-from .._arrays import Totals
-from .._domains import POSITIVE, REAL, ZERO_OR_ONE, Domain, Interval, Labels
-from .._metric import Metric, choice, parameter
-from .._namespaces import Array, Namespace
-from .._states import Counts, ratio
+from .._core.domains import POSITIVE, REAL, ZERO_OR_ONE, Domain, Interval, Labels
+from .._core.metric import Metric
+from .._core.parameters import choice, parameter
+from .._core.states import Counts, ratio
+from .._core.totals import Totals
+from .._core.types import Array, Namespace
 
 __all__ = [
     "BalancedAccuracy",

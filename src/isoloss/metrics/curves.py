@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass
 from typing import Any, ClassVar, final
 
-from .._arrays import Totals
-from .._domains import REAL, ZERO_OR_ONE, Domain
-from .._metric import Metric, parameter
-from .._namespaces import Array, Namespace
-from .._states import Counts, Samples, ratio
+from .._core.domains import REAL, ZERO_OR_ONE, Domain
+from .._core.metric import Metric
+from .._core.parameters import parameter
+from .._core.states import Counts, Samples, ratio
+from .._core.totals import Totals
+from .._core.types import Array, Namespace
 
 __all__ = [
     "ROCAUC",

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar, final
 
-from .._arrays import fail
-from .._domains import BETWEEN_0_AND_1, LOGITS, NON_NEGATIVE, POSITIVE, REAL, UNIT, Domain
-from .._metric import Loss, parameter
-from .._namespaces import Array, Namespace
+from .._core.domains import BETWEEN_0_AND_1, LOGITS, NON_NEGATIVE, POSITIVE, REAL, UNIT, Domain
+from .._core.errors import fail
+from .._core.metric import Loss
+from .._core.parameters import parameter
+from .._core.types import Array, Namespace
 
 __all__ = [
     "AlphaDivergence",

@@ -10,9 +10,10 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-from .._domains import NON_NEGATIVE, POSITIVE, REAL, ZERO_OR_ONE, Domain, Interval, Labels
-from .._metric import Loss, parameter
-from .._namespaces import Array, Namespace
+from .._core.domains import NON_NEGATIVE, POSITIVE, REAL, ZERO_OR_ONE, Domain, Interval, Labels
+from .._core.metric import Loss
+from .._core.parameters import parameter
+from .._core.types import Array, Namespace
 
 __all__ = [
     "CLIP",

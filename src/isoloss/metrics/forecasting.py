@@ -9,11 +9,33 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, final
 
-from .._arrays import Totals, fail
-from .._domains import BETWEEN_0_AND_1, NON_NEGATIVE, POSITIVE, REAL, UNIT, Domain, Interval, Labels
-from .._metric import Core, Loss, Metric, Parts, Wrapper, choice, is_zero, parameter
-from .._namespaces import Array, Namespace
-from .._states import Counts, Mean, Moments, Samples, State, Total, _merge_fields, _same_kind, ratio
+from .._core.domains import (
+    BETWEEN_0_AND_1,
+    NON_NEGATIVE,
+    POSITIVE,
+    REAL,
+    UNIT,
+    Domain,
+    Interval,
+    Labels,
+)
+from .._core.errors import fail
+from .._core.metric import Core, Loss, Metric, Parts
+from .._core.parameters import choice, is_zero, parameter
+from .._core.states import (
+    Counts,
+    Mean,
+    Moments,
+    Samples,
+    State,
+    Total,
+    merge_fields,
+    ratio,
+    same_kind,
+)
+from .._core.totals import Totals
+from .._core.types import Array, Namespace
+from .._core.wrappers import Wrapper
 
 __all__ = [
     "D2Brier",
@@ -57,7 +79,7 @@ class Pair(NamedTuple):
 
     def merge(self, other: Any) -> Any:
         """Merge each with its own."""
-        return _merge_fields(self, other)
+        return merge_fields(self, other)
 
 
 # --- errors on the scale of the training series ---------------------------------------------------
@@ -489,7 +511,7 @@ class DevianceMoments(NamedTuple):
 
     def merge(self, other: DevianceMoments) -> DevianceMoments:
         """Merge about the common mean; exact up to rounding, in any order."""
-        _same_kind(self, other)
+        same_kind(self, other)
         xp = self.weight.merge(other.weight).xp
         with xp.quiet():
             return self._about_the_common_mean(other, xp)

@@ -6,11 +6,13 @@ import math
 from dataclasses import MISSING, dataclass
 from typing import Any, ClassVar, final
 
-from .._arrays import Totals, fail
-from .._domains import POSITIVE, Interval
-from .._metric import Loss, Metric, parameter
-from .._namespaces import Array, Namespace
-from .._states import RootMeanSquare, ratio
+from .._core.domains import POSITIVE, Interval
+from .._core.errors import fail
+from .._core.metric import Loss, Metric
+from .._core.parameters import parameter
+from .._core.states import RootMeanSquare, ratio
+from .._core.totals import Totals
+from .._core.types import Array, Namespace
 
 __all__ = [
     "PSNR",

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Literal, final
 
-from .._arrays import fail
-from .._domains import (
+from .._core.domains import (
     LOGITS,
     NON_NEGATIVE,
     POSITIVE,
@@ -23,9 +22,11 @@ from .._domains import (
     Interval,
     Labels,
 )
-from .._metric import Loss, Metric, answer, is_zero, parameter
-from .._namespaces import Array, Namespace
-from .._states import Mean
+from .._core.errors import fail
+from .._core.metric import Loss, Metric, answer
+from .._core.parameters import is_zero, parameter
+from .._core.states import Mean
+from .._core.types import Array, Namespace
 from .linear import Layer, multiplied, state_of, value_and_gradients
 
 __all__ = [

@@ -10,10 +10,11 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-from .._arrays import fail
-from .._domains import BETWEEN_0_AND_1, NON_NEGATIVE, POSITIVE, REAL, Domain, Interval
-from .._metric import Loss, choice, parameter
-from .._namespaces import Array, Namespace
+from .._core.domains import BETWEEN_0_AND_1, NON_NEGATIVE, POSITIVE, REAL, Domain, Interval
+from .._core.errors import fail
+from .._core.metric import Loss
+from .._core.parameters import choice, parameter
+from .._core.types import Array, Namespace
 
 __all__ = [
     "CRPSEnsemble",

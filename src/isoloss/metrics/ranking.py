@@ -12,10 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, final
 
-from .._domains import LOGITS, NON_NEGATIVE, POSITIVE, REAL, ZERO_OR_ONE, Domain, Interval
-from .._metric import Loss, choice, parameter
-from .._namespaces import Array, Namespace
-from .._states import ratio
+from .._core.domains import LOGITS, NON_NEGATIVE, POSITIVE, REAL, ZERO_OR_ONE, Domain, Interval
+from .._core.metric import Loss
+from .._core.parameters import choice, parameter
+from .._core.states import ratio
+from .._core.types import Array, Namespace
 
 __all__ = [
     "BPR",

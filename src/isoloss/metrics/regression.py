@@ -8,18 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from .._arrays import Totals
-from .._domains import (
-    ABOVE_MINUS_ONE,
-    BETWEEN_0_AND_1,
-    NON_NEGATIVE,
-    POSITIVE,
-    REAL,
-    Domain,
-)
-from .._metric import Loss, Metric, Root, Scaled, SquaredLoss, parameter
-from .._namespaces import Array, Namespace
-from .._states import Extremum, Moments, Ratio, Samples, ratio
+from .._core.domains import ABOVE_MINUS_ONE, BETWEEN_0_AND_1, NON_NEGATIVE, POSITIVE, REAL, Domain
+from .._core.metric import Loss, Metric, SquaredLoss
+from .._core.parameters import parameter
+from .._core.states import Extremum, Moments, Ratio, Samples, ratio
+from .._core.totals import Totals
+from .._core.types import Array, Namespace
+from .._core.wrappers import Root, Scaled
 
 __all__ = [
     "ConcordanceCorrelation",

@@ -11,11 +11,12 @@ from typing import Any, final
 
 import numpy as np
 
-from .._arrays import fail
-from .._domains import POSITIVE, REAL
-from .._metric import Loss, parameter
-from .._namespaces import Array, Namespace
-from .._special import _polynomial
+from .._core.domains import POSITIVE, REAL
+from .._core.errors import fail
+from .._core.metric import Loss
+from .._core.parameters import parameter
+from .._core.special import polynomial
+from .._core.types import Array, Namespace
 
 __all__ = [
     "Andrews",
@@ -450,7 +451,7 @@ class Fair(Loss):
         # log(1 + x) = 2 artanh(x / (2 + x)), whose first term is subtracted exactly
         part = inside / (2 * self.c + inside)
         square = part * part
-        low = self.c * part * (inside - 2 * self.c * square * _polynomial(_ARTANH, square))
+        low = self.c * part * (inside - 2 * self.c * square * polynomial(_ARTANH, square))
         return xp.where(near, low, self.c * (outside - self.c * xp.log1p(outside / self.c)))
 
 

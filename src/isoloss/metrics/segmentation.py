@@ -19,10 +19,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from .._domains import NON_NEGATIVE, POSITIVE, REAL, UNIT, ZERO_OR_ONE, Domain, Labels
-from .._metric import Loss, is_zero, parameter
-from .._namespaces import Array, Namespace
-from .._states import ratio
+from .._core.domains import NON_NEGATIVE, POSITIVE, REAL, UNIT, ZERO_OR_ONE, Domain, Labels
+from .._core.metric import Loss
+from .._core.parameters import is_zero, parameter
+from .._core.states import ratio
+from .._core.types import Array, Namespace
 
 __all__ = [
     "DiceLoss",

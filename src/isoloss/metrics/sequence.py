@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-from .._arrays import fail
-from .._domains import LOGITS, NON_NEGATIVE, REAL, Domain, Interval
-from .._metric import Loss, parameter
-from .._namespaces import Array, Namespace
+from .._core.domains import LOGITS, NON_NEGATIVE, REAL, Domain, Interval
+from .._core.errors import fail
+from .._core.metric import Loss
+from .._core.parameters import parameter
+from .._core.types import Array, Namespace
 
 __all__ = ["CTC", "ctc"]
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from .._metric import Metric
+from .._core.metric import Metric
 from ..derivatives import gradient
 
 Function = Callable[..., Any]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from array_api_compat import array_namespace
 
-from .._metric import Metric
+from .._core.metric import Metric
 from ..metrics.catalogue import name_of
 from . import causes
 from .distance import FORMATS, in_ulp

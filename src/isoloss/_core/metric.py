@@ -1,4 +1,4 @@
-"""The two shapes a definition takes, `Metric` and `Loss`, and the metrics made of metrics.
+"""The two shapes a definition takes, `Metric` and `Loss`.
 
 A definition is a frozen dataclass: its fields are the hyper-parameters, one method is the maths.
 Everything else is derived here. Every class is abstract or final: to change a metric, wrap it.
@@ -11,71 +11,25 @@ import inspect
 import math
 import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from typing import Any, ClassVar, Literal, Never, final
 
 import numpy as np
 
-from ._arrays import Inputs, Totals, abbreviated, fail
-from ._domains import EVERYWHERE, REAL, Domain, Interval
-from ._namespaces import Array, Namespace, library_of
-from ._states import Mean, RootMeanSquare, State, Total
+from .domains import EVERYWHERE, Domain, Interval
+from .errors import abbreviated, fail
+from .inputs import Inputs
+from .library import library_of
+from .parameters import as_parameter, check_parameters
+from .states import Mean, State, Total
+from .totals import Totals
+from .types import Array, Namespace
 
 Dimensions = tuple[str, ...]
 Core = tuple[Dimensions, Dimensions]
 Parts = tuple[tuple[Dimensions, ...], tuple[Dimensions, ...]]
 Reduction = Literal["mean", "sum", "none"]
 Axis = int | tuple[int, ...] | None
-
-
-def parameter(
-    default: Any, interval: Interval, *, whole: bool = False, several: bool = False
-) -> Any:
-    """Declare a hyper-parameter by its default and the interval it must lie in.
-
-    A metric made with a number outside raises ValueError. Arrays and tracers are not looked at.
-
-    Parameters
-    ----------
-    default : number, tuple of numbers or None
-        None where the parameter may be left out.
-    interval : Interval
-        Where the number, or each of several, must lie.
-    whole : bool
-        Whether it must be an integer, as it must where the default is one.
-    several : bool
-        Whether it is a tuple of numbers, as it is where the default is one.
-
-    Examples
-    --------
-    >>> import isoloss as il
-    >>> from dataclasses import dataclass
-    >>> @dataclass(frozen=True)
-    ... class Cauchy(il.Loss):
-    ...     scale: float = il.parameter(1.0, il.Interval(low=0.0, low_open=True))
-    ...     def pointwise(self, xp, prediction, target):
-    ...         return xp.log1p(((prediction - target) / self.scale) ** 2)
-    >>> Cauchy(scale=-1.0)
-    Traceback (most recent call last):
-        ...
-    ValueError: Cauchy(scale=-1.0): scale must be finite and > 0, not -1.0
-    """
-    if not interval.low < interval.high:
-        raise ValueError(f"{interval!r} holds no number: low must be less than high")
-    whole = whole or type(default) is int
-    several = several or isinstance(default, tuple)
-    metadata = {"interval": interval, "whole": whole, "several": several}
-    return field(default=default, metadata=metadata)
-
-
-def choice(default: Any, *allowed: Any) -> Any:
-    """Declare a hyper-parameter that is one of some words."""
-    return field(default=default, metadata={"allowed": (default, *allowed)})
-
-
-def is_zero(x: Any) -> bool:
-    """Whether a hyper-parameter is the number 0; an array or a tracer is not looked at."""
-    return isinstance(x, (int, float)) and x == 0
 
 
 def _parse(signature: str) -> Parts:
@@ -164,12 +118,12 @@ class Metric(ABC):
                 continue
             default = getattr(type(self), item.name, ...)  # compilers cannot read item.default
             several = item.metadata.get("several", isinstance(default, tuple))
-            value = _as_parameter(value, several)
+            value = as_parameter(value, several)
             object.__setattr__(self, item.name, value)
             if isinstance(default, bool) and not isinstance(value, bool):
                 raise fail(self, f"{item.name} must be True or False, not {value!r}", TypeError)
             if value is not None or default is not None:
-                _check_parameters(self, item, value, several)
+                check_parameters(self, item, value, several)
 
     @property
     def source(self) -> Any:
@@ -245,7 +199,7 @@ class Metric(ABC):
         if unknown:
             raise _unknown_option(self, unknown, Metric.__call__)
         library = library_of(predictions)
-        if library is not None and library.direct is not None:
+        if library is not None:
             value = library.direct(
                 self, predictions, targets, weights, where, axis, keepdims, reduction,
                 denominator, empty, event_axis,
@@ -287,12 +241,12 @@ class Metric(ABC):
         if reduction == "none" and (axis is not None or keepdims):
             raise fail(self, "reduction='none' reduces nothing: leave out axis= and keepdims=")
         inputs = Inputs(self, predictions, targets, weights, where, axis, event_axis)
-        xp = inputs.xp
+        xp, library = inputs.xp, inputs.library
         with xp.quiet():
             if reduction == "none":
-                value = xp.strategy.terms(self, inputs)
+                value = library.terms(self, inputs)
             else:
-                state = xp.strategy.statistics(self, inputs)
+                state = library.statistics(self, inputs)
                 if reduction == "sum":
                     value = self.sum(state)
                 else:
@@ -325,7 +279,7 @@ class Metric(ABC):
             groups=groups, num_groups=num_groups, **unknown,
         )  # fmt: skip
         with inputs.xp.quiet():
-            return inputs.xp.strategy.statistics(self, inputs)
+            return inputs.library.statistics(self, inputs)
 
     @final
     def inputs(
@@ -421,46 +375,6 @@ def _unknown_option(metric: Any, unknown: dict[str, Any], called: Any) -> Except
     return fail(metric, f"there is no option {name}=; {fix}", TypeError)
 
 
-def _as_parameter(value: Any, several: bool) -> Any:
-    """Return NumPy's scalars as Python numbers, which never promote, and sequences as tuples."""
-    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
-        return value.item()
-    if several and isinstance(value, np.ndarray) and value.ndim == 1:
-        return tuple(value.tolist())
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _check_parameters(metric: Any, item: Any, value: Any, several: bool) -> None:
-    """Check what a hyper-parameter was declared to be; arrays of the user's are not looked at."""
-    allowed = item.metadata.get("allowed")
-    if allowed is not None and value not in allowed:
-        words = ", ".join(map(repr, allowed))
-        raise fail(metric, f"{item.name} must be one of {words}, not {value!r}")
-    if several and not isinstance(value, (tuple, str, bytes, int, float, type(None))):
-        return
-    if several and not (isinstance(value, tuple) and value):
-        message = f"{item.name} must be a tuple of numbers, not {value!r}"
-        raise fail(metric, message, TypeError)
-    if item.metadata.get("whole") and type(value) is not int:
-        message = f"{item.name} must be an integer, not {value!r}"
-        raise fail(metric, message, TypeError)
-    if "interval" in item.metadata:
-        for one in value if several and isinstance(value, tuple) else (value,):
-            _check_parameter(metric, item.name, one, item.metadata["interval"])
-
-
-def _check_parameter(metric: Any, name: str, value: Any, interval: Interval) -> None:
-    """Check a number; arrays and tracers cannot be looked at without breaking transforms."""
-    if isinstance(value, (str, bytes, type(None), bool, complex, tuple)):
-        raise fail(metric, f"{name} must be a number, not {value!r}", TypeError)
-    if type(value) not in (int, float):
-        return
-    finite = abs(value) < math.inf or (interval.infinite and value == value)
-    if not (finite and interval.contains(value)):
-        need = str(interval) if interval.infinite else f"finite and {interval}"
-        raise fail(metric, f"{name} must be {need}, not {value}")
-
-
 class Loss(Metric):
     """A metric with one term per sample; its value is their weighted mean."""
 
@@ -510,179 +424,3 @@ class SquaredLoss(Loss):
         """Sum the squares."""
         residual = self.residual(xp, prediction, target)
         return total.mean_square(self._inside(xp, prediction, target, residual))
-
-
-class Wrapper(Metric):
-    """A metric made of another, ``self.metric``: it has that metric's inputs and statistics."""
-
-    metric: Metric
-
-    @property
-    def signature(self) -> str:  # type: ignore[override]
-        return self.metric.signature
-
-    @property
-    def parts(self) -> Parts:  # type: ignore[override]
-        return self.metric.parts
-
-    @property
-    def core(self) -> Core:  # type: ignore[override]
-        return self.metric.core
-
-    @property
-    def prediction_names(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self.metric.prediction_names
-
-    @property
-    def target_names(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self.metric.target_names
-
-    @property
-    def padding(self) -> tuple[float, float] | None:  # type: ignore[override]
-        return self.metric.padding
-
-    @property
-    def weighs(self) -> bool:  # type: ignore[override]
-        return self.metric.weighs
-
-    @property
-    def elementwise(self) -> bool:  # type: ignore[override]
-        return self.metric.elementwise
-
-    def included(self, xp: Namespace, target: Array) -> Array | None:
-        return self.metric.included(xp, target)
-
-    def importance(self, xp: Namespace, target: Array) -> Array | None:
-        return self.metric.importance(xp, target)
-
-    @property
-    def kind(self) -> str:  # type: ignore[override]
-        return self.metric.kind
-
-    @property
-    def averages(self) -> bool:  # type: ignore[override]
-        return self.metric.averages
-
-    @property
-    def greater_is_better(self) -> bool:  # type: ignore[override]
-        return self.metric.greater_is_better
-
-    @property
-    def domain(self) -> Domain:
-        return self.metric.domain
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        return self.metric.sizes
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.metric, Metric):
-            message = f"metric must be a metric such as isoloss.huber, not {self.metric!r}"
-            raise fail(self, message, TypeError)
-        super().__post_init__()
-
-    @property
-    def source(self) -> Any:
-        return self.metric.source
-
-    def source_in(self, xp: Namespace) -> Any:
-        return self.metric.source_in(xp)
-
-    def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> State:
-        return self.metric.statistics(xp, prediction, target, total)
-
-
-@final
-@dataclass(frozen=True)
-class Root(Wrapper):
-    r"""The square root of a metric.
-
-    .. math:: \sqrt{m}
-
-    Its value and its gradient are 0 where the metric is 0. With ``axis``, the root of each value.
-    The root of a squared loss is finite wherever it can be represented: residuals of 1e20 in
-    float32 are squared without overflow, residuals of 1e-30 without underflow.
-
-    Examples
-    --------
-    >>> import isoloss as il
-    >>> il.Root(il.mean_squared_error)([1.0, 2.0], [4.0, 6.0])
-    np.float64(3.5355339059327378)
-    """
-
-    metric: Metric
-
-    @property
-    def source(self) -> Any:
-        return self if isinstance(self.metric, SquaredLoss) else self.metric.source
-
-    def source_in(self, xp: Namespace) -> Any:
-        # squares of float32 cannot leave the range of float64: their plain mean will do
-        return self.metric.source_in(xp) if xp.wide else self.source
-
-    def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> State:
-        if not isinstance(self.metric, SquaredLoss):
-            return super().statistics(xp, prediction, target, total)
-        residual = self.metric.residual(xp, prediction, target)
-        return total.root_mean_square(self._inside(xp, prediction, target, residual))
-
-    def formula(self, xp: Namespace, state: State) -> Array:
-        if isinstance(state, RootMeanSquare):
-            return state.root()
-        return xp.sqrt(self.metric.formula(xp, state))
-
-
-@final
-@dataclass(frozen=True)
-class Scaled(Wrapper):
-    r"""A metric times a constant.
-
-    .. math:: c \, m
-
-    Examples
-    --------
-    >>> import isoloss as il
-    >>> il.Scaled(il.mean_absolute_percentage_error, 100)([90.0], [100.0])  # percent
-    np.float64(10.0)
-    """
-
-    metric: Metric
-    factor: float = parameter(1.0, REAL)
-
-    @property
-    def summable(self) -> bool:  # type: ignore[override]
-        return self.metric.summable
-
-    @property
-    def greater_is_better(self) -> bool:  # type: ignore[override]
-        turned = type(self.factor) in (int, float) and self.factor < 0
-        return self.metric.greater_is_better != turned
-
-    def terms(self, xp: Namespace, prediction: Array, target: Array) -> Array:
-        return self.factor * self.metric.terms(xp, prediction, target)
-
-    def sum(self, state: Any) -> Array:
-        return self.factor * self.metric.sum(state)
-
-    def formula(self, xp: Namespace, state: State) -> Array:
-        return self.factor * self.metric.formula(xp, state)
-
-
-@final
-@dataclass(frozen=True)
-class Exp(Wrapper):
-    r"""The exponential of a metric: a geometric mean, a perplexity.
-
-    .. math:: \exp(m)
-
-    Examples
-    --------
-    >>> import isoloss as il
-    >>> il.Exp(il.mean_bias_error)([1.0, 3.0], [1.0, 3.0])
-    np.float64(1.0)
-    """
-
-    metric: Metric
-
-    def formula(self, xp: Namespace, state: State) -> Array:
-        return xp.exp(self.metric.formula(xp, state))

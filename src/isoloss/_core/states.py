@@ -11,8 +11,12 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any, NamedTuple, Protocol
 
-from ._namespaces import RANGE, WIDE, Array, Namespace, dtype_name, namespace_of
+from .library import namespace_of
+from .types import WIDE, Array, Namespace, dtype_name
 
+# Where float64 is not there to widen to, residuals beyond the bound (or under its reciprocal) are
+# multiplied (or divided) by the scale before they are squared. Powers of two: scaling is exact.
+RANGE = {"float32": (2.0**40, 2.0**-80), **dict.fromkeys(WIDE, (2.0**400, 2.0**-700))}
 # A second sum, of the terms times this, keeps a mean finite when the sum itself overflows.
 SPARE = {"float32": 2.0**-60, **dict.fromkeys(WIDE, 2.0**-100)}
 
@@ -82,14 +86,15 @@ def ratio(
     return xp.where(zero, xp.full_like(quotient, otherwise), quotient)
 
 
-def _merge_fields(self: Any, other: Any) -> Any:
+def merge_fields(self: Any, other: Any) -> Any:
     """Merge field by field."""
-    _same_kind(self, other)
+    same_kind(self, other)
     with self.weight.xp.quiet():
         return type(self)(*(a.merge(b) for a, b in zip(self, other, strict=True)))
 
 
-def _same_kind(self: Any, other: Any) -> None:
+def same_kind(self: Any, other: Any) -> None:
+    """Refuse to merge states of other metrics or shapes."""
     if type(self) is not type(other):
         raise TypeError(
             f"cannot merge a {type(self).__name__} state with {type(other).__name__}: "
@@ -111,7 +116,7 @@ class Mean(NamedTuple):
 
     def merge(self, other: Any) -> Any:
         """Merge field by field."""
-        return _merge_fields(self, other)
+        return merge_fields(self, other)
 
     def mean(self) -> Array:
         return self.total.over(self.weight)
@@ -127,7 +132,7 @@ class RootMeanSquare(NamedTuple):
 
     def merge(self, other: Any) -> Any:
         """Merge field by field."""
-        return _merge_fields(self, other)
+        return merge_fields(self, other)
 
     def root(self) -> Array:
         xp = self.medium.xp
@@ -159,7 +164,7 @@ class Ratio(NamedTuple):
 
     def merge(self, other: Any) -> Any:
         """Merge field by field."""
-        return _merge_fields(self, other)
+        return merge_fields(self, other)
 
     def ratio(self) -> Array:
         return self.numerator.over(self.denominator)
@@ -173,7 +178,7 @@ class Counts(NamedTuple):
 
     def merge(self, other: Any) -> Any:
         """Merge field by field."""
-        return _merge_fields(self, other)
+        return merge_fields(self, other)
 
     def matrix(self, rows: int) -> Array:
         """Return the counts with their axis made into two."""
@@ -188,7 +193,7 @@ class Extremum(NamedTuple):
     weight: Total
 
     def merge(self, other: Extremum) -> Extremum:
-        _same_kind(self, other)
+        same_kind(self, other)
         xp = namespace_of(self.value, (self.weight.error + other.weight.error).dtype)
         return Extremum(xp.maximum(self.value, other.value), self.weight.merge(other.weight))
 
@@ -204,7 +209,7 @@ class Samples(NamedTuple):
     weight: Total
 
     def merge(self, other: Samples) -> Samples:
-        _same_kind(self, other)
+        same_kind(self, other)
         xp = namespace_of(self.values, (self.weight.error + other.weight.error).dtype)
         weights = [self.weights, other.weights]
         if self.weights.dtype != other.weights.dtype:  # counts beside weights
@@ -311,7 +316,7 @@ class Moments(NamedTuple):
 
     def merge(self, other: Moments) -> Moments:
         """Merge about the common mean; exact up to rounding, in any order."""
-        _same_kind(self, other)
+        same_kind(self, other)
         xp = namespace_of(self.scale_a, (self.weight.error + other.weight.error).dtype)
         with xp.quiet():
             return self._about_the_common_mean(other, xp)
@@ -369,7 +374,7 @@ class Spread(NamedTuple):
 
     def merge(self, other: Any) -> Any:
         """Merge field by field."""
-        return _merge_fields(self, other)
+        return merge_fields(self, other)
 
     def standard_error(self, mean: Array) -> Array:
         """Return that of the weighted mean of what the moments are of (Cochran, 1977)."""
@@ -402,7 +407,7 @@ SOME = 4  # so few states are merged sooner than they are stacked
 def fold(states: Sequence[Any], stack: Callable[[Sequence[Array]], Array]) -> Any:
     """Merge states of one metric: half of them with the other half, stacked where they can be."""
     for state in states[1:]:
-        _same_kind(states[0], state)
+        same_kind(states[0], state)
     alike = len({state.weight.error.dtype for state in states}) == 1
     if not (alike and isinstance(states[0], ELEMENTWISE)) or len(states) <= SOME:
         return reduce(lambda one, two: one.merge(two), states)

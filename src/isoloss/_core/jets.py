@@ -6,61 +6,12 @@ gives the loss gives its exact first and second derivative, on libraries without
 
 from __future__ import annotations
 
-import math
-from types import ModuleType
 from typing import Any
 
-from . import _special
-from ._namespaces import (
-    FLOATS,
-    Array,
-    Library,
-    Namespace,
-    _clip,
-    _curvature,
-    _sech2,
-    _slope,
-    dtype_name,
-    library_of,
-)
-
-_LOG2, _LOG10 = 1 / math.log(2), 1 / math.log(10)
-# name -> (xp, x, f(x)) -> f'(x), f''(x); a plain 0.0 is a derivative that vanishes everywhere.
-DERIVATIVES: dict[str, Any] = {
-    "abs": lambda xp, x, y: (xp.sign(x), 0.0),
-    "exp": lambda xp, x, y: (y, y),
-    "expm1": lambda xp, x, y: (y + 1, y + 1),
-    "log": lambda xp, x, y: (1 / x, None),  # the second is minus the square of the first
-    "log1p": lambda xp, x, y: (1 / (1 + x), None),
-    "log2": lambda xp, x, y: (_LOG2 / x, -_LOG2 / (x * x)),
-    "log10": lambda xp, x, y: (_LOG10 / x, -_LOG10 / (x * x)),
-    "reciprocal": lambda xp, x, y: (-y * y, 2 * y * y * y),
-    "sqrt": lambda xp, x, y: (0.5 / y, -0.25 / (x * y)),
-    "square": lambda xp, x, y: (2 * x, 2.0),
-    "sin": lambda xp, x, y: (xp.cos(x), -y),
-    "cos": lambda xp, x, y: (-xp.sin(x), -y),
-    "sinh": lambda xp, x, y: (xp.cosh(x), y),
-    "cosh": lambda xp, x, y: (xp.sinh(x), y),
-    "tanh": lambda xp, x, y: (1 - y * y, -2 * y * (1 - y * y)),
-    "atan": lambda xp, x, y: (1 / (1 + x * x), -2 * x / ((1 + x * x) * (1 + x * x))),
-    "sqrt1pm1": lambda xp, x, y: (_slope(xp, x), _curvature(xp, x)),
-    "log_cosh": lambda xp, x, y: (xp.tanh(x), _sech2(xp, x)),
-    "sign": lambda xp, x, y: (0.0, 0.0),
-    "floor": lambda xp, x, y: (0.0, 0.0),
-    "ceil": lambda xp, x, y: (0.0, 0.0),
-    "round": lambda xp, x, y: (0.0, 0.0),
-    "trunc": lambda xp, x, y: (0.0, 0.0),
-    **_special.DERIVATIVES,
-}
-# Functions of values alone: questions, whose answers are plain, and makers of constants.
-QUESTIONS = ("isfinite", "isnan", "isinf", "any", "all", "logical_and", "logical_or", "logical_not")
-CONSTANTS = (
-    "argmax", "argmin", "argsort", "bin_of", "chosen", "count_nonzero", "full_like", "ones_like",
-    "rank", "zeros_like",
-)  # fmt: skip
-
-
-_DTYPES = ("float", "int", "uint", "bool", "bfloat")
+from . import special
+from .carrier import DERIVATIVES, Carrier, CarrierLibrary, plain, varies
+from .library import Library
+from .types import Array, Namespace
 
 
 def _plus(x: Any, y: Any) -> Any:
@@ -86,194 +37,6 @@ def _minus(x: Any, y: Any) -> Any:
 def _unclipped(x: Array, clipped: Array) -> Array:
     """Tell where the derivative of a clip is 1: inside, a bound included."""
     return x == clipped
-
-
-class Carrier(_special.Differentiable):
-    """An array that carries more than its value; what `Jet` and the tape's `Node` share."""
-
-    __array_ufunc__ = None  # NumPy arrays leave the arithmetic to us
-    value: Array
-    varies: bool
-    isoloss_library: CarrierLibrary
-
-    @property
-    def dtype(self) -> Any:
-        return self.value.dtype
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.value.shape)
-
-    @property
-    def ndim(self) -> int:
-        return int(self.value.ndim)
-
-    @property
-    def xp(self) -> Namespace:
-        return self.isoloss_library.raw
-
-    def __array_namespace__(self, api_version: str | None = None) -> Namespace:
-        return self.isoloss_library.raw
-
-    def __lt__(self, other: Any) -> Array:
-        return self.value < plain(other)
-
-    def __le__(self, other: Any) -> Array:
-        return self.value <= plain(other)
-
-    def __gt__(self, other: Any) -> Array:
-        return self.value > plain(other)
-
-    def __ge__(self, other: Any) -> Array:
-        return self.value >= plain(other)
-
-    def __eq__(self, other: object) -> Array:
-        return self.value == plain(other)
-
-    def __ne__(self, other: object) -> Array:
-        return self.value != plain(other)
-
-    def __and__(self, other: Any) -> Array:
-        return self.value & plain(other)
-
-    def __or__(self, other: Any) -> Array:
-        return self.value | plain(other)
-
-    def __invert__(self) -> Array:
-        return ~self.value
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __add__(self, other: Any) -> Any:
-        return self.xp.add(self, other)
-
-    def __sub__(self, other: Any) -> Any:
-        return self.xp.subtract(self, other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return self.xp.subtract(other, self)
-
-    def __mul__(self, other: Any) -> Any:
-        return self.xp.multiply(self, other)
-
-    def __truediv__(self, other: Any) -> Any:
-        return self.xp.divide(self, other)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return self.xp.divide(other, self)
-
-    def __pow__(self, other: Any) -> Any:
-        return self.xp.pow(self, other)
-
-    def __neg__(self) -> Any:
-        return self.xp.multiply(self, -1)
-
-    def __abs__(self) -> Any:
-        return self.xp.abs(self)
-
-    def polynomial(self, coefficients: tuple[float, ...]) -> Any:
-        return self.xp.polynomial(self, coefficients)
-
-    def __rpow__(self, base: Any) -> Any:
-        return self.xp.exp(self.xp.multiply(self, math.log(base)))
-
-    __radd__ = __add__
-    __rmul__ = __mul__
-    __rand__ = __and__
-    __ror__ = __or__
-
-
-def plain(x: Any) -> Any:
-    """Return the value without what it carries."""
-    return x.value if isinstance(x, Carrier) else x
-
-
-def varies(x: Any) -> bool:
-    """Whether an argument, or one in a list of them, carries more than its value."""
-    if isinstance(x, (list, tuple)):
-        return any(map(varies, x))
-    return isinstance(x, Carrier) and x.varies
-
-
-class CarrierLibrary(Library):
-    """The library of a carrier: another library's functions, with rules for what is carried."""
-
-    def __init__(self, under: Library) -> None:
-        super().__init__(ModuleType(f"isoloss.{type(self).__name__}"))
-        self.under = under
-        self.name = under.name
-        self.quiet = under.quiet
-        self.sorts = under.sorts
-
-    def has_float64(self, array: Any) -> bool:
-        return self.under.has_float64(plain(array))
-
-    def default_float(self) -> str:
-        return self.under.default_float()
-
-    def absorbs(self, other: Library) -> bool:
-        return other is self.under or self.under.absorbs(other)
-
-    def convert(self, array: Any, dtype: str, like: Any) -> Any:
-        if library_of(array) is not self.under:
-            array = self.under.convert(array, dtype, plain(like))
-        return self.constant(array)
-
-    def constant(self, value: Array) -> Any:
-        """Return an array as a carrier of nothing; some libraries refuse arithmetic with others.
-
-        Integers and booleans stay what they are: nothing depends on them smoothly.
-        """
-        real = dtype_name(value.dtype) in FLOATS if hasattr(value, "dtype") else True
-        return self.carrier(value) if real else value
-
-    def carrier(self, value: Array) -> Any:
-        """Return an array as a carrier of nothing."""
-        raise NotImplementedError
-
-    def rules(self, xp: Namespace) -> dict[str, Any]:
-        """Return the functions that know what is carried, over the namespace ``xp``."""
-        raise NotImplementedError
-
-    def _build(self, result: str, wide: bool) -> Namespace:
-        xp = self.under.namespace(result, wide)
-
-        def question(name: str) -> Any:
-            function = getattr(xp, name)
-            return lambda x, *rest, **named: function(plain(x), *map(plain, rest), **named)
-
-        def constant(name: str) -> Any:
-            function = question(name)
-            return lambda x, *rest, **named: self.constant(function(x, *rest, **named))
-
-        functions = {name: question(name) for name in QUESTIONS}
-        functions |= {name: constant(name) for name in CONSTANTS}
-        for name, value in vars(xp).items():  # dtypes and numbers: nothing to differentiate
-            if name.rstrip("0123456789") in _DTYPES or isinstance(value, float):
-                functions[name] = value
-
-        def unknown(name: str) -> Any:
-            """Apply a function without a rule, to what does not vary."""
-            function = getattr(xp, name)
-
-            def call(*arguments: Any, **named: Any) -> Any:
-                if any(varies(x) for x in arguments):
-                    message = f"the derivative of xp.{name} is not known on {self.name}"
-                    fix = "write it with others, or differentiate with JAX or PyTorch"
-                    raise TypeError(f"{message}: {fix}")
-                return self.constant(function(*map(plain, arguments), **named))
-
-            return call
-
-        self.raw.__dict__.update(functions | self.rules(xp), __getattr__=unknown)
-        namespace = super()._build(result, wide)
-        namespace.__dict__["__getattr__"] = unknown
-        namespace.stop_gradient = lambda x: self.constant(plain(x))
-        for name in ("total", "maximum", "minimum", "where", "sqrt1pm1", "log_cosh", "clip",
-                     "bins", "bin_of", "chosen", "rank", *_special.DERIVATIVES):  # fmt: skip
-            if name in vars(self.raw):
-                setattr(namespace, name, getattr(self.raw, name))
-        return namespace
 
 
 class Jet(Carrier):
@@ -346,8 +109,8 @@ class JetLibrary(CarrierLibrary):
 
         def polynomial(x: Jet, coefficients: tuple[float, ...], /) -> Jet:
             if x.first is None:
-                return library.carrier(_special._polynomial(coefficients, x.value))
-            return chain(x, *_special.horner(coefficients, x.value))
+                return library.carrier(special.polynomial(coefficients, x.value))
+            return chain(x, *special.horner(coefficients, x.value))
 
         def add(x: Any, y: Any, /) -> Jet:
             (a, a1, a2), (b, b1, b2) = parts(x), parts(y)
@@ -402,7 +165,7 @@ class JetLibrary(CarrierLibrary):
 
         def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:  # noqa: A002
             if not isinstance(x, Jet) or isinstance(min, Carrier) or isinstance(max, Carrier):
-                return _clip(library.raw, x, min, max)
+                return special.clip(library.raw, x, min, max)
             value = xp.clip(x.value, min, max)
             inside = _unclipped(x.value, value)
             first, second = (choose(inside, part, None) for part in (x.first, x.second))

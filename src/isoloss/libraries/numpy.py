@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar, copy_context
+from contextvars import copy_context
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from .._arrays import Batch, Inputs, Totals, namespace_for, totals_of
-from .._jets import Jet, JetLibrary, plain
-from .._namespaces import RANGE, Array, Library, Namespace, library_of
-from .._states import ELEMENTWISE, SPARE, Mean, Moments, Total, leafwise
-from .._states import fold as fold_stacked
-from ..strategies.plain import terms as plain_terms
-
-if TYPE_CHECKING:
-    from .._metric import Metric
+from .._core.carrier import plain
+from .._core.inputs import Batch, Inputs, namespace_for
+from .._core.jets import Jet, JetLibrary
+from .._core.library import Library
+from .._core.metric import Metric
+from .._core.passes import Arrays, InPlaceArrays, Plan
+from .._core.plain import PlainLibrary
+from .._core.states import ELEMENTWISE, RANGE, SPARE, Mean, Moments, Total, fold, leafwise
+from .._core.threads import THREADS
+from .._core.totals import Totals, totals_of
+from .._core.types import Array, Namespace
+from .._core.wrappers import Wrapper
 
 # What a block and its temporaries take: more than the caches hold costs traffic, less costs calls.
 # Measured: 4 MiB is a tenth faster than 2 MiB, and 1 MiB slower by a third.
@@ -39,62 +41,200 @@ States = tuple[Any, ...]  # one for each metric
 Box = tuple[slice, ...]  # a part of the loss's shape
 
 
-# --- a few samples, of which nothing but the mean is asked ----------------------------------------
+class NumPyLibrary(PlainLibrary):
+    """NumPy, which everything that is no array becomes an array of."""
 
+    name = "NumPy"
+    yields = True
+    multiplies_halves = False
 
-def direct(
-    metric: Metric,
-    predictions: Array,
-    targets: Array,
-    weights: Any,
-    where: Any,
-    axis: Any,
-    keepdims: Any,
-    reduction: Any,
-    denominator: Any,
-    empty: Any,
-    event_axis: Any,
-) -> Any | None:
-    """Return the mean over all samples of two small arrays; None asks for the general way."""
-    if not (weights is where is axis is denominator is event_axis is None) or keepdims:
+    def cast(self, xp: Namespace, array: Array) -> Array:
+        """Bring an array to the dtype of the computation."""
+        return array.astype(xp.computing, copy=False)
+
+    def convert(self, array: np.ndarray, dtype: str, like: Array) -> Array:
+        """Convert an array of NumPy's."""
+        return array.astype(dtype)
+
+    def conversion(self, name: str) -> str:
+        """Return the code that makes an array of NumPy's."""
+        return f"numpy.asarray({name})"
+
+    def refuse(self, array: Array) -> str | None:
+        """Refuse masked arrays, which hide what is masked, and matrices."""
+        if isinstance(array, np.ma.MaskedArray):
+            return "masked arrays are not taken: pass array.filled(0) and where=~array.mask"
+        if isinstance(array, np.matrix):
+            return "np.matrix is not taken (its * is a matrix product): pass np.asarray(matrix)"
         return None
-    if reduction != "mean" or type(empty) is not float:
-        return None
-    if type(predictions) is not np.ndarray or type(targets) is not np.ndarray:
-        return None
-    xp = _namespace(library_of(predictions), predictions, targets.dtype)
-    shape = predictions.shape
-    if xp is None or shape != targets.shape or not 0 < predictions.size <= DIRECT:
-        return None
-    if not metric.averages or not metric.elementwise:
-        return None
-    computing = xp.computing
-    p, t = predictions.astype(computing, copy=False), targets.astype(computing, copy=False)
-    batch = Batch(metric, xp, p, t, None, None, shape, tuple(range(len(shape))))
-    with xp.quiet():
-        try:
-            value = metric.formula(xp, metric.statistics(xp, p, t, _Direct(batch)))
-        except _OutOfRangeError:
+
+    def overrides(self, result: str) -> dict[str, Any]:
+        """Return what is faster; NumPy does not differentiate, so no form is for derivatives."""
+        return {
+            "clip": _clamp, "sqrt": np.sqrt, "zeros_like": _zeros_like, "ones_like": _ones_like,
+            "bins": bincount, "bin_max": _bin_max_at, "rank": rank,
+        }  # fmt: skip
+
+    def direct(
+        self,
+        metric: Metric,
+        predictions: Array,
+        targets: Array,
+        weights: Any,
+        where: Any,
+        axis: Any,
+        keepdims: Any,
+        reduction: Any,
+        denominator: Any,
+        empty: Any,
+        event_axis: Any,
+    ) -> Any | None:
+        """Return the mean over all samples of two small arrays; None asks for the general way."""
+        if not (weights is where is axis is denominator is event_axis is None) or keepdims:
             return None
-        return xp.result(value)
+        if reduction != "mean" or type(empty) is not float:
+            return None
+        if type(predictions) is not np.ndarray or type(targets) is not np.ndarray:
+            return None
+        xp = self._of_dtypes(predictions, targets.dtype)
+        shape = predictions.shape
+        if xp is None or shape != targets.shape or not 0 < predictions.size <= DIRECT:
+            return None
+        if not metric.averages or not metric.elementwise:
+            return None
+        computing = xp.computing
+        p, t = predictions.astype(computing, copy=False), targets.astype(computing, copy=False)
+        batch = Batch(metric, xp, p, t, None, None, shape, tuple(range(len(shape))))
+        with xp.quiet():
+            try:
+                value = metric.formula(xp, metric.statistics(xp, p, t, _Direct(batch)))
+            except _OutOfRangeError:
+                return None
+            return xp.result(value)
+
+    def gathers(self, predictions: Array, targets: Array) -> list[Array]:
+        """Return two arrays that are just numbers, of one shape; nothing of others."""
+        fit = (
+            type(predictions) is type(targets) is np.ndarray
+            and predictions.shape == targets.shape
+            and predictions.size > 0
+            and self._of_dtypes(predictions, targets.dtype) is not None
+        )
+        return [predictions, targets] if fit else []
+
+    def _of_dtypes(self, predictions: Array, dtype: Any) -> Namespace | None:
+        key = predictions.dtype, dtype
+        if key not in self.of_dtypes:
+            self.of_dtypes[key] = namespace_for(self, predictions, *key)
+        return self.of_dtypes[key]
+
+    def statistics_of_all(self, metrics: Sequence[Metric], inputs: Inputs) -> States:
+        """Return the states of several metrics that take the same inputs, in one pass."""
+        blocks = _Blocks(metrics, inputs)
+        if math.prod(inputs.shape) > blocks.size:
+            try:
+                return blocks.summarise(tuple(slice(0, n) for n in inputs.shape))
+            except _WholeError:
+                pass
+        return blocks.evaluate(())
+
+    def fold(self, states: Sequence[Any]) -> Any:
+        """Merge the states of one metric."""
+        return _fold(states)
+
+    def terms(self, metric: Metric, inputs: Inputs) -> Array:
+        """Return the weighted term of every sample, written block by block where there are many."""
+        if math.prod(inputs.shape) <= block_size(inputs):
+            return super().terms(metric, inputs)
+        found = np.empty(inputs.shape, inputs.xp.result)
+        for box in _all_boxes(inputs):
+            batch = inputs.batch(box)
+            one = metric.terms(batch.xp, batch.predictions, batch.targets)
+            found[box] = _NumPyTotals(batch).weighted(one)
+        return found
+
+    def differentiated(
+        self,
+        function: Callable[..., Array],
+        metric: Any,
+        predictions: Any,
+        targets: Any,
+        options: dict[str, Any],
+    ) -> tuple[Any, Any] | None:
+        """Return value and gradient in blocks, of a weighted sum of terms of one number each."""
+        if not _in_blocks(metric, predictions, targets, options):
+            return None
+        denominator = options.get("denominator")
+        empty = options.get("empty", math.nan)
+        inputs = Inputs(metric, predictions, targets, options.get("weights"), options.get("where"))
+        with inputs.xp.quiet():
+            state, slope = _value_and_slopes(metric, inputs, denominator, predictions.dtype)
+        while isinstance(metric, Wrapper):  # a factor is in the terms already
+            metric = metric.metric
+        return metric.compute(state, denominator=denominator, empty=empty), slope
+
+    def chunk_arrays(self, plan: Plan) -> Arrays:
+        """Return the arrays of a chunk, changed in place."""
+        return _ChunkArrays(plan)
 
 
-def _namespace(library: Any, predictions: Array, dtype: Any) -> Namespace | None:
-    key = predictions.dtype, dtype
-    if key not in library.of_dtypes:
-        library.of_dtypes[key] = namespace_for(library, predictions, *key)
-    return library.of_dtypes[key]
+LIBRARY = NumPyLibrary
 
 
-def gathers(predictions: Array, targets: Array) -> list[Array]:
-    """Return two arrays that are just numbers, of one shape; nothing of others."""
-    fit = (
-        type(predictions) is type(targets) is np.ndarray
-        and predictions.shape == targets.shape
-        and predictions.size > 0
-        and _namespace(library_of(predictions), predictions, targets.dtype) is not None
-    )
-    return [predictions, targets] if fit else []
+# --- functions ------------------------------------------------------------------------------------
+
+
+def _clamp(x: Array, /, min: Any = None, max: Any = None) -> Array:  # noqa: A002
+    """Clip on NumPy, whose own ``clip`` costs five times as much on small arrays."""
+    x = x if min is None else np.maximum(x, min)
+    return x if max is None else np.minimum(x, max)
+
+
+def _zeros_like(x: Array, /, *, dtype: Any = None) -> Array:
+    """Return zeros on NumPy, whose own ``zeros_like`` costs five times as much on small arrays."""
+    return np.zeros(x.shape, x.dtype if dtype is None else dtype)
+
+
+def _ones_like(x: Array, /, *, dtype: Any = None) -> Array:
+    ones = np.empty(x.shape, x.dtype if dtype is None else dtype)
+    ones.fill(1)
+    return ones
+
+
+def bincount(index: Array, weights: Array | None, size: int, /) -> Array:
+    """Count on NumPy, in one pass over all rows."""
+    count = index.shape[0]
+    if count > 1:
+        index = index + size * np.arange(count)[:, None]
+    if weights is not None and weights.dtype.itemsize > 8:  # NumPy's counts in float64
+        wide = np.zeros(count * size, weights.dtype)
+        np.add.at(wide, index.ravel(), weights.ravel())
+        return wide.reshape(count, size)
+    flat = None if weights is None else weights.ravel()
+    sums = np.bincount(index.ravel(), flat, minlength=count * size).reshape(count, size)
+    return sums if weights is None else sums.astype(weights.dtype, copy=False)
+
+
+def _bin_max_at(index: Array, x: Array, size: int, /) -> Array:
+    found = np.zeros((x.shape[0], size), x.dtype)
+    np.maximum.at(found, (np.arange(x.shape[0])[:, None], index), x)
+    return found
+
+
+def rank(x: Array, /) -> Array:
+    """Rank on NumPy: one sort where no numbers are equal."""
+    order = np.argsort(x, axis=-1)
+    ordered = np.take_along_axis(x, order, axis=-1)
+    if np.any(ordered[..., 1:] == ordered[..., :-1]):
+        first, last = (np.argsort(np.argsort(one, stable=True)) for one in (x, -x))
+        return (first - last + (x.shape[-1] + 1)).astype(x.dtype) / 2
+    ranks = np.empty_like(x)
+    places = np.arange(1, x.shape[-1] + 1, dtype=x.dtype)
+    np.put_along_axis(ranks, order, np.broadcast_to(places, x.shape), axis=-1)
+    return ranks
+
+
+# --- a few samples, of which nothing but the mean is asked ----------------------------------------
 
 
 class _OutOfRangeError(ArithmeticError):
@@ -218,22 +358,6 @@ class _Direct(_NumPyTotals):
 # --- blocks ---------------------------------------------------------------------------------------
 
 
-def statistics(metric: Metric, inputs: Inputs) -> Any:
-    """Return the state of all samples."""
-    return statistics_of_all((metric,), inputs)[0]
-
-
-def statistics_of_all(metrics: Sequence[Metric], inputs: Inputs) -> States:
-    """Return the states of several metrics that take the same inputs, in one pass."""
-    blocks = _Blocks(metrics, inputs)
-    if math.prod(inputs.shape) > blocks.size:
-        try:
-            return blocks.summarise(tuple(slice(0, n) for n in inputs.shape))
-        except _WholeError:
-            pass
-    return blocks.evaluate(())
-
-
 class _WholeError(TypeError):
     """A state that does not merge number by number, and is made of the whole at once."""
 
@@ -309,40 +433,10 @@ def _volume(box: Sequence[slice]) -> int:
 
 # --- threads --------------------------------------------------------------------------------------
 
-_THREADS: ContextVar[int] = ContextVar("threads", default=1)
-
-
-@contextmanager
-def threads(number: int) -> Iterator[None]:
-    """Evaluate large NumPy arrays on several threads, within a ``with`` statement.
-
-    By default it is one: programs that use all cores for many calls at once would gain nothing.
-    The result has the same bits on any number of threads.
-
-    Raises
-    ------
-    ValueError
-        For a number below 1.
-
-    Examples
-    --------
-    >>> import isoloss as il
-    >>> with il.threads(4):
-    ...     il.mean_squared_error([1.0, 3.0], [1.0, 1.0])
-    np.float64(2.0)
-    """
-    if not isinstance(number, int) or number < 1:
-        raise ValueError(f"threads takes a number of at least 1, not {number!r}")
-    before = _THREADS.set(number)
-    try:
-        yield
-    finally:
-        _THREADS.reset(before)
-
 
 def _mapped(function: Callable[[Box], States], boxes: Iterator[Box]) -> Iterator[States]:
     """Evaluate parts in their order, on as many threads as were asked for."""
-    number, first = _THREADS.get(), list(islice(boxes, FEW))
+    number, first = THREADS.get(), list(islice(boxes, FEW))
     if number == 1 or len(first) < FEW:
         yield from map(function, chain(first, boxes))
         return
@@ -351,7 +445,7 @@ def _mapped(function: Callable[[Box], States], boxes: Iterator[Box]) -> Iterator
     # the caller's way with floating-point errors goes along; a thread starts no threads
     contexts = [copy_context() for _ in range(CHUNK)]
     for context in contexts:
-        context.run(_THREADS.set, 1)
+        context.run(THREADS.set, 1)
     waiting = chain(first, boxes)
     with ThreadPoolExecutor(number) as pool:
         while some := list(islice(waiting, CHUNK)):
@@ -380,12 +474,11 @@ def _largest(state: Any) -> int:
 
 
 def _folded(pending: list[States]) -> States:
-    return tuple(map(fold, zip(*pending, strict=True)))
+    return tuple(map(_fold, zip(*pending, strict=True)))
 
 
-def fold(states: Sequence[Any]) -> Any:
-    """Merge the states of one metric."""
-    return fold_stacked(states, np.array)
+def _fold(states: Sequence[Any]) -> Any:
+    return fold(states, np.array)
 
 
 def _joined(states: Sequence[Any], axis: int) -> Any:
@@ -393,22 +486,10 @@ def _joined(states: Sequence[Any], axis: int) -> Any:
     return leafwise(lambda *leaves: np.concatenate(leaves, axis=axis), *states)
 
 
-# --- one number per sample ------------------------------------------------------------------------
+# --- value and slope in one pass ------------------------------------------------------------------
 
 
-def terms(metric: Metric, inputs: Inputs) -> Array:
-    """Return the weighted term of every sample, written block by block where there are many."""
-    if math.prod(inputs.shape) <= block_size(inputs):
-        return plain_terms(metric, inputs)
-    found = np.empty(inputs.shape, inputs.xp.result)
-    for box in _all_boxes(inputs):
-        batch = inputs.batch(box)
-        one = metric.terms(batch.xp, batch.predictions, batch.targets)
-        found[box] = _NumPyTotals(batch).weighted(one)
-    return found
-
-
-def value_and_slopes(
+def _value_and_slopes(
     metric: Metric, inputs: Inputs, divisor: Any, dtype: Any
 ) -> tuple[Mean, Array]:
     """Return the state of a pointwise metric, and its gradient: one pass over value and slope.
@@ -457,3 +538,44 @@ def _sum_of_weights(inputs: Inputs) -> float:
         return float(_NumPyTotals(batch)._weight(np.float64(0)).value)
 
     return math.fsum(one(box) for box in _all_boxes(inputs))
+
+
+def _in_blocks(metric: Any, predictions: Any, targets: Any, options: dict[str, Any]) -> bool:
+    """Whether the gradient is that of a weighted sum of terms of one number each."""
+    if not (isinstance(metric, Metric) and metric.summable):
+        return False
+    denominator = options.get("denominator", 1)
+    return (
+        metric.elementwise
+        and options.keys() <= {"weights", "where", "denominator", "empty"}
+        and type(denominator) in (int, float)
+        and denominator > 0
+        and getattr(targets, "shape", None) == predictions.shape
+        and 0 not in predictions.shape
+    )
+
+
+# --- a linear layer under a cross-entropy ---------------------------------------------------------
+
+
+class _ChunkArrays(InPlaceArrays):
+    """Chunk after chunk in the same room."""
+
+    def logits(self, hidden: Array, weight: Array) -> Array:
+        if self.room is None or len(self.room) < len(hidden):
+            self.room = self.xp.empty((len(hidden), len(weight)), dtype=self.dtype)
+        room: Any = self.room
+        return self.xp.matmul(hidden, weight.T, out=room[: len(hidden)])
+
+    def exp(self, z: Array) -> Array:
+        return self.xp.exp(z, out=z)
+
+    def put(self, z: Array, labels: Array, values: Array) -> Array:
+        z[self.xp.arange(len(z)), labels] = values
+        return z
+
+    def add_product(self, total: Array | None, x: Array, y: Array) -> Array:
+        if total is None:
+            return self.multiply(x.T, y)
+        total += x.T @ y
+        return total

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-from ._jets import DERIVATIVES, Carrier, CarrierLibrary, plain
-from ._namespaces import Array, Namespace
-from ._special import _polynomial, horner
+from .carrier import DERIVATIVES, Carrier, CarrierLibrary, plain
+from .special import horner
+from .special import polynomial as evaluated
+from .types import Array, Namespace
 
 Pullback = Callable[[Array], Array]  # from the gradient of a result to that of an argument
 _ORDER = count()
@@ -89,7 +90,7 @@ class TapeLibrary(CarrierLibrary):
 
         def polynomial(x: Node, coefficients: tuple[float, ...], /) -> Any:
             a = plain(x)
-            value = _polynomial(coefficients, a)
+            value = evaluated(coefficients, a)
             return record(value, (x, lambda g: g * horner(coefficients, a)[1]))
 
         def add(x: Any, y: Any, /) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from ._namespaces import Array
+from .types import Array
 
 
 class Interval(NamedTuple):

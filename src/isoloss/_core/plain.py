@@ -1,0 +1,57 @@
+"""The plain way, for any namespace, tracer and transform: the definition, evaluated as written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .inputs import Inputs
+from .library import Library
+from .passes import NOTHING, Arrays, Needed, Plan, Slopes, Tokens, gone_through
+from .states import fold
+from .totals import Totals, totals_of
+from .types import Array
+
+if TYPE_CHECKING:
+    from .metric import Metric
+
+
+class PlainLibrary(Library):
+    """A library whose arrays are evaluated all at once, by the definition as it is written."""
+
+    def statistics_of_all(self, metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]:
+        """Return the states of several metrics that take the same inputs."""
+        batch = inputs.batch()
+        xp, p, t, totals = batch.xp, batch.predictions, batch.targets, totals_of(batch)
+        return tuple(metric.statistics(xp, p, t, totals) for metric in metrics)
+
+    def terms(self, metric: Metric, inputs: Inputs) -> Array:
+        """Return the weighted term of every sample, 0 where it is excluded."""
+        batch = inputs.batch()
+        return Totals(batch).weighted(metric.terms(batch.xp, batch.predictions, batch.targets))
+
+    def fold(self, states: Sequence[Any]) -> Any:
+        """Merge the states of one metric."""
+        xp = states[0].weight.xp
+        return fold(states, lambda leaves: xp.stack(leaves, axis=0))
+
+    def across(self, state: Any, axis_name: Any, group: Any) -> Any:
+        """Refuse: the library says nothing of devices or processes."""
+        raise TypeError(
+            f"across merges states of JAX and PyTorch, not of {self.name}: "
+            "collect the states in one process and merge them there with state.merge(other)"
+        )
+
+    def chunk_arrays(self, plan: Plan) -> Arrays:
+        """Return how the arrays of a chunk are changed: by making new ones."""
+        return Arrays(plan)
+
+    def gone_through(
+        self, plan: Plan, needed: Needed, tokens: Tokens
+    ) -> tuple[Array, Array, Slopes]:
+        """Return the total of the losses, the losses, and the slopes of the total, by chunks."""
+        return gone_through(plan, needed, tokens)
+
+    def total_of_tokens(self, plan: Plan, tokens: Tokens, rows: Any) -> Array:
+        """Return the total of the losses, chunk by chunk."""
+        return gone_through(plan, NOTHING, tokens)[0]

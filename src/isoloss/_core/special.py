@@ -1,0 +1,763 @@
+"""Functions that losses need and the array API standard lacks, and those it leaves open.
+
+Each takes ``xp``, the namespace that definitions are written against (see `library`), and is one
+formula for every library: where libraries disagree about a derivative (``abs`` at 0, ``clip`` at
+its bounds, ``sqrt`` at 0), a form whose derivative is the contract's; where one has a trap (Python
+scalars in ``maximum``, a sequential sum along axis 0), a form without it.
+
+The special functions are formulas in float32 as in float64: the libraries' own differ in how
+far they reach, and most lose their digits in a tail (``ndtr(-10)`` of torch is 0 in float32, JAX's
+``erfc(25)`` is 325 ULP off). `FUNCTIONS` are those that become functions of ``xp``, `SLOPES` holds
+exact first derivatives for JAX, and `DERIVATIVES` first and second ones for second-order numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from .types import Array, Namespace
+
+_ROOT_2 = math.sqrt(2.0)
+_ROOT_PI = math.sqrt(math.pi)
+_ROOT_2PI = math.sqrt(2.0 * math.pi)
+_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+
+
+class Differentiable:
+    """An array that carries derivatives: it has one rule for the whole of a polynomial."""
+
+    def polynomial(self, coefficients: tuple[float, ...]) -> Any:
+        raise NotImplementedError
+
+
+def polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
+    """Evaluate ``c0 + c1 x + c2 x^2 + ...`` by Horner's rule."""
+    if isinstance(x, Differentiable):
+        return x.polynomial(coefficients)
+    result = 0.0 * x + coefficients[-1]
+    for coefficient in reversed(coefficients[:-1]):
+        result = result * x + coefficient
+    return result
+
+
+def horner(coefficients: tuple[float, ...], x: Array) -> tuple[Array, Array, Array]:
+    """Return a polynomial and its first and second derivative."""
+    value, first, second = 0.0 * x + coefficients[-1], 0.0 * x, 0.0 * x
+    for coefficient in reversed(coefficients[:-1]):
+        second = second * x + first
+        first = first * x + value
+        value = value * x + coefficient
+    return value, first, 2.0 * second
+
+
+# --- functions that the standard lacks, or whose derivatives the libraries disagree on ------------
+
+
+def where(xp: Namespace, dtype: Any, condition: Array, x1: Any, x2: Any) -> Array:
+    """Select elementwise; two Python numbers take the dtype of the computation, no default."""
+    if isinstance(condition, bool):
+        return x1 if condition else x2
+    if isinstance(x1, (int, float)) and isinstance(x2, (int, float)):
+        x1 = xp.full_like(condition, x1, dtype=dtype)
+    return xp.where(condition, x1, x2)
+
+
+def either(function: Callable[..., Array], xp: Namespace, x1: Any, x2: Any) -> Array:
+    """``maximum`` or ``minimum`` of arrays and Python numbers; a tie shares the derivative."""
+    if isinstance(x1, (int, float)):
+        x1, x2 = x2, x1
+    return function(x1, xp.full_like(x1, x2) if isinstance(x2, (int, float)) else x2)
+
+
+def clip(xp: Namespace, x: Array, /, min: Any = None, max: Any = None) -> Array:  # noqa: A002
+    """Clip; the derivative at a bound is that of the inside (JAX: 1/2, torch: 1)."""
+    if min is not None:
+        x = xp.where(x < min, min, x)
+    return x if max is None else xp.where(x > max, max, x)
+
+
+def sqrt(xp: Namespace, x: Array, /) -> Array:
+    """Square root whose derivative at 0 is 0, as for every norm."""
+    zero = x == 0
+    return xp.where(zero, x, xp.sqrt(xp.where(zero, xp.ones_like(x), x)))
+
+
+def xlogy(xp: Namespace, x: Array, y: Array, /) -> Array:
+    """``x log(y)``, 0 where x is 0 whatever y is, with derivative 0 there."""
+    zero = x == 0
+    return xp.where(zero, 0.0 * x, x * xp.log(xp.where(zero, xp.ones_like(y), y)))
+
+
+def xlog1py(xp: Namespace, x: Array, y: Array, /) -> Array:
+    """``x log(1 + y)``, 0 where x is 0 whatever y is, with derivative 0 there."""
+    zero = x == 0
+    return xp.where(zero, 0.0 * x, x * xp.log1p(xp.where(zero, xp.zeros_like(y), y)))
+
+
+def softplus(xp: Namespace, x: Array, /) -> Array:
+    """``log(1 + exp(x))``, exact in both tails, at 0 and to second order."""
+    above = x > 0
+    tail = xp.log1p(xp.exp(xp.where(above, -x, x)))
+    return xp.where(above, x, xp.zeros_like(x)) + tail
+
+
+def sigmoid(xp: Namespace, x: Array, /) -> Array:
+    """``1 / (1 + exp(-x))``, exact in both tails, at 0 and to second order."""
+    above = x > 0
+    e = xp.exp(xp.where(above, -x, x))
+    return xp.where(above, xp.ones_like(e), e) / (1 + e)
+
+
+def sigmoid_power(xp: Namespace, x: Array, power: Any, /) -> Array:
+    """``sigmoid(x)^power``, whose derivatives do not divide by a tail; 0 where that has none left.
+
+    The value is a power, the slope that of ``exp(power log sigmoid(x))``: each is exact alone.
+    """
+    base = xp.stop_gradient(xp.sigmoid(x))
+    gone = base == 0
+    held = power if isinstance(power, (int, float)) else xp.stop_gradient(power)
+    value = xp.where(gone, xp.ones_like(base), base) ** held
+    exponent = -power * xp.softplus(xp.where(gone, xp.zeros_like(x), -x))
+    return xp.where(gone, xp.zeros_like(x), value * xp.exp(exponent - xp.stop_gradient(exponent)))
+
+
+def log_ratio(xp: Namespace, x: Array, y: Array, /) -> Array:
+    """``log(x / y)`` of positive numbers, without the rounding of ``x / y`` where x is near y."""
+    near = xp.abs(x - y) < 0.5 * y
+    ratio = xp.quotient(xp.where(near, xp.ones_like(x), x), xp.where(near, xp.ones_like(y), y))
+    return xp.where(near, xp.log1p(xp.quotient(xp.where(near, x, y) - y, y)), xp.log(ratio))
+
+
+_EXPM1_TAIL = tuple(1 / math.factorial(k + 2) for k in range(18))
+
+
+def relative_expm1(xp: Namespace, x: Array, /) -> Array:
+    """``(exp(x) - 1) / x - 1``, smooth and exact through its zero at x = 0."""
+    small = xp.abs(x) < 1.0
+    inside = xp.where(small, x, xp.zeros_like(x))
+    outside = xp.where(small, xp.ones_like(x), x)
+    far = (xp.exp(outside) - 1) / outside - 1  # not expm1: its derivative, 1 + expm1, cancels
+    tail = 0.0 * inside + _EXPM1_TAIL[-1]  # step by step: so its slope is a digit more exact
+    for coefficient in reversed(_EXPM1_TAIL[:-1]):
+        tail = tail * inside + coefficient
+    return xp.where(small, inside * tail, far)
+
+
+# log gamma(2 + z) = (1 - Euler's constant) z + sum over k >= 2 of (-1)^k (zeta(k) - 1) z^k / k,
+# with zeta(k) - 1 summed directly: it converges like 2^-k (Abramowitz and Stegun 6.1.33).
+_EULER = 0.57721566490153286061
+_ZETA_LESS_ONE = tuple(
+    math.fsum([n**-k for n in range(2, 60)] + [60.0 ** (1 - k) / (k - 1) + 60.0**-k / 2
+               + k * 60.0 ** (-k - 1) / 12 - math.prod(range(k, k + 3)) * 60.0 ** (-k - 3) / 720
+               + math.prod(range(k, k + 5)) * 60.0 ** (-k - 5) / 30240])
+    for k in range(2, 36)
+)  # fmt: skip
+_LGAMMA_AT_2 = (
+    0.0,
+    1 - _EULER,
+    *((-1) ** k * zeta / k for k, zeta in enumerate(_ZETA_LESS_ONE, start=2)),
+)
+# The Stirling series: B(2k) / (2k (2k - 1)) (Abramowitz and Stegun 6.1.41).
+_STIRLING = (
+    1 / 12,
+    -1 / 360,
+    1 / 1260,
+    -1 / 1680,
+    1 / 1188,
+    -691 / 360360,
+    1 / 156,
+    -3617 / 122400,
+)
+
+
+def lgamma(xp: Namespace, x: Array, /) -> Array:
+    """``log(gamma(x))`` for x > 0: a series about 2 below 8, Stirling's series above."""
+    large = x > 8
+    one = xp.ones_like(x)
+    z = xp.where(large, 2 * one, x)
+    low, lowest = z < 1.5, z < 0.5  # gamma(z) = gamma(z + 1) / z
+    divisor = xp.where(low, z, one) * xp.where(lowest, z + 1, one)
+    product, offset = one, xp.where(lowest, z, z - 1)  # not z + 1 - 2, which would round
+    for _ in range(6):  # gamma(z) = (z - 1) gamma(z - 1), down to 1.5 < z <= 2.5
+        above = z > 2.5
+        product = product * xp.where(above, z - 1, one)
+        z = xp.where(above, z - 1, z)
+    series = polynomial(_LGAMMA_AT_2, xp.where(low, offset, z - 2))
+    near = series + (xp.log(product) - xp.log(divisor))
+    y = xp.where(large, x, xp.full_like(x, 9.0))
+    tail = polynomial(_STIRLING, 1 / (y * y)) / y
+    far = (y - 0.5) * (xp.log(y) - 1) + (0.5 * math.log(2 * math.pi) - 0.5 + tail)
+    return xp.where(large, far, near)
+
+
+_COSH_TAIL = tuple(1 / math.factorial(2 * k + 2) for k in range(9))  # (cosh(x) - 1) / x^2 in x^2
+
+
+def log_cosh(xp: Namespace, x: Array, /) -> Array:
+    """``log(cosh(x))`` without cancellation near 0 or overflow far out."""
+    a = xp.abs(x)
+    small = a < 1.0
+    inside, far = xp.where(small, x, xp.zeros_like(x)), xp.where(small, xp.ones_like(x), a)
+    square = inside * inside
+    near = xp.log1p(square * polynomial(_COSH_TAIL, square))
+    return xp.where(small, near, far - math.log(2) + xp.log1p(xp.exp(-2 * far)))
+
+
+def sqrt1pm1(xp: Namespace, x: Array, /) -> Array:
+    """``sqrt(1 + x^2) - 1`` without cancellation, at any x, to second order."""
+    a = xp.abs(x)
+    near = a < 64.0
+    inside, outside = xp.where(near, x, xp.zeros_like(x)), xp.where(near, xp.full_like(a, 64.0), a)
+    square = inside * inside
+    u = 1 / outside  # the series of sqrt(1 + x^2) - |x| in 1 / x
+    far = polynomial((1 / 2, -1 / 8, 1 / 16, -5 / 128), u * u) * u
+    return xp.where(near, square / (1 + xp.sqrt(1 + square)), (outside - 1) + far)
+
+
+def slope(xp: Namespace, x: Array) -> Array:
+    """``x / sqrt(1 + x^2)``, the derivative of `sqrt1pm1`, without squaring a large number."""
+    a = xp.abs(x)
+    far = a > 1
+    small, u = xp.where(far, xp.zeros_like(x), x), 1 / xp.where(far, a, xp.ones_like(a))
+    return xp.where(far, xp.sign(x) / xp.sqrt(1 + u * u), small / xp.sqrt(1 + small * small))
+
+
+def curvature(xp: Namespace, x: Array) -> Array:
+    """``(1 + x^2)^(-3/2)``, the derivative of `slope`."""
+    a = xp.abs(x)
+    far = a > 1
+    small, u = xp.where(far, xp.zeros_like(x), x), 1 / xp.where(far, a, xp.ones_like(a))
+    root = xp.where(far, u / xp.sqrt(1 + u * u), 1 / xp.sqrt(1 + small * small))
+    return root * root * root
+
+
+def tanh(xp: Namespace, x: Array) -> Array:
+    """Return the hyperbolic tangent, the derivative of `log_cosh`."""
+    return xp.tanh(x)
+
+
+def sech2(xp: Namespace, x: Array) -> Array:
+    """``1 / cosh(x)^2`` without overflow or cancellation."""
+    e = xp.exp(-2 * xp.abs(x))
+    return 4 * e / ((1 + e) * (1 + e))
+
+
+def tweedie_deviance(xp: Namespace, p: Array, y: Array, power: Any) -> Array:
+    """Return the unit deviance of any power, smooth through its limits at 1 and 2.
+
+    With a = 1 - power, b = 2 - power and M = log(p / y), half of it is the difference of
+    ``(p^b - y^b) / b`` and ``(y p^a - y^b) / a``. Each is ``y^b M (1 + rel(c M))`` for c = b and a,
+    where rel(x) = (exp(x) - 1) / x - 1: that serves where c M is small, and where both are, the
+    difference is taken of the two rel alone. Far out the powers themselves are subtracted, so that
+    the derivative is a difference of powers too, ``2 (p - y) p^-power``.
+    """
+    if isinstance(power, (int, float)) and power == 0:
+        return (y - p) * (y - p)
+    a, b = 1 - power, 2 - power
+    positive = y > 0
+    z = xp.where(positive, y, p)
+    start, end, log_ratio = z**b, p**b, xp.log_ratio(p, z)
+
+    def difference(c: Any, reached: Array) -> Array:
+        small = xp.abs(c * log_ratio) < 1
+        inside = xp.where(small, c * log_ratio, xp.zeros_like(p))
+        divisor = xp.where(c == 0, 1.0, c)
+        near = start * log_ratio * (1 + xp.relative_expm1(inside))
+        return xp.where(small, near, (reached - start) / divisor)
+
+    far = difference(b, end) - difference(a, end * xp.quotient(z, p))
+    rel_a, rel_b = xp.relative_expm1(a * log_ratio), xp.relative_expm1(b * log_ratio)
+    near = xp.abs(log_ratio) * (abs(a) + abs(b)) < 2
+    terms = xp.where(near, start * log_ratio * (rel_b - rel_a), far)
+    one, two = xp.where(a == 0, 1.0, a), xp.where(b == 0, 1.0, b)
+    # not 1 / two: a power may be an array of its own, narrower dtype
+    at_most_zero = end * (xp.ones_like(p) / two - xp.quotient(y, p) / one)
+    return 2 * xp.where(positive, terms, at_most_zero)
+
+
+def power_of_two(xp: Namespace, size: Array) -> Array:
+    """Return the power of two that brings numbers of this size where their squares are in range."""
+    factor = one = xp.ones_like(size)
+    if xp.wide:
+        return one
+    step = 32 if xp.result_name == "float32" else 256
+    for exponent in (step, 2 * step, 3 * step):
+        far = 2.0 ** (exponent - step // 2)
+        factor = xp.where(size > far, one * 2.0**-exponent, factor)
+        factor = xp.where(size < 1 / far, one * 2.0**exponent, factor)
+    return factor
+
+
+def symmetric_percentage(xp: Namespace, x: Array, y: Array, /) -> Array:
+    """``2 |x - y| / (|x| + |y|)``, 0 where both are 0; its derivatives do not cancel."""
+    p, t = xp.abs(x), xp.abs(y)
+    scale = p / 2 + t / 2
+    scale = xp.where(scale == 0, xp.ones_like(scale), scale)
+    near, far = xp.quotient(xp.abs(x - y), scale), 2 - 2 * xp.quotient(t, scale)
+    differ = x * xp.sign(y) < 0  # in sign: constant
+    return xp.where(differ, 2 * xp.ones_like(p), xp.where(p > 3 * t, far, near))
+
+
+def unit_vector(xp: Namespace, x: Array, /) -> Array:
+    """Divide by the Euclidean norm along the last axis; the zero vector stays, with gradient 0."""
+    size = xp.max(xp.abs(xp.stop_gradient(x)), axis=-1, keepdims=True)
+    x = x * xp.power_of_two(size)
+    square = xp.sum(x * x, axis=-1, keepdims=True)
+    zero = square == 0
+    return xp.where(zero, xp.zeros_like(x), x / xp.sqrt(xp.where(zero, 1.0, square)))
+
+
+# --- classes along the last axis ------------------------------------------------------------------
+
+
+def pick(xp: Namespace, x: Array, labels: Array, /) -> Array:
+    """Return the number at each label, along the last axis."""
+    return xp.take_along_axis(x, xp.expand_dims(labels, axis=-1), axis=-1)[..., 0]
+
+
+def places(xp: Namespace, x: Array, /) -> Array:
+    """Return 0, 1, 2, ... along the last axis, without creating an array from nothing."""
+    return xp.cumulative_sum(xp.ones_like(x, dtype=xp.counting), axis=-1) - 1
+
+
+def at(xp: Namespace, x: Array, labels: Array, /) -> Array:
+    """Tell for each place along the last axis whether it is the label's."""
+    return xp.places(x) == xp.expand_dims(labels, axis=-1)
+
+
+def exponentials(xp: Namespace, x: Array, /, but: Array | None = None) -> tuple[Array, Array]:
+    """Return the largest number of each row, h, and ``sum(exp(x - h)) - 1``.
+
+    ``but`` is a label whose number is left out. The largest is no part of the sum, so that a small
+    one has all its digits. Infinite numbers and rows of -inf alone have their limits.
+    """
+    if but is not None:
+        x = xp.where(xp.at(x, but), xp.full_like(x, -math.inf), x)
+    top = xp.argmax(x, axis=-1)
+    highest = xp.pick(x, top)
+    lost = xp.isinf(highest)
+    base = xp.expand_dims(xp.where(lost, xp.zeros_like(highest), highest), axis=-1)
+    out = xp.logical_or(xp.at(x, top), xp.expand_dims(lost, axis=-1))
+    terms = xp.exp(xp.where(out, xp.zeros_like(x), x - base))
+    return highest, xp.sum(xp.where(out, xp.zeros_like(x), terms), axis=-1)
+
+
+def logsumexp(xp: Namespace, x: Array, /) -> tuple[Array, Array]:
+    """``log(sum(exp(x)))`` along the last axis, as the largest number and what is above it."""
+    highest, rest = xp.exponentials(x)
+    return highest, xp.log1p(rest)
+
+
+def softmax(xp: Namespace, logits: Array, /) -> tuple[Array, Array]:
+    """Return probabilities and their logarithms; each is exact where the other is rounded."""
+    highest, rest = (xp.expand_dims(part, axis=-1) for part in xp.logsumexp(logits))
+    below = xp.where(logits == math.inf, xp.zeros_like(logits), logits - highest)
+    return xp.exp(below) * xp.exp(-rest), below - rest
+
+
+def margin(xp: Namespace, x: Array, labels: Array, /) -> Array:
+    """``log(sum(exp(x)))`` of all numbers but the label's, less the label's: the logit against it.
+
+    Of two classes it is the difference of their logits, and many classes are those two.
+    """
+    highest, rest = xp.exponentials(x, labels)
+    return (highest - xp.pick(x, labels)) + xp.log1p(rest)
+
+
+def label_cross_entropy(xp: Namespace, x: Array, labels: Array, /) -> Array:
+    """``-log(softmax(x))`` at the label: softplus of the margin, exact where that is far."""
+    highest, rest = xp.exponentials(x, labels)
+    ahead = highest - xp.pick(x, labels)
+    above = ahead > 0
+    e = xp.exp(xp.where(above, -ahead, ahead))
+    return xp.where(above, ahead, xp.zeros_like(e)) + xp.log1p(
+        xp.where(above, rest + e, e + e * rest)
+    )
+
+
+def cross_entropy(xp: Namespace, shares: Array, x: Array, /) -> Array:
+    """``-sum(shares log(softmax(x)))`` along the last axis; a share of 0 adds 0, whatever x is."""
+    highest, rest = xp.logsumexp(x)
+    below = xp.expand_dims(highest, axis=-1) - x
+    infinite = x == math.inf  # one alone loses nothing; two are nan, as inf - inf is
+    alone = xp.sum(xp.astype(infinite, x.dtype), axis=-1, keepdims=True) == 1
+    hidden = ((shares == 0) & ~xp.isfinite(below)) | (infinite & alone)
+    below = xp.where(hidden, xp.zeros_like(x), below)
+    return xp.sum(shares * (below + xp.expand_dims(rest, axis=-1)), axis=-1)
+
+
+def parameter(xp: Namespace, number: Any, like: Array, /) -> Any:
+    """Return a hyper-parameter; an array takes the computation's dtype before it is rounded."""
+    return number if isinstance(number, (int, float)) else xp.constant(number, like)
+
+
+def chosen(xp: Namespace, numbers: Any, labels: Array, /) -> Array:
+    """Return one of some numbers for each label."""
+    table, index = xp.constant(numbers, labels), xp.reshape(labels, (-1,))
+    return xp.reshape(xp.take(table, index, axis=0), labels.shape)
+
+
+def bins(xp: Namespace, index: Array, weights: Array | None, size: int, /) -> Array:
+    """Sum the weights, or count, by index in each row: shapes (rows, n) to (rows, size)."""
+    ones = xp.ones_like(index) if weights is None else weights
+    none = xp.zeros_like(ones)
+    sums = [xp.sum(xp.where(index == k, ones, none), axis=-1) for k in range(size)]
+    return xp.stack(sums, axis=-1)
+
+
+def bin_max(xp: Namespace, index: Array, x: Array, size: int, /) -> Array:
+    """Return the largest by index in each row of numbers that are not negative; 0 where none is."""
+    none = xp.zeros_like(x)
+    return xp.stack([xp.max(xp.where(index == k, x, none), axis=-1) for k in range(size)], axis=-1)
+
+
+def sums_by(xp: Namespace, index: Array, weights: Array, size: int, /) -> Array:
+    """Sum the weights by index as `bins` does, in pieces, so that no sum is of many in a row."""
+    lines, n = index.shape
+    pieces = max(1, min(n // 64, n // size)) if xp.is_known(n) else 1
+    if pieces == 1:
+        return xp.bins(index, weights, size)
+    missing = -n % pieces
+
+    def cut(x: Array, fill: int) -> Array:
+        if missing:  # the last piece is filled up
+            x = xp.concat([x, xp.full_like(x[:, :missing], fill)], axis=-1)
+        return xp.reshape(x, (lines * pieces, (n + missing) // pieces))
+
+    parts = xp.bins(cut(index, size - 1), cut(weights, 0), size)
+    return xp.total(xp.reshape(parts, (lines, pieces, size)), (1,))[:, 0, :]
+
+
+def bin_of(xp: Namespace, x: Array, edges: tuple[float, ...], /) -> Array:
+    """Return how many of the ascending edges are at most each number; -1 for nan."""
+    grid = xp.constant(edges, x)
+    found = xp.reshape(xp.searchsorted(grid, xp.reshape(x, (-1,)), side="right"), x.shape)
+    return xp.where(xp.isnan(x), xp.full_like(found, -1), found)
+
+
+def scan(xp: Namespace, step: Callable[..., Any], state: Any, /, *sequences: Array) -> Any:
+    """Take a state through the steps of sequences, along their last axis but one."""
+    for t in range(sequences[0].shape[-2]):
+        state = step(state, *(x[..., t, :] for x in sequences))
+    return state
+
+
+def rows(xp: Namespace, x: Array, axes: tuple[int, ...], /) -> Array:
+    """Bring the reduced axes last and into one, in row order: shape ``(kept..., n)``."""
+    kept = tuple(i for i in range(x.ndim) if i not in axes)
+    shape = tuple(x.shape[i] for i in kept)
+    if kept + axes != tuple(range(x.ndim)):
+        x = xp.reshape(xp.permute_dims(x, kept + axes), (-1,))  # flat first: forces the copy
+    return xp.reshape(x, (*shape, math.prod(x.shape) // max(math.prod(shape), 1)))
+
+
+def sum_of_rows(xp: Namespace, x: Array, axes: tuple[int, ...]) -> Array:
+    """Sum, keeping dimensions, along rows: NumPy sums pairwise there, sequentially elsewhere."""
+    shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+    return xp.reshape(xp.sum(rows(xp, x, axes), axis=-1), shape)
+
+
+def sum_directly(xp: Namespace, x: Array, axes: tuple[int, ...]) -> Array:
+    """Sum, keeping dimensions, as the library does."""
+    return xp.sum(x, axis=axes, keepdims=True)
+
+
+# --- the error function and the normal distribution -----------------------------------------------
+
+# erf(x) = 2 / sqrt(pi) x (sum over k of (-1)^k x^2k / (k! (2k + 1))), Abramowitz and Stegun 7.1.5.
+_ERF_AT_0 = tuple((-1) ** k * 2.0 / (_ROOT_PI * math.factorial(k) * (2 * k + 1)) for k in range(20))
+# (m(y) - y) (1 + y / 4) / 4 in powers of (4 - y) / (4 + y), where m is the density of the normal
+# distribution over its upper tail: interpolated at 60 Chebyshev points in 60 digits.
+_MILLS = (
+    0.45121428897894217, 0.2955511253798199, 0.1004891759515572,
+    -0.01687948198071023, -0.034556122869683355, -0.008425916912605828,
+    0.007914131869764295, 0.005200113562880667, -0.0011221474370033215,
+    -0.0019903526223409742, -9.33967761255306e-05, 0.0006214469190987625,
+    0.00014871545914509665, -0.00016636867794980094, -7.232804887044163e-05,
+    3.756596429412794e-05, 2.623425141500738e-05, -6.361423513905624e-06,
+    -7.948192361163694e-06, 3.0250718270462195e-07, 2.053524906590904e-06,
+    3.521125202215536e-07, -4.4279097571909116e-07, -1.9582047671358907e-07,
+    7.431793650949761e-08, 6.27732395396334e-08, -8.148325388153719e-09,
+    -1.2608640608609e-08, 2.718406874804387e-10, 1.2286347728231882e-09,
+    3.92700641138163e-11,
+)  # fmt: skip
+
+
+def _tail_excess(xp: Namespace, y: Array) -> Array:
+    """``m(y) - y`` for y >= 0, where m(y) is the normal density over the tail beyond y."""
+    share = 4 / (4 + y)
+    return share * polynomial(_MILLS, 2 * share - 1)
+
+
+def _exp_of_square(xp: Namespace, x: Array, factor: float) -> Array:
+    """``exp(factor x^2)`` of a negative factor, without the rounding of a large square."""
+    x = xp.clip(x, min=-64.0, max=64.0)
+    near = xp.round(16 * x) / 16  # few digits: its square is exact
+    whole = xp.exp(factor * near * near)
+    # not the product of two exponentials, of which XLA makes one
+    return whole + whole * xp.expm1(factor * (x - near) * (x + near))
+
+
+def _density(xp: Namespace, x: Array) -> Array:
+    """``exp(-x^2 / 2) / sqrt(2 pi)``, the density of the normal distribution."""
+    return _exp_of_square(xp, x, -0.5) / _ROOT_2PI
+
+
+def _far_erfc(xp: Namespace, x: Array) -> Array:
+    """``erfc(x)`` for x >= 0.5."""
+    scaled = x + _tail_excess(xp, _ROOT_2 * x) / _ROOT_2
+    return _exp_of_square(xp, x, -1.0) / (_ROOT_PI * scaled)
+
+
+def erf(xp: Namespace, x: Array, /) -> Array:
+    """Error function: 2 / sqrt(pi) times the integral of ``exp(-t^2)`` from 0 to x."""
+    size = xp.abs(x)
+    small = size < 1
+    inside = xp.where(small, x, xp.zeros_like(x))
+    outside = xp.where(small, xp.ones_like(x), xp.clip(size, max=64.0))
+    near = inside * polynomial(_ERF_AT_0, inside * inside)
+    return xp.where(small, near, xp.sign(x) * (1 - _far_erfc(xp, outside)))
+
+
+def erfc(xp: Namespace, x: Array, /) -> Array:
+    """``1 - erf(x)``, exact in the tail."""
+    far = x > 0.5
+    half = xp.full_like(x, 0.5)
+    outside = xp.where(far, xp.clip(x, max=64.0), half)
+    return xp.where(far, _far_erfc(xp, outside), 1 - xp.erf(xp.where(far, half, x)))
+
+
+def ndtr(xp: Namespace, x: Array, /) -> Array:
+    """Distribution function of the normal distribution, exact in the lower tail."""
+    low = x < -1
+    depth = xp.where(low, -xp.clip(x, min=-64.0), xp.ones_like(x))
+    tail = _density(xp, depth) / (depth + _tail_excess(xp, depth))
+    return xp.where(low, tail, 0.5 + 0.5 * xp.erf(xp.where(low, xp.zeros_like(x), x) / _ROOT_2))
+
+
+def log_ndtr(xp: Namespace, x: Array, /) -> Array:
+    """Logarithm of the distribution function of the normal distribution, exact in both tails."""
+    low = x < 0
+    depth = xp.where(low, -x, xp.zeros_like(x))
+    tail = -_HALF_LOG_2PI - xp.log(depth + _tail_excess(xp, depth)) - depth * (0.5 * depth)
+    return xp.where(low, tail, xp.log1p(-xp.ndtr(xp.where(low, xp.zeros_like(x), -x))))
+
+
+def _reversed_hazard(xp: Namespace, x: Array) -> Array:
+    """Density of the normal distribution over its lower tail, the slope of `log_ndtr`."""
+    low = x < 0
+    depth, height = xp.where(low, -x, xp.zeros_like(x)), xp.where(low, xp.zeros_like(x), x)
+    return xp.where(low, depth + _tail_excess(xp, depth), _density(xp, height) / xp.ndtr(height))
+
+
+def _hazard_slope(xp: Namespace, x: Array, hazard: Array) -> Array:
+    """The derivative of `_reversed_hazard`, from its value."""
+    low = x < 0
+    excess = _tail_excess(xp, xp.where(low, -x, xp.zeros_like(x)))
+    return -hazard * xp.where(low, excess, hazard + xp.where(low, xp.zeros_like(x), x))
+
+
+# --- gamma functions without their cancellation ---------------------------------------------------
+
+# log(1 + x) = 2 (s + s^3 / 3 + s^5 / 5 + ...), s = x / (2 + x) (Abramowitz and Stegun 4.1.27).
+_ATANH_TAIL = tuple(1 / (2 * k + 3) for k in range(27))
+# The error of Stirling's formula at 1 / t over t, in powers of 2 t - 1 for 0 <= t <= 1:
+# interpolated at 60 Chebyshev points in 60 digits.
+_STIRLING_ERROR = (
+    0.0826813919108186, -0.0012300100649059083, -0.0004851043881010359,
+    0.00010076829937174882, -1.2621643029088812e-06, -6.404042343899916e-06,
+    2.5473662094685148e-06, -4.2740730508409587e-07, -1.1717279238507018e-07,
+    1.2998244537709444e-07, -5.988629480797232e-08, 1.5396043590785008e-08,
+    1.2324535883203946e-09, -4.21719230572717e-09, 2.945097360284988e-09,
+    -1.3641896013648105e-09, 4.748312546082518e-10, -1.347105296688458e-11,
+    -2.6499743739860614e-10, 1.7910125295270675e-10, 8.832685827118941e-11,
+    -4.888886151492002e-11, -1.2886906954306407e-10, 6.233742083375551e-11,
+    6.114792362495952e-11, -3.659852280539227e-11, -9.197101301246291e-12,
+    6.592808527254165e-12,
+)  # fmt: skip
+
+
+def _near_0(x: Array) -> Array:
+    """Whether log(1 + x) is the sum of its series: abs(s) < 1/2."""
+    return (x > -2 / 3) & (x < 2)
+
+
+def relative_log1p(xp: Namespace, x: Array, /) -> Array:
+    """``1 - log(1 + x) / x``, smooth and exact through its zero at x = 0."""
+    near = _near_0(x)
+    inside = xp.where(near, x, xp.zeros_like(x))
+    outside = xp.where(near, xp.ones_like(x), x)
+    s = inside / (2 + inside)
+    series = s - 2 * s * s * polynomial(_ATANH_TAIL, s * s) / (2 + inside)
+    return xp.where(near, series, 1 - xp.quotient(xp.log1p(outside), outside))
+
+
+# (exp(x) - 1 - x) / x^2
+_EXP_REMAINDER = tuple(1 / math.factorial(k + 2) for k in range(18))
+
+
+def exp_remainder(xp: Namespace, x: Array, /) -> Array:
+    """``(exp(x) - 1 - x) / x^2``, smooth and exact through 1/2 at x = 0."""
+    near = xp.abs(x) < 1
+    inside = xp.where(near, x, xp.zeros_like(x))
+    outside = xp.where(near, xp.ones_like(x), x)
+    far = xp.quotient(xp.quotient(xp.exp(outside) - 1, outside) - 1, outside)
+    return xp.where(near, polynomial(_EXP_REMAINDER, inside), far)
+
+
+def stirling_error(xp: Namespace, t: Array, /) -> Array:
+    """``log(gamma(x + 1)) - (x + 1/2) log(x) + x - log(2 pi) / 2`` at x = 1 / t, for t >= 0.
+
+    A difference of log(gamma) is one of these errors, and of terms that cancel by hand.
+    """
+    above = t <= 1  # 1 in terms of x
+    x = xp.quotient(xp.ones_like(t), xp.where(above, xp.ones_like(t), t))
+    share = xp.where(above, t, 1 / (1 + x))  # gamma(x + 1) = gamma(x + 2) / (x + 1)
+    series = share * polynomial(_STIRLING_ERROR, 2 * share - 1)
+    step = (x + 0.5) * (xp.log1p(x) - xp.log(x)) - 1
+    return series + xp.where(above, xp.zeros_like(t), step)
+
+
+def student_t(xp: Namespace, freedom: Array, error: Array, scale: Array, /) -> Array:
+    """Negative log density of Student's t distribution; the normal one at infinite freedom."""
+    one, zero = xp.ones_like(freedom), xp.zeros_like(error)
+    h = xp.quotient(one, freedom)
+    constant = _HALF_LOG_2PI + xp.log(scale) + 0.5 * xp.relative_log1p(h)
+    constant = constant + xp.stirling_error(2 * h) - xp.stirling_error(2 * h / (1 + h))
+    root = xp.sqrt(xp.where(h == 0, one, freedom))
+    size = xp.abs(error)
+    lost = (h > 0) & (size > 2.0**30 * root * scale)  # the square of what is left would overflow
+    z = xp.quotient(xp.where(lost, zero, error), scale)
+    ratio = xp.where(h == 0, zero, xp.quotient(z, root))
+    small = xp.abs(ratio) < 1
+    near = xp.where(small, ratio, zero)
+    relative = 1 - xp.relative_log1p(near * near)  # log(1 + z^2 / freedom) over z^2 / freedom
+    z = xp.where(small, z, zero)
+    far = xp.where(small, zero, ratio)
+    logarithm = xp.log1p(far * far)
+    beyond = xp.log(xp.where(lost, size, one)) - xp.log(xp.where(lost, root * scale, one))
+    logarithm = xp.where(lost, 2 * beyond, logarithm)
+    finite = xp.where(small & ~lost, one, freedom)
+    return constant + 0.5 * (1 + h) * z * z * relative + 0.5 * (1 + finite) * logarithm
+
+
+def _saturated(xp: Namespace, y: Array) -> Array:
+    """``log(y!) - y log(y) + y``: the Poisson loss of the count y where that is the rate."""
+    above, zero, one = y >= 1, xp.zeros_like(y), xp.ones_like(y)
+    large, small = xp.where(above, y, one), xp.where(above, zero, y)
+    error = xp.stirling_error(xp.quotient(one, large + small))
+    low = (small + 0.5) * xp.log1p(small) - xp.xlogy(small, small) - 1
+    rest = xp.where(above, 0.5 * xp.log(large), low)
+    return xp.where(y == 0, zero, _HALF_LOG_2PI + rest + error)
+
+
+def _poisson_excess(xp: Namespace, y: Array, rate: Array, error: Array) -> Array:
+    """``y log(y / rate) - error`` for error = y - rate, which is known better than to rounding."""
+    one, zero = xp.ones_like(y), xp.zeros_like(y)
+    count = xp.where(y == 0, one, y)
+    relative = -xp.quotient(error, count)
+    near = (y > 0) & _near_0(relative)
+    plain = near | (y == 0)
+    logarithm = xp.log_ratio(xp.where(plain, one, rate), xp.where(plain, one, count))
+    inside = -error * xp.relative_log1p(xp.where(near, relative, zero))
+    return xp.where(near, inside, -error - y * logarithm)
+
+
+def negative_binomial(xp: Namespace, mean: Array, dispersion: Array, y: Array, /) -> Array:
+    """Negative log probability of a count, by saddle points: a sum of terms that are positive.
+
+    With r = 1 / dispersion, it is the loss of the saturated model, what the prediction adds to it,
+    and what is left of three log(gamma) (Loader 2000, *Fast and Accurate Computation of Binomial
+    Probabilities*), all without r, so that the Poisson distribution is the dispersion 0.
+    """
+    one, zero = xp.ones_like(mean), xp.zeros_like(mean)
+    large = dispersion > 1  # 1 + dispersion * mean, over the dispersion where that is large
+    unit = xp.quotient(one, xp.where(large, dispersion, one))
+    factor = xp.where(large, one, dispersion)
+    at_mean, at_y = unit + factor * mean, unit + factor * y
+    error = xp.quotient(y - mean, at_mean)
+    gap, relative = unit * error, factor * error  # relative = dispersion * gap
+    rate = mean * xp.quotient(at_y, at_mean)  # y - gap
+    near = _near_0(relative)
+    logarithm = xp.log_ratio(xp.where(near, one, at_y), xp.where(near, one, at_mean))
+    outside = gap - logarithm * xp.quotient(unit, xp.where(near, one, factor))
+    inside = gap * xp.relative_log1p(xp.where(near, relative, zero))
+    added = xp.where(near, inside, outside) + _poisson_excess(xp, y, rate, gap)
+    some = y > 0  # without counts all of the following is 0, and so are its derivatives
+    wide = xp.where(large & some, xp.log(at_y) - xp.log(unit), xp.log1p(factor * y))
+    of_one, of_sum = (xp.where(some, t, zero) for t in (dispersion, xp.quotient(factor, at_y)))
+    gammas = xp.stirling_error(of_one) - xp.stirling_error(of_sum)
+    return _saturated(xp, y) + (added + (0.5 * wide + gammas))
+
+
+# --- ensembles ------------------------------------------------------------------------------------
+
+
+def rank(xp: Namespace, x: Array, /) -> Array:
+    """Rank along the last axis, from 1; equal numbers share the mean of theirs. No derivative."""
+    x = xp.stop_gradient(x)
+    first, last = (xp.argsort(xp.argsort(one, axis=-1, stable=True), axis=-1) for one in (x, -x))
+    return xp.astype(first - last + (x.shape[-1] + 1), xp.computing) / 2
+
+
+def absolute_power(xp: Namespace, x: Array, power: Any, /) -> Array:
+    """``|x|^power``, with derivative 0 at 0."""
+    zero = x == 0
+    return xp.where(zero, xp.zeros_like(x), xp.abs(xp.where(zero, xp.ones_like(x), x)) ** power)
+
+
+def euclidean_norm(xp: Namespace, x: Array, /) -> Array:
+    """Root of the sum of the squares along the last axis, with derivative 0 at 0."""
+    size = xp.max(xp.abs(xp.stop_gradient(x)), axis=-1, keepdims=True)
+    factor = xp.power_of_two(size)  # none where float32 is computed in float64
+    x = x * factor
+    return xp.sqrt(xp.sum(x * x, axis=-1)) / xp.squeeze(factor, axis=-1)
+
+
+# --- what the namespaces and the rules of differentiation take from here --------------------------
+
+FUNCTIONS: tuple[Callable[..., Array], ...] = (
+    clip, sqrt, xlogy, xlog1py, softplus, sigmoid, sigmoid_power, log_ratio,
+    relative_expm1, lgamma, log_cosh, sqrt1pm1, tweedie_deviance, power_of_two,
+    symmetric_percentage, unit_vector, pick, places, at, exponentials, logsumexp, softmax,
+    margin, label_cross_entropy, cross_entropy, parameter, chosen, bins, bin_max, bin_of,
+    sums_by, rows, scan,
+    erf, erfc, ndtr, log_ndtr, relative_log1p, exp_remainder, stirling_error,
+    student_t, negative_binomial, rank, absolute_power, euclidean_norm,
+)  # fmt: skip
+
+
+_2_OVER_ROOT_PI = 2 / _ROOT_PI
+# name -> (xp, x) -> its derivative, in a form that is itself differentiated exactly
+SLOPES: dict[str, Callable[..., Array]] = {
+    "erf": lambda xp, x: _2_OVER_ROOT_PI * _exp_of_square(xp, x, -1.0),
+    "erfc": lambda xp, x: -_2_OVER_ROOT_PI * _exp_of_square(xp, x, -1.0),
+    "ndtr": _density,
+    "log_ndtr": _reversed_hazard,
+}
+
+
+def _with_second(name: str, factor: float) -> Callable[..., tuple[Array, Array]]:
+    """The derivatives of an integral of ``exp(factor x^2 / 2)``."""
+
+    def both(xp: Namespace, x: Array, y: Array) -> tuple[Array, Array]:
+        slope = SLOPES[name](xp, x)
+        return slope, factor * xp.clip(x, min=-64.0, max=64.0) * slope
+
+    return both
+
+
+def _log_ndtr_derivatives(xp: Namespace, x: Array, y: Array) -> tuple[Array, Array]:
+    hazard = _reversed_hazard(xp, x)
+    return hazard, _hazard_slope(xp, x, hazard)
+
+
+# name -> (xp, x, f(x)) -> f'(x), f''(x), as in `carrier.DERIVATIVES`
+DERIVATIVES: dict[str, Any] = {
+    "erf": _with_second("erf", -2.0),
+    "erfc": _with_second("erfc", -2.0),
+    "ndtr": _with_second("ndtr", -1.0),
+    "log_ndtr": _log_ndtr_derivatives,
+}

@@ -1,0 +1,543 @@
+"""JAX: one compiled program for each metric and its options; tracers evaluate as written.
+
+Programs are found by value, so equal metrics share one, and only the latest are kept: a search
+over thousands of hyper-parameters does not fill the memory. A hyper-parameter that is an array or
+a tracer has no value to be found by, and is evaluated as written.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import lru_cache, partial, reduce
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._core import special
+from .._core.inputs import Inputs
+from .._core.library import Library
+from .._core.metric import Metric, several
+from .._core.passes import NOTHING, Arrays, Needed, Plan, Slopes, Tokens, gone_through, of_chunk
+from .._core.plain import PlainLibrary
+from .._core.states import State, leafwise
+from .._core.totals import Totals
+from .._core.types import Array
+
+PROGRAMS = 256  # how many compiled programs of a kind are kept
+SMALL = 4096  # fewer samples are summed twice sooner than the other way is compiled as well
+PASSES = 64  # how many compiled passes over the tokens of a linear layer are kept
+
+
+class JaxLibrary(PlainLibrary):
+    """JAX, its tracers included."""
+
+    name = "JAX"
+    quiet = staticmethod(nullcontext)
+
+    def absorbs(self, other: Library) -> bool:
+        """Whether arrays of another library are constants here: those of NumPy."""
+        return other.name == "NumPy"
+
+    def has_float64(self, array: Array) -> bool:
+        """Whether 64 bits are turned on."""
+        return bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
+
+    def default_float(self) -> str:
+        """Return the name of the dtype that integers become."""
+        return "float64" if self.has_float64(None) else "float32"
+
+    def convert(self, array: np.ndarray, dtype: str, like: Array) -> Array:
+        """Bring a NumPy array into JAX."""
+        return self.raw.asarray(array.astype(dtype))
+
+    def conversion(self, name: str) -> str:
+        """Return the code that makes an array of JAX."""
+        return f"jax.numpy.asarray({name})"
+
+    def overrides(self, result: str) -> dict[str, Any]:
+        """Return the functions with rules of their own, for derivatives and for meshes."""
+        raw = self.raw
+        return {
+            # jnp.abs has derivative 1 at 0; a tie of maximum shares +1 and -1: 0
+            "abs": lambda x, /: raw.maximum(x, -x),
+            "maximum": raw.maximum,
+            "minimum": raw.minimum,
+            "stop_gradient": jax.lax.stop_gradient,
+            "bins": _bins,
+            "bin_max": _bin_max,
+            "chosen": _chosen,
+            "bin_of": _bin_of,
+            "rows": _rows,
+            "sums_by": _sums_by,
+            "scan": _scan,
+            **_rules(),
+            "total": partial(special.sum_directly, raw),
+        }
+
+    def direct(
+        self,
+        metric: Metric,
+        predictions: Array,
+        targets: Array,
+        weights: Any,
+        where: Any,
+        axis: Any,
+        keepdims: Any,
+        reduction: Any,
+        denominator: Any,
+        empty: Any,
+        event_axis: Any,
+    ) -> Any | None:
+        """Return what the compiled program answers, or its part of a program that is being traced.
+
+        None asks for the general way.
+        """
+        if metric.prediction_names or metric.target_names:
+            return None
+        concrete = _concrete(predictions, targets, weights, where)
+        if not _compiles(metric) or not (concrete or _large(predictions, targets, weights, where)):
+            return None
+        number = type(denominator) in (int, float) and denominator >= 0
+        if not (number or (_concrete if concrete else _arrays)(denominator)):
+            return None
+        if empty != empty:
+            empty = None  # every nan is the same
+        try:
+            program = _program(metric, axis, keepdims, reduction, empty, event_axis)
+        except TypeError:  # a hyper-parameter or an option without a hash
+            return None
+        evaluate = program.compiled if concrete else program.traced
+        return evaluate(predictions, targets, weights, where, denominator)
+
+    def statistics_of_all(self, metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]:
+        """Return the states of several metrics that take the same inputs, from one program."""
+        if not (_concrete(*inputs.arrays.values()) and all(map(_compiles, metrics))):
+            return super().statistics_of_all(metrics, inputs)
+        try:
+            program = _statistics(
+                self,
+                tuple(metrics),
+                inputs.xp.result_name,
+                inputs.xp.wide,
+                inputs.axes,
+                inputs.number,
+            )
+        except TypeError:
+            return super().statistics_of_all(metrics, inputs)
+        return program(inputs.arrays)  # type: ignore[no-any-return]
+
+    def fold(self, states: Sequence[Any]) -> Any:
+        """Merge the states of one metric, one after the other: one program for any number."""
+        return reduce(_merge_program(), states)
+
+    def differentiated(
+        self,
+        function: Callable[..., Array],
+        metric: Any,
+        predictions: Array,
+        targets: Any,
+        options: dict[str, Any],
+    ) -> tuple[Array, Array]:
+        """Return value and gradient of ``function(metric, predictions, targets, **options)``."""
+        arrays = {k: v for k, v in options.items() if isinstance(v, jax.Array)}
+        others = {k: v for k, v in options.items() if k not in arrays}
+        # a function of the user's may look at values, and is new at every call if it is a lambda
+        given = (*several(predictions), *several(targets), *arrays.values())
+        if isinstance(metric, Metric) and _concrete(*given):
+            try:
+                program = _gradient(function, metric, tuple(sorted(others.items())))
+            except TypeError:
+                pass
+            else:
+                return program(predictions, targets, arrays)  # type: ignore[no-any-return]
+        return jax.value_and_grad(lambda p: function(metric, p, targets, **options))(predictions)
+
+    def across(self, state: Any, axis_name: Any, group: Any) -> Any:
+        """Merge the states along an axis of a mesh."""
+        if axis_name is None:
+            raise TypeError("across needs the name of the axis that samples are spread along")
+        return _over_axis(state, axis_name)
+
+    def chunk_arrays(self, plan: Plan) -> Arrays:
+        """Return the arrays of a chunk."""
+        return _ChunkArrays(plan)
+
+    def gone_through(
+        self, plan: Plan, needed: Needed, tokens: Tokens
+    ) -> tuple[Array, Array, Slopes]:
+        """Return the total of the losses, the losses, and the slopes, from a compiled pass."""
+        return _linear_pass(plan)(needed, tokens)  # type: ignore[no-any-return]
+
+    def total_of_tokens(self, plan: Plan, tokens: Tokens, rows: Any) -> Array:
+        """Return the total of the losses, whose derivative is found beside its value."""
+        return _linear_total(plan)(*tokens)
+
+
+LIBRARY = JaxLibrary
+
+
+# --- functions ------------------------------------------------------------------------------------
+
+
+def _bins(index: Array, weights: Array | None, size: int, /) -> Array:
+    """Add up by index."""
+    ones = jnp.ones_like(index) if weights is None else weights
+
+    def bins(index: Array, ones: Array) -> Array:
+        row = jnp.arange(index.shape[0])[:, None]
+        return jnp.zeros((index.shape[0], size), ones.dtype).at[row, index].add(ones)
+
+    return _spread(bins, lambda rows, _: (rows, None), index, ones)
+
+
+def _sums_by(index: Array, weights: Array, size: int, /) -> Array:
+    xp = ModuleType("isoloss.jax")
+    known = lambda size: type(size) is int  # noqa: E731 - not the name of a size, in an export
+    parts = {"bins": _bins, "total": partial(special.sum_directly, jnp), "is_known": known}
+    xp.__dict__.update(vars(jnp), **parts)
+    return _spread(
+        lambda index, weights: special.sums_by(xp, index, weights, size),
+        lambda rows, _: (rows, None), index, weights,
+    )  # fmt: skip
+
+
+def _bin_of(x: Array, edges: tuple[float, ...], /) -> Array:
+    """Return how many of the ascending edges are at most each number; -1 for nan."""
+
+    def bin_of(x: Array) -> Array:
+        found = jnp.searchsorted(jnp.asarray(edges, x.dtype), x, side="right")
+        return jnp.where(jnp.isnan(x), -1, found)
+
+    return _spread(bin_of, lambda *axes: axes, x)
+
+
+def _rows(x: Array, axes: tuple[int, ...], /) -> Array:
+    """Bring the reduced axes last and into one, spread as all of them were."""
+    kept = tuple(i for i in range(x.ndim) if i not in axes)
+
+    def spec(*names: Any) -> tuple[Any, ...]:
+        those = (name if isinstance(name, tuple) else (name,) for name in (names[i] for i in axes))
+        together = tuple(name for some in those for name in some if name is not None)
+        return (*(names[i] for i in kept), together or None)
+
+    return _spread(lambda x: special.rows(jnp, x, axes), spec, x)
+
+
+def _spread(
+    function: Callable[..., Array], spec: Callable[..., tuple[Any, ...]], *arrays: Array
+) -> Array:
+    """Call a function that JAX has no rule for where axes of a mesh are explicit.
+
+    ``spec`` gives the axes that the result is spread along, from those of the first array.
+    """
+    sharding = jax.typeof(arrays[0]).sharding
+    if all(axis is None for axis in sharding.spec):
+        return function(*arrays)
+    out = jax.sharding.NamedSharding(
+        sharding.mesh, jax.sharding.PartitionSpec(*spec(*sharding.spec))
+    )
+    return jax.sharding.auto_axes(function, axes=sharding.mesh.axis_names, out_sharding=out)(
+        *arrays
+    )
+
+
+def _chosen(numbers: Any, labels: Array, /) -> Array:
+    """Return one of some numbers for each label, by comparing: a gather knows no explicit mesh."""
+    table = jnp.asarray(numbers)
+    return jnp.sum(jnp.where(labels[..., None] == jnp.arange(len(table)), table, 0), axis=-1)
+
+
+def _bin_max(index: Array, x: Array, size: int, /) -> Array:
+    row = jnp.arange(index.shape[0])[:, None]
+    return jnp.zeros((index.shape[0], size), x.dtype).at[row, index].max(x)
+
+
+def _scan(step: Callable[..., Any], state: Any, /, *sequences: Array) -> Any:
+    """Take a state through the steps of sequences in a loop of XLA, whose length costs nothing."""
+    along = tuple(jax.numpy.moveaxis(x, -2, 0) for x in sequences)
+    return jax.lax.scan(lambda state, x: (step(state, *x), None), state, along)[0]
+
+
+def _rules() -> dict[str, Any]:
+    """Return functions whose derivative, as JAX composes it, leaves the range of float32.
+
+    JAX computes in float32 unless told otherwise, so what float64 absorbs elsewhere matters here.
+    """
+
+    def with_slope(function: Callable[..., Array], slope: Callable[..., Array]) -> Any:
+        ruled = jax.custom_jvp(function)
+        ruled.defjvp(lambda x, dx: (ruled(*x), slope(*x) * dx[0]))
+        return ruled
+
+    quotient = jax.custom_jvp(operator.truediv)
+
+    def quotient_jvp(primals: Any, tangents: Any) -> Any:
+        (x, y), (dx, dy) = primals, tangents
+        result = quotient(x, y)
+        if not isinstance(dy, jax.custom_derivatives.SymbolicZero):  # result may be inf
+            lost = result * dy
+            dx = -lost if isinstance(dx, jax.custom_derivatives.SymbolicZero) else dx - lost
+        return result, quotient(dx, y)  # JAX's own rule squares y
+
+    quotient.defjvp(quotient_jvp, symbolic_zeros=True)
+    xp = ModuleType("isoloss.jax")
+    xp.__dict__.update(vars(jax.numpy), abs=lambda x: jax.numpy.maximum(x, -x))
+
+    def log1p(x: Array) -> Array:
+        """Correct log(1 + x) by the rounding of 1 + x (Kahan): JAX's own is 117 ULP off."""
+        u = jax.lax.optimization_barrier(1 + x)  # or XLA takes u - 1 for x
+        lost = xp.where((u == 1) | xp.isinf(u), 1.0, u - 1)
+        return xp.where(u == 1, x, xp.where(xp.isinf(u), u, xp.log(u) * (x / lost)))
+
+    def bounded(x: Array, bound: float) -> Array:
+        return xp.sign(x) * xp.minimum(xp.abs(x), bound)
+
+    def bounded_jvp(bound: float, primals: Any, tangents: Any) -> Any:
+        (x,), (dx,) = primals, tangents
+        return symmetric(x, bound), xp.where(xp.abs(x) <= bound, dx, xp.zeros_like(dx))
+
+    symmetric = jax.custom_jvp(bounded, nondiff_argnums=(1,))
+    symmetric.defjvp(bounded_jvp)
+
+    def clip(x: Array, /, min: Any = None, max: Any = None) -> Array:  # noqa: A002
+        """Clip; on a CPU, XLA sums selections an order of magnitude slower than products."""
+        if isinstance(max, (int, float)) and isinstance(min, (int, float)) and min == -max:
+            return symmetric(x, max)
+        return special.clip(jax.numpy, x, min, max)
+
+    exact = ModuleType("isoloss.jax")
+    exact.__dict__.update(vars(xp), log1p=log1p, quotient=quotient)
+    log_ratio = jax.custom_jvp(partial(special.log_ratio, exact))
+
+    def log_ratio_jvp(primals: Any, tangents: Any) -> Any:
+        (x, y), (dx, dy) = primals, tangents
+        # XLA makes 1 / (x y) of the chain rule's 1 / (x / y) / y, which may overflow
+        return log_ratio(x, y), quotient(dx, x) - quotient(dy, y)
+
+    log_ratio.defjvp(log_ratio_jvp)
+    rules = {
+        "clip": clip,
+        "log_ratio": log_ratio,
+        "quotient": quotient,
+        "log1p": with_slope(log1p, lambda x: quotient(xp.ones_like(x), 1 + x)),
+    }
+    for function, slope, curvature in (
+        (special.sqrt1pm1, special.slope, special.curvature),
+        (special.log_cosh, special.tanh, special.sech2),
+    ):
+        ruled = with_slope(partial(slope, xp), partial(curvature, xp))
+        rules[function.__name__] = with_slope(partial(function, xp), ruled)
+    xp.__dict__["log1p"] = rules["log1p"]
+    for name, slope in special.SLOPES.items():
+        rules[name] = with_slope(partial(getattr(special, name), xp), partial(slope, xp))
+        setattr(xp, name, rules[name])
+    return rules
+
+
+# --- calls ----------------------------------------------------------------------------------------
+
+
+def _concrete(*values: Any) -> bool:
+    """Whether all are arrays with numbers in them, or nothing."""
+    return all(
+        x is None or (isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer))
+        for x in values
+    )
+
+
+def _arrays(*values: Any) -> bool:
+    """Whether all are arrays of JAX, tracers included, or constants of NumPy's, or nothing."""
+    return all(x is None or isinstance(x, (jax.Array, np.ndarray)) for x in values)
+
+
+def _large(predictions: Array, *others: Any) -> bool:
+    """Whether arrays of JAX or NumPy are so large that a second sum is worth avoiding."""
+    known = all(type(n) is int for n in predictions.shape)  # not the name of a size, in an export
+    return known and predictions.size >= SMALL and _arrays(predictions, *others)
+
+
+def _compiles(metric: Metric) -> bool:
+    """Whether fusing operations keeps the promised accuracy.
+
+    A score subtracts numbers that must cancel exactly. Rounded to float64 in a fused loop or out of
+    it, they do to the last digit of float32; in float32 throughout they would not.
+    """
+    return metric.averages or metric.kind == "counts" or bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
+
+
+class _PlainSums(Totals):
+    """Sums without a spare."""
+
+    __slots__ = ()
+    spares = False
+
+
+class _Program(NamedTuple):
+    """The evaluation of a metric under some options."""
+
+    traced: Callable[..., Array]
+    compiled: Callable[..., Array]
+
+
+@lru_cache(maxsize=PROGRAMS)
+def _program(
+    metric: Metric, axis: Any, keepdims: Any, reduction: Any, empty: Any, event_axis: Any
+) -> _Program:
+    empty = float("nan") if empty is None else empty
+
+    def whole(p: Array, t: Array, weights: Any, where: Any, denominator: Any) -> Array:
+        return metric.evaluated(
+            p, t, weights, where, axis, keepdims, reduction, denominator, empty, event_axis
+        )
+
+    # XLA's CPU computes two sums of the same terms in ten times the time of one. So there is one,
+    # and where it overflows, the evaluation starts again with a spare. A slope needs no spare.
+    @jax.custom_jvp
+    def guarded(value: Array, *arguments: Any) -> Array:
+        finite = jax.numpy.all(jax.numpy.isfinite(value))
+        return jax.lax.cond(finite, lambda *_: value, whole, *arguments)
+
+    guarded.defjvp(lambda primals, tangents: (guarded(*primals), tangents[0]), symbolic_zeros=True)
+
+    def call(*arguments: Any) -> Array:
+        p, t, weights, where, denominator = arguments
+        small = p.size < SMALL or jax.default_backend() != "cpu"
+        if small or not (metric.averages and reduction == "mean" and not keepdims):
+            return whole(*arguments)
+        inputs = Inputs(metric, p, t, weights, where, axis, event_axis)
+        xp, batch = inputs.xp, inputs.batch()
+        state = metric.statistics(xp, batch.predictions, batch.targets, _PlainSums(batch))
+        value = xp.astype(metric.value(xp, state, denominator, empty), xp.result)
+        return value if xp.wide else guarded(value, *arguments)
+
+    return _Program(call, jax.jit(call))
+
+
+# --- states ---------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=PROGRAMS)
+def _statistics(
+    library: JaxLibrary,
+    metrics: tuple[Metric, ...],
+    result: str,
+    wide: bool,
+    axes: tuple[int, ...],
+    number: int | None,
+) -> Callable[..., Any]:
+    def call(arrays: dict[str, Array]) -> tuple[Any, ...]:
+        inputs = Inputs.checked(metrics[0], arrays, result, wide, axes, number)
+        return super(JaxLibrary, library).statistics_of_all(metrics, inputs)
+
+    return jax.jit(call)
+
+
+@lru_cache(maxsize=1)
+def _merge_program() -> Callable[[Any, Any], Any]:
+    return jax.jit(lambda one, two: one.merge(two))
+
+
+def _over_axis(state: State, axis_name: Any) -> Any:
+    """Sum arrays in which each device fills a row of its own: its result varies nowhere."""
+    count, here = jax.lax.axis_size(axis_name), jax.lax.axis_index(axis_name)
+
+    def row(leaf: Array) -> Array:
+        return jax.numpy.zeros((count, *leaf.shape), leaf.dtype).at[here].set(leaf)
+
+    rows = jax.lax.psum(leafwise(row, state), axis_name)
+    states = [leafwise(lambda leaf, i=i: leaf[i], rows) for i in range(count)]
+    return state.weight.xp.library.fold(states)
+
+
+# --- gradients ------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=PROGRAMS)
+def _gradient(function: Any, metric: Any, others: tuple[tuple[str, Any], ...]) -> Any:
+    def call(p: Array, t: Array, arrays: dict[str, Array]) -> Array:
+        return function(metric, p, t, **arrays, **dict(others))
+
+    return jax.jit(jax.value_and_grad(call))
+
+
+# --- a linear layer under a cross-entropy ---------------------------------------------------------
+
+
+class _ChunkArrays(Arrays):
+    """Arrays that are never changed in place."""
+
+    def multiply(self, x: Array, y: Array) -> Array:
+        return self.xp.matmul(x, y, preferred_element_type=self.dtype)
+
+
+@lru_cache(maxsize=PASSES)
+def _linear_pass(plan: Plan) -> Any:
+    """Return the compiled pass, of what is needed and tokens."""
+    return jax.jit(partial(_scanned, plan), static_argnums=0)
+
+
+@lru_cache(maxsize=PASSES)
+def _linear_total(plan: Plan) -> Callable[..., Array]:
+    """Return the total of the losses as a function whose derivative is found beside its value."""
+    through = _linear_pass(plan)
+
+    @jax.custom_jvp
+    def total(*tokens: Any) -> Array:
+        return through(NOTHING, Tokens(*tokens))[0]
+
+    def moving(dx: Any) -> bool:
+        return dx is not None and not isinstance(dx, jax.custom_derivatives.SymbolicZero)
+
+    def with_slopes(primals: Any, tangents: Any) -> tuple[Array, Array]:
+        moves = tuple(moving(dx) for dx in tangents[:4])
+        value, losses, slopes = through(moves[:3], Tokens(*primals))
+        change = jax.numpy.zeros_like(value)
+        for slope, dx, move in zip((*slopes, losses), tangents[:4], moves, strict=True):
+            if move:
+                change += jax.numpy.sum(slope * dx.astype(slope.dtype)).astype(change.dtype)
+        return value, change
+
+    total.defjvp(with_slopes, symbolic_zeros=True)
+    return total
+
+
+def _scanned(plan: Plan, needed: Needed, tokens: Tokens) -> tuple[Array, Array, Slopes]:
+    """Go through the chunks in a loop of XLA, all of one length: what is added does not count."""
+    arrays = _ChunkArrays(plan)
+    count = tokens.hidden.shape[0]
+    if count <= plan.chunk:
+        return gone_through(plan, needed, tokens)
+    chunks = -(-count // plan.chunk)
+    length = -(-count // chunks)
+
+    def cut(x: Array) -> Array:
+        added = [(0, chunks * length - count)] + [(0, 0)] * (x.ndim - 1)
+        return jnp.reshape(jnp.pad(x, added), (chunks, length, *x.shape[1:]))
+
+    factor = tokens.factor
+    if factor is None and chunks * length > count:
+        factor = jnp.ones(count, arrays.xp.computing)
+    weight = tokens.weight.astype(arrays.product)
+    bias = None if tokens.bias is None else tokens.bias.astype(arrays.dtype)
+    along = (cut(tokens.hidden), None if factor is None else cut(factor), cut(tokens.labels))
+
+    def step(sums: Any, some: Any) -> Any:
+        part = Tokens(some[0], weight, bias, some[1], some[2])
+        losses, by_hidden, sums = of_chunk(arrays, part, needed, sums)
+        return sums, (losses, by_hidden)
+
+    start = (
+        jnp.zeros(weight.shape, arrays.dtype) if needed[1] else None,
+        jnp.zeros(weight.shape[0], arrays.dtype) if needed[2] else None,
+    )
+    sums, (losses, by_hidden) = jax.lax.scan(step, start, along)
+    losses = jnp.reshape(losses, (-1,))[:count]
+    if needed[0]:
+        by_hidden = jnp.reshape(by_hidden, (-1, weight.shape[1]))[:count]
+    total = jnp.sum(losses if tokens.factor is None else losses * tokens.factor)
+    return total, losses, (by_hidden, *sums)

@@ -1,1 +1,0 @@
-"""How a definition is evaluated: one module per way, each tested against `plain`."""
