@@ -9,6 +9,7 @@ import inspect
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,26 +18,42 @@ import isoloss as il
 from isoloss.metrics.catalogue import FAMILIES
 
 SOURCE = Path(il.__file__).parent
-NAMES = {f"metrics.{family.__name__.rpartition('.')[2]}" for family in FAMILIES}
-# Each layer may import those before it, never those after.
+# What each folder may import from; the functions of a metric lie at the top, beside __init__.
+FUNCTIONS = ("derivatives", "distributed", "evaluation", "streaming", "validation")
+ARROWS = {
+    "_core": {"_core"},
+    "libraries": {"_core", "libraries"},
+    "metrics": {"_core", "metrics"},
+    "functions": {"_core", "metrics", "functions"},
+    "testing": {"_core", "metrics", "functions", "testing"},
+    "__init__": {"_core", "metrics", "functions"},
+    "adapters": {"_core", "metrics", "functions", "adapters", "__init__"},
+    "cli": {"_core", "metrics", "functions", "testing", "cli", "__init__"},
+}
+METRICS = {f"metrics.{family.__name__.rpartition('.')[2]}" for family in FAMILIES}
+# Each layer may import those before it when it runs, never those after.
 LAYERS = (
-    {"_special"},
-    {"_namespaces"},
-    {"_states", "_domains"},
-    {"_arrays"},
-    {"_metric", "_jets"},
-    {"metrics.linear"},
-    {"_tape", "strategies.plain", *NAMES},
+    {"_core.types"},
+    {"_core.errors", "_core.special", "_core.domains", "_core.threads"},
+    {"_core.library", "_core.parameters"},
+    {"_core.states", "_core.inputs", "_core.passes"},
+    {"_core.totals"},
+    {"_core.metric", "_core.plain"},
+    {"_core.wrappers", "_core.carrier"},
+    {"_core.jets", "_core.tape"},
+    {"libraries.__init__", "libraries.array_api_strict", "libraries.generic", "libraries.numpy"},
+    {"libraries.dask", "libraries.jax", "libraries.torch"},
+    {"metrics.__init__", "metrics.linear"},
+    METRICS,
     {"metrics.catalogue"},
-    {"strategies.numpy"},
-    {"strategies.dask", "strategies.jax", "strategies.torch"},
     {"derivatives", "distributed", "evaluation", "validation"},
     {"streaming", "testing.causes", "testing.distance"},
     {"testing.libraries"},
     {"testing.parity"},
     {"testing.__init__"},
-    {f"adapters.{name}" for name in ("boosting", "keras", "optax", "sklearn", "torch")},
     {"__init__"},
+    {"adapters.__init__"},
+    {f"adapters.{name}" for name in ("boosting", "keras", "optax", "sklearn", "torch")},
     {"cli.errors", "cli.formula"},
     {"cli.output"},
     {"cli.catalogue", "cli.columns", "cli.curves"},
@@ -48,6 +65,12 @@ LAYERS = (
     {"cli.__main__"},
 )
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
+LIBRARIES = ("jax", "torch", "dask", "array_api_strict")
+NAMES = {*LIBRARIES, "numpy", "jax.numpy", "dask.array", "NumPy", "JAX", "PyTorch", "Dask"}
+# Who names a library beside ``libraries``: what is made for one, and what compares several.
+NAMING = {"adapters.torch", "adapters.keras", "adapters.optax", "testing.libraries"}
+# Who imports a module by a name: the core the file of a library, the others what they are told to.
+BY_NAME = {"_core.library", "testing.libraries", "cli.agreement"}
 
 
 def modules() -> list[str]:
@@ -55,31 +78,138 @@ def modules() -> list[str]:
     return sorted(".".join(path.parts) for path in paths)
 
 
-def imported(module: str) -> set[str]:
-    """Return the modules of the package that a module imports when it runs."""
-    tree = ast.parse((SOURCE / Path(*module.split("."))).with_suffix(".py").read_text())
-    nodes = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.level]
+def parsed(module: str) -> ast.Module:
+    return ast.parse((SOURCE / Path(*module.split("."))).with_suffix(".py").read_text())
+
+
+def folder(module: str) -> str:
+    return "functions" if module in FUNCTIONS else module.partition(".")[0]
+
+
+def imports(module: str, nodes: Iterator[ast.AST] | list[ast.stmt]) -> Iterator[tuple[str, str]]:
+    """Yield the module of the package and the name in it, of each import among nodes."""
+    known = set(modules())
     package = module.split(".")[:-1]
-    return {
-        ".".join([*package[: len(package) + 1 - node.level], name])
-        for node in nodes
-        for name in ([node.module] if node.module else [a.name for a in node.names])
-    }
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found = [(alias.name.split("."), "") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) + 1 - node.level] if node.level else []
+            start = ["isoloss", *start] if node.level else start
+            base = [*start, *(node.module or "").split(".")] if node.module else start
+            found = [(base, alias.name) for alias in node.names]
+        else:
+            continue
+        for path, name in found:
+            if path[0] != "isoloss":
+                continue
+            inside = ".".join(path[1:])
+            if name and f"{inside}.{name}".lstrip(".") in known:  # a module of a package
+                yield f"{inside}.{name}".lstrip("."), ""
+            else:
+                yield inside if inside in known else f"{inside}.__init__".lstrip("."), name
+
+
+def libraries_named(tree: ast.AST) -> set[str]:
+    """Return how a tree names a library: in an import, or in a text that is a name."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {a.name for a in node.names if a.name.partition(".")[0] in LIBRARIES}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found |= {str(node.module)} & {*LIBRARIES, "jax.numpy", "dask.array"}
+        elif isinstance(node, ast.Constant) and node.value in NAMES:
+            found.add(node.value)
+    return found
+
+
+def looked_up(tree: ast.AST) -> list[str]:
+    """Return the modules that a tree takes from sys.modules by their names."""
+    return [
+        ast.unparse(node.slice)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "sys.modules"
+    ]
+
+
+def imports_by_name(tree: ast.AST) -> bool:
+    """Whether a tree imports a module that is found by a text."""
+    calls = (ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return any(name.rpartition(".")[2] in ("import_module", "__import__") for name in calls)
+
+
+@pytest.mark.parametrize("module", modules())
+def test_imports_point_one_way(module: str) -> None:
+    """A module imports only layers below its own, from the folders that its own may know."""
+    assert module in RANK, f"give {module} a layer"
+    tree = parsed(module)
+    run = {name for name, _ in imports(module, tree.body)}
+    assert not {name for name in run if RANK[name] >= RANK[module]}
+    everywhere = {folder(name) for name, _ in imports(module, ast.walk(tree))}
+    assert everywhere <= ARROWS[folder(module)]
+
+
+@pytest.mark.parametrize("module", modules())
+def test_no_private_name_crosses_folders(module: str) -> None:
+    """What another folder uses has a public name; the folder ``_core`` alone is private."""
+    for other, name in imports(module, ast.walk(parsed(module))):
+        if folder(other) != folder(module):
+            parts = [*other.removeprefix("_core.").split("."), name]
+            private = [part for part in parts if part.startswith("_") and part != "__init__"]
+            assert not private, f"{module} imports {name or other} of {other}"
+
+
+def test_libraries_are_named_in_their_files_alone() -> None:
+    """Nothing outside of ``libraries`` names one, but what is made for it; NumPy is a dependency."""
+    naming = {m for m in modules() if libraries_named(parsed(m)) and folder(m) != "libraries"}
+    assert naming == NAMING
+    assert not [m for m in modules() if looked_up(parsed(m))]
+
+
+def test_one_module_is_found_by_its_name() -> None:
+    """The file of a library; the libraries to compare and the user's functions are not ours."""
+    assert {m for m in modules() if imports_by_name(parsed(m))} == BY_NAME
+
+
+def test_files_of_libraries_are_called_as_the_libraries_are() -> None:
+    """A file of ``libraries`` has a class, and is found by the name of the library's module."""
+    found = {m.rpartition(".")[2] for m in modules() if folder(m) == "libraries"} - {"__init__"}
+    assert found == {*LIBRARIES, "numpy", "generic"}
+    for name in found:
+        assert "\nLIBRARY = " in (SOURCE / "libraries" / f"{name}.py").read_text()
 
 
 @pytest.mark.parametrize(
-    "module",
+    ("check", "code"),
     [
-        m
-        for m in modules()
-        if m not in ("adapters.__init__", "strategies.__init__", "metrics.__init__")
+        (libraries_named, "import jax.numpy"),
+        (libraries_named, "from torch import nn"),
+        (libraries_named, "if library.name == 'PyTorch': pass"),
+        (looked_up, "sys.modules['torch'].no_grad()"),
+        (imports_by_name, "importlib.import_module(name).direct"),
+        (imports_by_name, "__import__('jax')"),
     ],
 )
-def test_imports_point_one_way(module: str) -> None:
-    """A module imports only layers below its own."""
-    assert module in RANK, f"give {module} a layer"
-    above = {name for name in imported(module) if RANK[name] >= RANK[module]}
-    assert not above
+def test_checks_notice(check: Callable[[ast.AST], object], code: str) -> None:
+    """The checks above find what they look for."""
+    assert check(ast.parse(code))
+    assert not check(ast.parse("import numpy as np; np.asarray(x)"))
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("from .._core.states import _inner", ("_core.states", "_inner")),
+        ("from .. import evaluation", ("evaluation", "")),
+        ("from ..libraries.numpy import rank", ("libraries.numpy", "rank")),
+        ("from isoloss.libraries import torch", ("libraries.torch", "")),
+        ("import isoloss", ("__init__", "")),
+        ("def f():\n    from .catalogue import NAMES", ("metrics.catalogue", "NAMES")),
+    ],
+)
+def test_imports_are_found(code: str, found: tuple[str, str]) -> None:
+    """Each form of an import is read, inside of functions too."""
+    assert list(imports("metrics.regression", ast.walk(ast.parse(code)))) == [found]
 
 
 def test_definitions_are_small_and_know_nothing_of_the_engine() -> None:
@@ -111,9 +241,11 @@ def test_every_public_name_is_documented_with_an_example() -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        "_domains",
-        *sorted(NAMES),
-        "_metric",
+        "_core.domains",
+        "_core.parameters",
+        "_core.threads",
+        "_core.wrappers",
+        *sorted(METRICS),
         "derivatives",
         "distributed",
         "evaluation",

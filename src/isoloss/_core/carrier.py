@@ -9,7 +9,7 @@ from typing import Any
 from . import special
 from .library import Library, library_of
 from .plain import PlainLibrary
-from .types import FLOATS, Array, Namespace, dtype_name
+from .types import FLOATS, Array, Functions, Namespace, dtype_name
 
 _LOG2, _LOG10 = 1 / math.log(2), 1 / math.log(10)
 # name -> (xp, x, f(x)) -> f'(x), f''(x); a plain 0.0 is a derivative that vanishes everywhere.
@@ -71,10 +71,10 @@ class Carrier(special.Differentiable):
         return int(self.value.ndim)
 
     @property
-    def xp(self) -> Namespace:
+    def xp(self) -> Functions:
         return self.isoloss_library.raw
 
-    def __array_namespace__(self, api_version: str | None = None) -> Namespace:
+    def __array_namespace__(self, api_version: str | None = None) -> Functions:
         return self.isoloss_library.raw
 
     def __lt__(self, other: Any) -> Array:
@@ -228,11 +228,12 @@ class CarrierLibrary(PlainLibrary):
             return call
 
         self.raw.__dict__.update(functions | self.rules(xp), __getattr__=unknown)
-        namespace = super()._build(result, wide)
+        made = super()._build(result, wide)
+        namespace: Any = made
         namespace.__dict__["__getattr__"] = unknown
         namespace.stop_gradient = lambda x: self.constant(plain(x))
         for name in ("total", "maximum", "minimum", "where", "sqrt1pm1", "log_cosh", "clip",
                      "bins", "bin_of", "chosen", "rank", *special.DERIVATIVES):  # fmt: skip
             if name in vars(self.raw):
                 setattr(namespace, name, getattr(self.raw, name))
-        return namespace
+        return made

@@ -25,7 +25,7 @@ import array_api_compat
 import numpy as np
 
 from .special import FUNCTIONS, either, sum_directly, sum_of_rows, where
-from .types import FLOATS, INTEGERS, Array, Namespace, dtype_name
+from .types import FLOATS, INTEGERS, Array, Functions, Namespace, dtype_name
 
 if TYPE_CHECKING:
     from .inputs import Inputs
@@ -53,7 +53,7 @@ class Library:
     # Results that are documented (the inf of an overflow, the nan outside a domain) do not warn.
     quiet: Callable[[], Any] = staticmethod(partial(np.errstate, all="ignore"))
 
-    def __init__(self, raw: Any) -> None:
+    def __init__(self, raw: Functions) -> None:
         self.raw = raw
         self.of_dtypes: dict[tuple[Any, ...], Namespace | None] = {}  # filled by the short ways
         self.kept: dict[str, Any] = {}  # what an evaluation makes once
@@ -247,7 +247,8 @@ class Library:
             if name not in changed:
                 # sqrt is written with the library's own sqrt, the others with the changed forms
                 setattr(xp, name, partial(function, raw if name == "sqrt" else xp))
-        return xp
+        made: Namespace = xp
+        return made
 
 
 # --- which library an array is of -----------------------------------------------------------------
@@ -271,7 +272,7 @@ def library_of(array: Array) -> Library | None:
     if isinstance(array, np.generic):
         return None
     if isinstance(array, np.ndarray):
-        raw: Any = np  # array_api_compat.numpy costs 77 ms to import and adds nothing
+        raw: Functions = np  # array_api_compat.numpy costs 77 ms to import and adds nothing
     else:
         _prepare_traced()
         for traced in _TRACED.values():
@@ -291,7 +292,7 @@ def _loaded(name: str) -> Any:
     return import_module(f"{_FOLDER}.{name}" if name else _FOLDER)
 
 
-def _library(raw: Any) -> Library:
+def _library(raw: Functions) -> Library:
     """Return the one object of a library, also to threads that ask for it at the same time."""
     known = _LIBRARIES.get(id(raw))
     if known is None:

@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from .types import Array, Namespace
+from .types import Array, Functions, Namespace
 
 _ROOT_2 = math.sqrt(2.0)
 _ROOT_PI = math.sqrt(math.pi)
@@ -71,7 +71,7 @@ def either(function: Callable[..., Array], xp: Namespace, x1: Any, x2: Any) -> A
     return function(x1, xp.full_like(x1, x2) if isinstance(x2, (int, float)) else x2)
 
 
-def clip(xp: Namespace, x: Array, /, min: Any = None, max: Any = None) -> Array:  # noqa: A002
+def clip(xp: Functions, x: Array, /, min: Any = None, max: Any = None) -> Array:  # noqa: A002
     """Clip; the derivative at a bound is that of the inside (JAX: 1/2, torch: 1)."""
     if min is not None:
         x = xp.where(x < min, min, x)
@@ -444,7 +444,7 @@ def scan(xp: Namespace, step: Callable[..., Any], state: Any, /, *sequences: Arr
     return state
 
 
-def rows(xp: Namespace, x: Array, axes: tuple[int, ...], /) -> Array:
+def rows(xp: Functions, x: Array, axes: tuple[int, ...], /) -> Array:
     """Bring the reduced axes last and into one, in row order: shape ``(kept..., n)``."""
     kept = tuple(i for i in range(x.ndim) if i not in axes)
     shape = tuple(x.shape[i] for i in kept)
@@ -453,13 +453,13 @@ def rows(xp: Namespace, x: Array, axes: tuple[int, ...], /) -> Array:
     return xp.reshape(x, (*shape, math.prod(x.shape) // max(math.prod(shape), 1)))
 
 
-def sum_of_rows(xp: Namespace, x: Array, axes: tuple[int, ...]) -> Array:
+def sum_of_rows(xp: Functions, x: Array, axes: tuple[int, ...]) -> Array:
     """Sum, keeping dimensions, along rows: NumPy sums pairwise there, sequentially elsewhere."""
     shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
     return xp.reshape(xp.sum(rows(xp, x, axes), axis=-1), shape)
 
 
-def sum_directly(xp: Namespace, x: Array, axes: tuple[int, ...]) -> Array:
+def sum_directly(xp: Functions, x: Array, axes: tuple[int, ...]) -> Array:
     """Sum, keeping dimensions, as the library does."""
     return xp.sum(x, axis=axes, keepdims=True)
 

@@ -27,7 +27,7 @@ from .._core.special import clip as clip_of
 from .._core.special import rows, sum_directly
 from .._core.states import Samples, State, leafwise
 from .._core.totals import Totals
-from .._core.types import Array, Namespace, dtype_name
+from .._core.types import Array, Functions, Namespace, dtype_name
 
 BLOCK = 1 << 17  # float64 blocks of this length stay in the cache, and occupy several threads
 _NUMBERS = (int, float, bool, type(None))
@@ -209,7 +209,7 @@ def namespace() -> Any:
     return array_api_compat.torch
 
 
-def _sum_of_blocks(xp: Namespace, x: Array, axes: tuple[int, ...]) -> Array:
+def _sum_of_blocks(xp: Functions, x: Array, axes: tuple[int, ...]) -> Array:
     """Sum, keeping dimensions, in blocks of blocks: torch's own sum is 11 ULP off at 1e7."""
     x, shape = rows(xp, x, axes), tuple(1 if i in axes else n for i, n in enumerate(x.shape))
     block = 128
