@@ -15,7 +15,7 @@ import operator
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -275,7 +275,7 @@ def library_of(array: Array) -> Library | None:
         raw: Functions = np  # array_api_compat.numpy costs 77 ms to import and adds nothing
     else:
         _prepare_traced()
-        for traced in _TRACED.values():
+        for traced in tuple(_TRACED.values()):  # another thread may add to them
             if traced.makes(array):
                 if traced.remembers(type(array)):
                     _OF_TYPE[type(array)] = traced
@@ -287,6 +287,7 @@ def library_of(array: Array) -> Library | None:
     return library
 
 
+@cache
 def _loaded(name: str) -> Any:
     """Import what is known of one library: the one module that is found by a name."""
     return import_module(f"{_FOLDER}.{name}" if name else _FOLDER)
