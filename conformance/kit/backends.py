@@ -84,6 +84,10 @@ class Backend:
             }
             yield case.metric(*given[1:], **case.options), slopes
 
+    def rare(self, cases: Sequence[Case]) -> list[bool]:
+        """Tell which cases are too few for what they cost in every run."""
+        return [False] * len(cases)
+
     def bent(self, cases: Sequence[Case]) -> Iterable[tuple[Tree, Tree]]:
         """Return the first and the second derivatives of the terms of every case."""
         import isoloss
@@ -152,6 +156,10 @@ class Jax(Backend):
 
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return self.jax.jit(function, compiler_options=self.QUICK)
+
+    def rare(self, cases: Sequence[Case]) -> list[bool]:
+        # with x64, hyper-parameters are traced: one program serves all numbers
+        return super().rare(cases) if self.float64 else programs.rare(self, cases)
 
     def evaluated(self, cases: Sequence[Case]) -> Iterable[tuple[Any, dict[str, Any]]]:
         return programs.evaluated(self, cases)

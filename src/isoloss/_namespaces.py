@@ -571,6 +571,11 @@ class Library:
         """Bring an array of this library to the dtype of the computation."""
         return xp.astype(array, xp.computing)
 
+    def columns(self, function: Callable[[Any], tuple[Array, Array]], like: Array) -> Any:
+        """Call a function for each place of the last axis; stack its two results along that axis."""
+        pairs = [function(k) for k in range(like.shape[-1])]
+        return tuple(self.raw.stack(parts, axis=-1) for parts in zip(*pairs, strict=True))
+
     def absorbs(self, other: Library) -> bool:
         """Whether arrays of another library may stand beside this one's, and are converted."""
         return False
@@ -727,6 +732,13 @@ class JaxLibrary(Library):
 
     def convert(self, array: np.ndarray, dtype: str, like: Array) -> Array:
         return self.raw.asarray(array.astype(dtype))
+
+    def columns(self, function: Callable[[Any], tuple[Array, Array]], like: Array) -> Any:
+        jax = sys.modules["jax"]
+        if not isinstance(like, jax.core.Tracer):  # eager: a loop of XLA is compiled at every call
+            return super().columns(function, like)
+        pairs = jax.lax.map(function, jax.numpy.arange(like.shape[-1]))
+        return tuple(jax.numpy.moveaxis(parts, 0, -1) for parts in pairs)
 
     def overrides(self, result: str) -> dict[str, Any]:
         jax, raw = sys.modules["jax"], self.raw
