@@ -98,19 +98,18 @@ class Backend:
 class Strict(Backend):
     """NumPy, refusing what the standard does not promise; its devices are only simulated.
 
-    ``no_float64`` and ``no_x64`` refuse the dtypes of 64 bits, as MPS and TPU do.
+    ``no_float64`` and ``no_x64`` refuse the dtypes of 64 bits, as MPS and TPU do. What is converted
+    is measured with NumPy: here each device has the cases of the dtype that it computes in.
     """
 
     name = "array_api_strict"
-    dtypes = ("float32", "float64")
 
     def __init__(self, device: str | None = None) -> None:
         super().__init__()
         device = device or os.environ.get("ISOLOSS_STRICT_DEVICE", "CPU_DEVICE")
         self.device = self.xp.Device(device)
         self.float64 = "no_" not in str(self.device)
-        if not self.float64:
-            self.dtypes = self.dtypes[:-1]
+        self.dtypes = (self.widest,)
 
     @property
     def label(self) -> str:

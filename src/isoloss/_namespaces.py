@@ -572,7 +572,7 @@ class Library:
         return xp.astype(array, xp.computing)
 
     def columns(self, function: Callable[[Any], tuple[Array, Array]], like: Array) -> Any:
-        """Call a function for each place of the last axis; stack its two results along that axis."""
+        """Call a function for each place of the last axis; stack its two results along it."""
         pairs = [function(k) for k in range(like.shape[-1])]
         return tuple(self.raw.stack(parts, axis=-1) for parts in zip(*pairs, strict=True))
 
