@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import os
 import sys
 from pathlib import Path
 
@@ -11,22 +14,34 @@ pytest_plugins = [
     "conformance.kit.plugin",
     "pytester",  # tests/test_parity.py runs pytest in pytest
 ]
-# A large program holds 80 memory maps, and a process may have 65,530. Released, it is compiled
-# again where another test needs it.
-MAPS = 10_000
-TESTS = 20  # between two counts
+# JAX keeps every compiled program, of 2 MB and up. Released, one is read from JAX's cache on disk
+# where another test needs it.
+MEMORY = 1200 << 20  # bytes of a process
+TESTS = 10  # between two measurements
 _run = 0
 
 
 def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
     global _run
     _run += 1
-    counts = _run % TESTS == 0 and nextitem is not None and "jax" in sys.modules
-    if counts and memory_maps() > MAPS:
+    measures = _run % TESTS == 0 and nextitem is not None and "jax" in sys.modules
+    if measures and resident_memory() > MEMORY:
         sys.modules["jax"].clear_caches()
+        gc.collect()
+        return_freed_memory()
 
 
-def memory_maps() -> float:
-    """Return how many memory maps this process has, as Linux says; infinitely many elsewhere."""
-    maps = Path("/proc/self/maps")
-    return maps.read_bytes().count(b"\n") if maps.exists() else float("inf")
+def resident_memory() -> float:
+    """Return how many bytes of memory this process holds, as Linux says; infinitely many elsewhere."""
+    pages = Path("/proc/self/statm")
+    if not pages.exists():
+        return float("inf")
+    return int(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def return_freed_memory() -> None:
+    """Give back to the system what was freed: glibc keeps it."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -15,12 +15,12 @@ from conformance.kit.comparison import distance, ulp
 from conformance.kit.promise import GRADIENT, HALF, ROWS, Measure
 from conformance.kit.records import (
     RECORDS,
+    Case,
     cases,
     each_sample,
     flat,
     pointwise,
     several,
-    varied,
 )
 
 
@@ -48,14 +48,12 @@ def gradient_errors(
     return max(errors)
 
 
-@pytest.mark.parametrize("name", sorted(RECORDS))
-def test_value_and_gradient(
-    backend: Backend, name: str, record_property: Callable[..., None]
+def check_value_and_gradient(
+    backend: Backend, name: str, stored: list[Case], record_property: Callable[..., None]
 ) -> None:
-    """Every value, and gradient by each way to differentiate, is as near to the exact one as promised."""
+    """Compare the value of every case, and its gradient by each way to differentiate."""
     value_errors = Measure(backend, name, "value", record_property)
     slope_errors = Measure(backend, name, "gradient", record_property)
-    stored = list(cases(backend, name))
     for case, (value, slopes) in zip(stored, backend.evaluated(stored), strict=True):
         value_errors.value(case.record, value)
         for mode, slope in slopes.items():
@@ -70,6 +68,23 @@ def test_value_and_gradient(
     value_errors.finish()
     if any(case.differentiated for case in stored):
         slope_errors.finish()
+
+
+def check_second_derivative(
+    backend: Backend, name: str, stored: list[Case], record_property: Callable[..., None]
+) -> None:
+    """Compare the first and second derivative of every term of every case."""
+    measure = Measure(backend, name, "second", record_property)
+    for case, pair in zip(stored, backend.bent(stored), strict=True):
+        own = case.dtype == backend.widest
+        limit = ROWS if own and not pointwise(case.metric) else GRADIENT[case.dtype]
+        for key, found in zip(("first", "second"), pair, strict=True):
+            exact = flat(case.record[key])
+            got = each_sample(backend, found, case.count)
+            error = gradient_errors(backend, case.metric, got, exact, case.dtype)
+            what = f"{key}: got {got}, expected {exact}"
+            measure.add(case.record, error, limit, what, case.dtype)
+    measure.finish()
 
 
 def has_second(name: str, record: dict[str, Any]) -> bool:
@@ -88,22 +103,39 @@ BENT = sorted(
 )
 
 
+def chosen(backend: Backend, stored: Sequence[Case], rare: bool = False) -> list[Case]:
+    """Return the cases that every run has, or those that it has not."""
+    return [c for c, left in zip(stored, backend.rare(stored), strict=True) if left == rare]
+
+
+def bent(backend: Backend, name: str) -> list[Case]:
+    """Return the cases with a second derivative."""
+    return [case for case in cases(backend, name) if has_second(name, case.record)]
+
+
+@pytest.mark.parametrize("name", sorted(RECORDS))
+def test_value_and_gradient(
+    backend: Backend, name: str, record_property: Callable[..., None]
+) -> None:
+    """Every value, and gradient by each way to differentiate, is as near to the exact one as promised."""
+    stored = chosen(backend, list(cases(backend, name)))
+    check_value_and_gradient(backend, name, stored, record_property)
+
+
 @pytest.mark.parametrize("name", BENT)
 def test_second_derivative(
     backend: Backend, name: str, record_property: Callable[..., None]
 ) -> None:
     """`gradient_hessian` gives the first and second derivative of every term, kinks included."""
-    measure = Measure(backend, name, "second", record_property)
-    stored = [case for case in cases(backend, name) if has_second(name, case.record)]
-    if backend.compiles:  # a program for every column of a row takes long
-        stored = [c for c in stored if pointwise(c.metric) or not varied(c.record)]
-    for case, pair in zip(stored, backend.bent(stored), strict=True):
-        own = case.dtype == backend.widest
-        limit = ROWS if own and not pointwise(case.metric) else GRADIENT[case.dtype]
-        for key, found in zip(("first", "second"), pair, strict=True):
-            exact = flat(case.record[key])
-            got = each_sample(backend, found, case.count)
-            error = gradient_errors(backend, case.metric, got, exact, case.dtype)
-            what = f"{key}: got {got}, expected {exact}"
-            measure.add(case.record, error, limit, what, case.dtype)
-    measure.finish()
+    check_second_derivative(backend, name, chosen(backend, bent(backend, name)), record_property)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.library("jax")
+@pytest.mark.parametrize("name", sorted(RECORDS))
+def test_rare_parameters(backend: Backend, name: str, record_property: Callable[..., None]) -> None:
+    """Where JAX compiles a program for one or two cases, they are as near as the others."""
+    if stored := chosen(backend, list(cases(backend, name)), rare=True):
+        check_value_and_gradient(backend, name, stored, record_property)
+    if name in BENT and (stored := chosen(backend, bent(backend, name), rare=True)):
+        check_second_derivative(backend, name, stored, record_property)

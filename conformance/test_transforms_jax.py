@@ -50,7 +50,6 @@ jit = functools.partial(jax.jit, compiler_options=Jax.QUICK)
 SORTED = {
     "it keeps all samples, which no state of one size holds": lambda m: m.kind == "sorted whole"
 }
-NO_TERMS = {"it has no term per sample": lambda m: not m.summable}
 structure = law(STRUCTURES)
 streaming = law(STRUCTURES, SORTED)
 
@@ -86,26 +85,43 @@ def test_jit(metric):
 
 @structure
 def test_gradients(metric):
-    """Reverse mode, forward mode and linearize, jitted, agree with NumPy's gradient."""
-    p, t = draw(metric, (6,))
-    w, _ = excluded(metric, (6,))
+    """Reverse and forward mode, jitted, agree with NumPy's gradient of the samples that count.
+
+    What stands in an excluded place, by a mask or by a weight of 0, reaches none of them.
+    """
+    samples = draw(metric, (8,))
+    w, m = excluded(metric, (8,))
     function = one_number(metric)
-    f = lambda p: function(p, t, weights=w)  # noqa: E731
-    along = tree_map(lambda x: np.linspace(-1, 1, x.size, dtype=DTYPE).reshape(x.shape), p)
+    by_mask = lambda p, t, w: function(p, t, weights=w, where=of_items(metric, m))  # noqa: E731
+    by_weight = lambda p, t, w: function(p, t, weights=jnp.where(m, w, 0))  # noqa: E731
+    along = tree_map(
+        lambda x: np.linspace(-1, 1, x.size, dtype=x.dtype).reshape(x.shape), samples.predictions
+    )
 
     @jit
-    def every_way(p):
-        result, linear = jax.linearize(f, p)
-        return *jax.value_and_grad(f)(p), jax.jacfwd(f)(p), result, linear(along)
+    def every_way(p, t, w):
+        result, linear = jax.linearize(lambda p: by_mask(p, t, w), p)
+        return (
+            *jax.value_and_grad(by_mask)(p, t, w),
+            jax.jacfwd(by_weight)(p, t, w),
+            result,
+            linear(along),
+        )
 
-    first, reverse, forward, second, tangent = every_way(arrays(p))
-    want = gradient(metric, p, t, weights=w)
-    for slopes in (reverse, forward):
-        close(slopes, want)
-        assert [x.dtype for x in leaves(slopes)] == [x.dtype for x in leaves(p)]
-    for result in (first, second):
-        close(result, value(function, p, t, weights=w))
-    close(tangent, flat(want) @ flat(wide(along)))
+    want = value(function, *samples[m], weights=w[m])
+    exact = gradient(metric, *samples[m], weights=w[m])
+    for bad in (None, np.nan, np.inf):
+        p, t = samples
+        if bad is not None:
+            p, t = spoiled(p, ~m, bad), spoiled(t, ~m, -bad)
+        first, reverse, forward, second, tangent = every_way(p, t, w)
+        for result in (first, second):
+            close(result, want)
+        for slopes in (reverse, forward):
+            close(tree_map(lambda x: x[m], slopes), exact)
+            assert not flat(tree_map(lambda x: x[~m], slopes)).any()
+            assert [x.dtype for x in leaves(slopes)] == [x.dtype for x in leaves(p)]
+        close(tangent, flat(exact) @ flat(wide(tree_map(lambda x: x[m], along))))
 
 
 @pytest.mark.parametrize(
@@ -187,9 +203,10 @@ def test_hessian(metric):
         close(hessian, np.diag(np.diag(hessian)), ulps=0)
 
 
-@law(STRUCTURES, NO_TERMS)
-def test_gradient_hessian(metric):
-    """gradient_hessian gives under jit what it gives NumPy."""
+@pytest.mark.parametrize("name", ["huber", "softmax_cross_entropy", "gaussian_nll", "ctc"])
+def test_gradient_hessian(name):
+    """gradient_hessian gives under jit what it gives NumPy, with weights; test_numbers.py has none."""
+    metric = getattr(il, name)
     p, t = draw(metric, (4,))
     w, m = excluded(metric, (4,))
     f = functools.partial(il.gradient_hessian, metric, weights=w, where=of_items(metric, m))
@@ -227,7 +244,7 @@ def test_scan(metric):
 
 
 @pytest.mark.once
-@streaming
+@law(STATES, SORTED)
 def test_gradient_through_scan(metric):
     """The gradient through a scan over batches, with checkpointed steps, is that of the whole."""
     samples = draw(metric, (3, 4))
@@ -366,6 +383,7 @@ def test_no_leaks(metric):
         jax.eval_shape(jax.jacfwd(f), *samples)
 
 
+@pytest.mark.once  # x64: test_numbers.py traces the parameters
 @pytest.mark.parametrize(("metric", "field"), list(parameters(every=False)))
 def test_parameter_as_tracer(metric, field):
     """A hyper-parameter may be traced: jitted over, mapped over, differentiated with respect to."""
@@ -376,16 +394,16 @@ def test_parameter_as_tracer(metric, field):
         return dataclasses.replace(metric, **{field: x})(p, t)
 
     points = np.asarray([at, at + 0.005, at - 0.005], dtype=DTYPE)
-    values, slope, forward, slopes_p = jit(
-        lambda x, p: (jax.vmap(f, (0, None))(x, p), jax.grad(f)(x[0], p), jax.jacfwd(f)(x[0], p),
-                      jax.grad(f, argnums=1)(x[0], p))
-    )(points, p)  # fmt: skip
+    both = jax.value_and_grad(f, argnums=(0, 1))
+    (values, (slopes, slopes_p)), forward = jit(
+        lambda x, p: (jax.vmap(both, (0, None))(x, p), jax.jacfwd(f)(x[0], p))
+    )(points, p)
     close(values, np.stack([f(float(x), *wide(p, t)) for x in points]))
     want = difference(lambda x: f(x, *wide(p, t)), float(points[0]))
-    close(slope, want, ulps=DIFFERENCE[DTYPE])
-    close(forward, want, ulps=DIFFERENCE[DTYPE])
-    close(slope, forward)
-    close(slopes_p, gradient(lambda p, t: f(float(points[0]), p, t), p, t))
+    close(slopes[0], want, ulps=DIFFERENCE[DTYPE])
+    close(forward, slopes[0])
+    exact = gradient(lambda p, t: f(float(points[0]), p, t), p, t)
+    close(tree_map(lambda x: x[0], slopes_p), exact)
 
 
 def test_parameter_per_sample():
@@ -397,27 +415,6 @@ def test_parameter_per_sample():
     close(terms, np.stack(want))
     close(jit(lambda q: il.MultiQuantile((q, 1 - q))(jnp.ones((3, 2)), jnp.zeros(3)))(0.25),
           il.MultiQuantile((0.25, 0.75))(np.ones((3, 2)), np.zeros(3)))  # fmt: skip
-
-
-@pytest.mark.once
-@structure
-def test_masked_is_removed(metric):
-    """Under jit, what stands in an excluded place reaches neither value nor gradient."""
-    samples = draw(metric, (8,))
-    w, m = excluded(metric, (8,))
-    function = one_number(metric)
-    by_mask = lambda p, t, w: function(p, t, weights=w, where=of_items(metric, m))  # noqa: E731
-    by_weight = lambda p, t, w: function(p, t, weights=jnp.where(m, w, 0))  # noqa: E731
-    both = jit(lambda *a: (*jax.value_and_grad(by_mask)(*a), jax.jacfwd(by_weight)(*a)))
-    want = value(function, *samples[m], weights=w[m])
-    exact = gradient(metric, *samples[m], weights=w[m])
-    for bad in (np.nan, np.inf):
-        p, t = spoiled(samples.predictions, ~m, bad), spoiled(samples.targets, ~m, -bad)
-        result, *slopes = both(p, t, w)
-        close(result, want)
-        for slope in slopes:
-            close(tree_map(lambda x: x[m], slope), exact)
-            assert not flat(tree_map(lambda x: x[~m], slope)).any()
 
 
 @pytest.mark.once

@@ -18,7 +18,7 @@ from conformance.kit.comparison import close
 from conformance.kit.drawing import Samples, draw, excluded, integers, of_items
 from conformance.kit.expected import one_number
 from conformance.kit.laws import law
-from conformance.kit.structures import STATES, STRUCTURES
+from conformance.kit.structures import ENGINE, STATES, STRUCTURES
 from conformance.kit.trees import leaves, tree_map
 
 SORTED = {"it sorts all samples at once, which Dask does not": lambda m: m.kind == "sorted whole"}
@@ -141,7 +141,7 @@ def of_few_frames(metric, samples):
     return Samples(logits[..., :3, :], cut)
 
 
-@law(STRUCTURES, SORTED)
+@law(ENGINE, SORTED)
 def test_derivatives(metric):
     """Gradients and second derivatives are lazy arrays in the chunks of the predictions."""
     p, t = of_few_frames(metric, draw(metric, (7, 2)))

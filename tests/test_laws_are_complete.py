@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from typing import Any
 
@@ -38,8 +39,14 @@ def covered(kind: type[il.Metric], law: Law) -> bool:
         return True
     if not law.metrics.keys() <= STRUCTURES.keys():
         return False
-    known = set().union(*(needed(metric, law) for metric in law.metrics.values()))
+    known = features_of(tuple(law.members))
     return all(needed(metric, law) <= known for metric in applies)
+
+
+@functools.cache
+def features_of(names: tuple[str, ...]) -> set[Any]:
+    """Return the features that some structures have together."""
+    return set().union(*(features(STRUCTURES[name]) for name in names))
 
 
 def needed(metric: il.Metric, law: Law) -> set[Any]:

@@ -84,6 +84,10 @@ class Backend:
             }
             yield case.metric(*given[1:], **case.options), slopes
 
+    def rare(self, cases: Sequence[Case]) -> list[bool]:
+        """Tell which cases are too few for what they cost in every run."""
+        return [False] * len(cases)
+
     def bent(self, cases: Sequence[Case]) -> Iterable[tuple[Tree, Tree]]:
         """Return the first and the second derivatives of the terms of every case."""
         import isoloss
@@ -94,19 +98,18 @@ class Backend:
 class Strict(Backend):
     """NumPy, refusing what the standard does not promise; its devices are only simulated.
 
-    ``no_float64`` and ``no_x64`` refuse the dtypes of 64 bits, as MPS and TPU do.
+    ``no_float64`` and ``no_x64`` refuse the dtypes of 64 bits, as MPS and TPU do. What is converted
+    is measured with NumPy: here each device has the cases of the dtype that it computes in.
     """
 
     name = "array_api_strict"
-    dtypes = ("float32", "float64")
 
     def __init__(self, device: str | None = None) -> None:
         super().__init__()
         device = device or os.environ.get("ISOLOSS_STRICT_DEVICE", "CPU_DEVICE")
         self.device = self.xp.Device(device)
         self.float64 = "no_" not in str(self.device)
-        if not self.float64:
-            self.dtypes = self.dtypes[:-1]
+        self.dtypes = (self.widest,)
 
     @property
     def label(self) -> str:
@@ -152,6 +155,10 @@ class Jax(Backend):
 
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return self.jax.jit(function, compiler_options=self.QUICK)
+
+    def rare(self, cases: Sequence[Case]) -> list[bool]:
+        # with x64, hyper-parameters are traced: one program serves all numbers
+        return super().rare(cases) if self.float64 else programs.rare(self, cases)
 
     def evaluated(self, cases: Sequence[Case]) -> Iterable[tuple[Any, dict[str, Any]]]:
         return programs.evaluated(self, cases)

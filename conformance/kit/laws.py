@@ -7,6 +7,7 @@ apply to a metric says why: ``@law(ALL, {"it has no term per sample": lambda m: 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +31,7 @@ class Law:
         """Return why the law does not apply to a metric; None if it does."""
         return next((why for why, applies in self.excuses.items() if applies(metric)), None)
 
-    @property
+    @functools.cached_property
     def members(self) -> dict[str, il.Metric]:
         """The metrics that the law runs over."""
         return {name: m for name, m in self.metrics.items() if self.excuse(m) is None}

@@ -1,4 +1,4 @@
-"""All cases of a metric in few of JAX's programs: samples padded to one length, cases stacked.
+"""All cases of a metric in few of JAX's programs: samples are padded to one length.
 
 Without x64, there is a program for each metric, shape and hyper-parameter, and what has the default
 parameters is compiled as users compile it. With x64, hyper-parameters are traced, so that one program
@@ -20,6 +20,7 @@ from isoloss._core.domains import Labels
 
 from .drawing import of_items
 from .metrics import numeric
+from .records import varied
 from .trees import Tree, leaves, tree_map
 
 if TYPE_CHECKING:
@@ -46,15 +47,30 @@ def bent(backend: Jax, cases: Sequence[Case]) -> list[tuple[Tree, Tree]]:
     return _by_program(backend, cases, _bent_together)
 
 
-def _by_program(
-    backend: Jax, cases: Sequence[Case], together: Callable[..., Iterable[Any]]
-) -> list[Any]:
+def rare(backend: Jax, cases: Sequence[Case]) -> list[bool]:
+    """Tell which cases need a program for hyper-parameters that one or two cases have."""
+    found = [False] * len(cases)
+    for places in _programs(backend, cases):
+        if len(places) < 3 and varied(cases[places[0]].record):
+            for k in places:
+                found[k] = True
+    return found
+
+
+def _programs(backend: Jax, cases: Sequence[Case]) -> Iterable[list[int]]:
+    """Return the places of the cases that share a program, for every program."""
     groups: dict[Any, list[int]] = defaultdict(list)
     for k, case in enumerate(cases):
         shapes = [(x.shape[1:], x.dtype) for x in leaves(_inputs(backend, case))]
         groups[(_static(backend, case.metric), *shapes)].append(k)
+    return groups.values()
+
+
+def _by_program(
+    backend: Jax, cases: Sequence[Case], together: Callable[..., Iterable[Any]]
+) -> list[Any]:
     results: dict[int, Any] = {}
-    for places in groups.values():
+    for places in _programs(backend, cases):
         results |= zip(places, together(backend, [cases[k] for k in places]), strict=True)
     return [results[k] for k in range(len(cases))]
 
@@ -104,21 +120,16 @@ def _inputs(backend: Jax, case: Case) -> tuple[Tree, Tree]:
     return p, t
 
 
-def _stacked(backend: Jax, cases: Sequence[Case]) -> tuple[Tree, Tree, Any, Any, dict[str, Any]]:
-    """Return predictions, targets, weights, mask and hyper-parameters, the first axis that of cases.
+def _arguments(backend: Jax, case: Case) -> tuple[Tree, Tree, Any, Any, dict[str, Any]]:
+    """Return predictions, targets, weights, mask and hyper-parameters of one case.
 
     What pads the samples is nan or no label, and is excluded: it must reach no result.
     """
-    rows = []
-    for case in cases:
-        weights = case.options.get("weights", np.ones(case.count, backend.widest))
-        where = of_items(case.metric, np.arange(LENGTH) < case.count)
-        rows.append((*tree_map(_padded, _inputs(backend, case)), _padded(weights, 1.0), where))
-    numbers = {
-        name: np.asarray([getattr(case.metric, name) for case in cases], backend.widest)
-        for name in _traced(backend, cases[0].metric)
-    }
-    return *tree_map(lambda *arrays: np.stack(arrays), *rows), numbers
+    weights = case.options.get("weights", np.ones(case.count, backend.widest))
+    where = of_items(case.metric, np.arange(LENGTH) < case.count)
+    names = _traced(backend, case.metric)
+    numbers = {name: np.asarray(getattr(case.metric, name), backend.widest) for name in names}
+    return *tree_map(_padded, _inputs(backend, case)), _padded(weights, 1.0), where, numbers
 
 
 def _padded(array: np.ndarray, by: float | None = None) -> np.ndarray:
@@ -134,30 +145,32 @@ def _padded(array: np.ndarray, by: float | None = None) -> np.ndarray:
 def _evaluated_together(
     backend: Jax, cases: Sequence[Case]
 ) -> Iterable[tuple[Any, dict[str, Any]]]:
+    differentiated = any(case.differentiated for case in cases)
+    typical = any(case.typical for case in cases)
+
     def call(p: Tree, t: Tree, weights: Any, where: Any, numbers: dict[str, Any]) -> Any:
         return dataclasses.replace(cases[0].metric, **numbers)(p, t, weights=weights, where=where)
 
-    typical = any(case.typical for case in cases)
-    if not any(case.differentiated for case in cases):
-        values, slopes = _run(backend, call, cases), {}
-    elif typical and backend.float64:
+    def every_way(*arguments: Any) -> dict[str, Any]:
+        if not differentiated:
+            return {"value": call(*arguments)}
+        value, slopes = backend.jax.value_and_grad(call)(*arguments)
+        results = {"value": value, "reverse": slopes}
+        if typical and backend.float64:
+            results["forward"] = backend.jax.jacfwd(call)(*arguments)
+        return results
 
-        def both(*case: Any) -> Any:
-            return backend.jax.value_and_grad(call)(*case), backend.jax.jacfwd(call)(*case)
-
-        (values, reverse), forward = _run(backend, both, cases)
-        slopes = {"reverse": reverse, "forward": forward}
-    else:
-        as_users_do = backend.jax.jit if typical else None
-        values, reverse = _run(backend, backend.jax.value_and_grad(call), cases, as_users_do)
-        slopes = {"reverse": reverse}
-    for k, case in enumerate(cases):
-        modes = ["reverse"] if case.dtype != backend.widest else list(slopes)
-        slope = {
-            mode: _of_samples(backend, case, slopes[mode], k)
+    as_users_do = typical and not backend.float64
+    program = (backend.jax.jit if as_users_do else backend.compiled)(every_way)
+    for case in cases:
+        results = backend.jax.device_get(program(*_arguments(backend, case)))
+        value = results.pop("value")
+        modes = ["reverse"] if case.dtype != backend.widest else list(results)
+        slopes = {
+            mode: _of_samples(backend, case, results[mode])
             for mode in modes if case.differentiated
         }  # fmt: skip
-        yield _rounded(case, values[k]), slope
+        yield _rounded(case, value), slopes
 
 
 def _bent_together(backend: Jax, cases: Sequence[Case]) -> Iterable[tuple[Tree, Tree]]:
@@ -165,16 +178,10 @@ def _bent_together(backend: Jax, cases: Sequence[Case]) -> Iterable[tuple[Tree, 
         metric = dataclasses.replace(cases[0].metric, **numbers)
         return il.gradient_hessian(metric, p, t, where=where)
 
-    derivatives = _run(backend, call, cases)
-    for k, case in enumerate(cases):
-        yield tuple(_of_samples(backend, case, one, k) for one in derivatives)
-
-
-def _run(
-    backend: Jax, function: Callable[..., Any], cases: Sequence[Case], compiled: Any = None
-) -> Any:
-    program = (compiled or backend.compiled)(backend.jax.vmap(function))
-    return backend.jax.device_get(program(*_stacked(backend, cases)))
+    program = backend.compiled(call)
+    for case in cases:
+        derivatives = backend.jax.device_get(program(*_arguments(backend, case)))
+        yield tuple(_of_samples(backend, case, one) for one in derivatives)
 
 
 def _rounded(case: Case, value: Any) -> Any:
@@ -184,11 +191,10 @@ def _rounded(case: Case, value: Any) -> Any:
         return value.astype(np.float32) if single else value
 
 
-def _of_samples(backend: Jax, case: Case, slopes: Tree, place: int) -> Tree:
+def _of_samples(backend: Jax, case: Case, slopes: Tree) -> Tree:
     """Return what the samples of one case have, in their dtype; what pads them has none."""
-    slope = tree_map(lambda x: x[place], slopes)
-    for array in leaves(slope):
+    for array in leaves(slopes):
         assert not array[case.count :].any(), f"{case.record['case']}: excluded, with a slope"
     dtype = backend.xp.dtype(case.dtype)
     with np.errstate(over="ignore"):
-        return tree_map(lambda x: x[: case.count].astype(dtype), slope)
+        return tree_map(lambda x: x[: case.count].astype(dtype), slopes)

@@ -6,12 +6,14 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import isoloss as il
 
-from .backends import Backend
 from .trees import Tree
+
+if TYPE_CHECKING:
+    from .backends import Backend
 
 RECORDS: dict[str, list[dict[str, Any]]] = defaultdict(list)
 for _family in sorted((Path(__file__).parents[1] / "expected").glob("*.json")):

@@ -190,14 +190,12 @@ def gradient_hessian(
         if not core:
             return along(place, xp.ones_like(array))
         shape, flat = array.shape, xp.reshape(array, (*array.shape[: array.ndim - len(core)], -1))
-        columns = [
-            along(place, xp.reshape(xp.astype(xp.places(flat) == k, array.dtype), shape))
-            for k in range(flat.shape[-1])
-        ]
-        first, second = (
-            xp.reshape(xp.stack(parts, axis=-1), shape) for parts in zip(*columns, strict=True)
-        )
-        return first, second
+
+        def column(k: Any) -> tuple[Array, Array]:
+            return along(place, xp.reshape(xp.astype(xp.places(flat) == k, array.dtype), shape))
+
+        first, second = library.columns(column, flat)
+        return xp.reshape(first, shape), xp.reshape(second, shape)
 
     arrays = several(predictions)
     pairs = [

@@ -87,6 +87,11 @@ class Library:
         """Bring an array of this library to the dtype of the computation."""
         return xp.astype(array, xp.computing)
 
+    def columns(self, function: Callable[[Any], tuple[Array, Array]], like: Array) -> Any:
+        """Call a function for each place of the last axis; stack its two results along it."""
+        pairs = [function(k) for k in range(like.shape[-1])]
+        return tuple(self.raw.stack(parts, axis=-1) for parts in zip(*pairs, strict=True))
+
     def absorbs(self, other: Library) -> bool:
         """Whether arrays of another library may stand beside this one's, and are converted."""
         return False

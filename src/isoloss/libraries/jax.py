@@ -59,6 +59,13 @@ class JaxLibrary(PlainLibrary):
         """Return the code that makes an array of JAX."""
         return f"jax.numpy.asarray({name})"
 
+    def columns(self, function: Callable[[Any], tuple[Array, Array]], like: Array) -> Any:
+        """Call a function for each place of the last axis, in a loop of XLA where it is traced."""
+        if not isinstance(like, jax.core.Tracer):  # a loop outside of jit is compiled at every call
+            return super().columns(function, like)
+        pairs = jax.lax.map(function, jnp.arange(like.shape[-1]))
+        return tuple(jnp.moveaxis(parts, 0, -1) for parts in pairs)
+
     def overrides(self, result: str) -> dict[str, Any]:
         """Return the functions with rules of their own, for derivatives and for meshes."""
         raw = self.raw
