@@ -236,8 +236,12 @@ class Inputs:
                 cores[name] = ()
         return cores
 
-    def batch(self, index: tuple[Any, ...] = ()) -> Batch:
-        """Convert the samples, or those at an index of the loss's shape, for the computation."""
+    def batch(self, index: tuple[Any, ...] = (), filled: int = 2) -> Batch:
+        """Convert the samples, or those at an index of the loss's shape, for the computation.
+
+        What is excluded is replaced in predictions and targets (``filled=2``); in targets alone
+        (1) or nowhere (0) where the caller masks what is computed of it.
+        """
         arrays, library, xp, metric = self.arrays, self.library, self.xp, self.metric
         if index:
             arrays = {name: array[index] for name, array in arrays.items()}
@@ -269,13 +273,14 @@ class Inputs:
             known = (groups >= 0) & (groups < self.number)
             mask = _and(mask, known)
             groups = xp.where(known, groups, xp.zeros_like(groups))
-        weights = self._exclude(data, weights, mask)
+        names = (*self.names[1], *self.names[0])[: (0, len(self.names[1]), len(self.data))[filled]]
+        weights = self._exclude(data, weights, mask, names)
         # only now: what is excluded may hold anything
         factor = metric.importance(xp, self._together(data, 1)) if metric.weighs else None
         if factor is not None:
             weights = factor if weights is None else weights * factor
             mask = _and(mask, weights != 0)
-            weights = self._exclude(data, weights, mask)
+            weights = self._exclude(data, weights, mask, names)
         if wrong is not None and mask is not None:
             wrong = wrong & mask
         p, t = self._together(data, 0), self._together(data, 1)
@@ -287,12 +292,18 @@ class Inputs:
         return Batch(metric, xp, p, t, weights, mask, shape, self.axes, wrong, group)
 
     def _exclude(
-        self, data: dict[str, Array], weights: Array | None, mask: Array | None
+        self,
+        data: dict[str, Array],
+        weights: Array | None,
+        mask: Array | None,
+        names: tuple[str, ...],
     ) -> Array | None:
         """Replace what the mask leaves out by what is inside; return the weights, 0 there."""
         xp = self.xp
         if mask is not None:
             for name, values in self.intervals():
+                if name not in names:
+                    continue
                 data[name] = _filled(xp, data[name], mask, values.inside)
         return None if weights is None else xp.where(mask, weights, xp.zeros_like(weights))
 

@@ -226,20 +226,7 @@ class Metric(ABC):
         event_axis: Axis,
     ) -> Any:
         """Return what a call returns, by the general way: every option checked, nothing cached."""
-        if reduction not in ("mean", "sum", "none"):
-            message = f"reduction={reduction!r} is unknown; use 'mean', 'sum' or 'none'"
-            raise fail(self, message)
-        if reduction != "mean":
-            if denominator is not None:
-                message = (
-                    f"denominator= divides a mean; it has no meaning with reduction={reduction!r}"
-                )
-                raise fail(self, message)
-            if not self.summable:
-                message = f"reduction={reduction!r} needs one term per sample; only 'mean' applies"
-                raise fail(self, message)
-        if reduction == "none" and (axis is not None or keepdims):
-            raise fail(self, "reduction='none' reduces nothing: leave out axis= and keepdims=")
+        check_reduction(self, reduction, denominator, axis, keepdims)
         inputs = Inputs(self, predictions, targets, weights, where, axis, event_axis)
         xp, library = inputs.xp, inputs.library
         with xp.quiet():
@@ -344,6 +331,24 @@ class Metric(ABC):
         for _ in range(value.ndim - nothing.ndim):  # a value for each class
             nothing = xp.expand_dims(nothing, axis=-1)
         return xp.where(nothing, xp.full_like(value, empty), value)
+
+
+def check_reduction(
+    metric: Metric, reduction: Any, denominator: Any, axis: Axis, keepdims: bool
+) -> None:
+    """Refuse a reduction that is unknown, or that other options have no meaning with."""
+    if reduction not in ("mean", "sum", "none"):
+        message = f"reduction={reduction!r} is unknown; use 'mean', 'sum' or 'none'"
+        raise fail(metric, message)
+    if reduction != "mean":
+        if denominator is not None:
+            message = f"denominator= divides a mean; it has no meaning with reduction={reduction!r}"
+            raise fail(metric, message)
+        if not metric.summable:
+            message = f"reduction={reduction!r} needs one term per sample; only 'mean' applies"
+            raise fail(metric, message)
+    if reduction == "none" and (axis is not None or keepdims):
+        raise fail(metric, "reduction='none' reduces nothing: leave out axis= and keepdims=")
 
 
 def several(arrays: Any) -> tuple[Array, ...]:

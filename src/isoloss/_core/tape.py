@@ -20,7 +20,11 @@ _ORDER = count()
 
 
 class Node(Carrier):
-    """A value and how it came about."""
+    """A value and how it came about.
+
+    The value is computed when it is first asked for: a gradient does not need that of the output,
+    nor of what is only added up.
+    """
 
     def __init__(
         self,
@@ -28,19 +32,41 @@ class Node(Carrier):
         library: CarrierLibrary,
         parents: tuple[tuple[Node, Pullback], ...] = (),
         varies: bool = False,
+        evaluate: Callable[[], Array] | None = None,
+        shape: tuple[int, ...] | None = None,
     ) -> None:
-        self.value, self.isoloss_library, self.parents = value, library, parents
+        self._value, self.isoloss_library, self.parents = value, library, parents
+        self._evaluate, self._shape = evaluate, shape
         self.order = next(_ORDER)
         self.varies = varies or bool(parents)
+
+    @property
+    def value(self) -> Array:  # type: ignore[override]
+        """The array, computed once."""
+        if self._evaluate is not None:
+            self._value, self._evaluate = self._evaluate(), None
+        return self._value
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape, known without the value where an operation keeps that of its arguments."""
+        return tuple(self.value.shape) if self._shape is None else self._shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
 
     def __getitem__(self, key: Any) -> Node:
         node: Node = self.xp.getitem(self, key)
         return node
 
 
-def gradient(output: Node, variables: tuple[Node, ...], xp: Namespace) -> tuple[Array, ...]:
-    """Return the derivatives of the sum of the output with respect to variables."""
-    found = {id(output): xp.ones_like(output.value)}
+def gradient(
+    output: Node, variables: tuple[Node, ...], xp: Namespace, seed: Array | None = None
+) -> tuple[Array, ...]:
+    """Return the derivatives of the sum of the output, times a seed, with respect to variables."""
+    found = {id(output): xp.ones_like(output.value) if seed is None else seed}
     pending = {output.order: output}
     while pending:
         node = pending.pop(max(pending))
@@ -56,6 +82,8 @@ def gradient(output: Node, variables: tuple[Node, ...], xp: Namespace) -> tuple[
 
 def _unbroadcast(xp: Namespace, array: Array, shape: tuple[int, ...]) -> Array:
     """Sum over the axes along which an argument was repeated."""
+    if tuple(array.shape) == shape or array.ndim == 0:  # one number is that of every place
+        return array
     array = xp.sum(array, axis=tuple(range(array.ndim - len(shape))))
     repeated = tuple(i for i, n in enumerate(shape) if n == 1 and array.shape[i] != 1)
     return xp.sum(array, axis=repeated, keepdims=True) if repeated else array
@@ -75,6 +103,15 @@ class TapeLibrary(CarrierLibrary):
             parents = tuple((x, back) for x, back in arguments if isinstance(x, Node) and x.varies)
             return Node(value, library, parents) if parents else library.constant(value)
 
+        def record_later(evaluate: Callable[[], Array], *arguments: tuple[Any, Pullback]) -> Any:
+            """Make a node of an operation on each number, whose value may not be needed."""
+            parents = tuple((x, back) for x, back in arguments if isinstance(x, Node) and x.varies)
+            if not parents:
+                return library.constant(evaluate())
+            shapes = {tuple(x.shape) for x, _ in arguments if hasattr(x, "shape")}
+            shape = next(iter(shapes)) if len(shapes) == 1 else None
+            return Node(None, library, parents, evaluate=evaluate, shape=shape)
+
         def shaped(x: Any, pullback: Pullback) -> tuple[Any, Pullback]:
             if not isinstance(x, Node):
                 return x, pullback
@@ -82,43 +119,56 @@ class TapeLibrary(CarrierLibrary):
 
         def unary(name: str) -> Any:
             def function(x: Any, /) -> Any:
-                value = getattr(xp, name)(plain(x))
-                back = lambda g: g * DERIVATIVES[name](xp, plain(x), value)[0]  # noqa: E731
-                return record(value, (x, back))
+                def back(g: Array) -> Array:
+                    return g * DERIVATIVES[name](xp, plain(x), plain(result))[0]
+
+                result = record_later(lambda: getattr(xp, name)(plain(x)), (x, back))
+                return result
 
             return function
 
         def polynomial(x: Node, coefficients: tuple[float, ...], /) -> Any:
-            a = plain(x)
-            value = evaluated(coefficients, a)
-            return record(value, (x, lambda g: g * horner(coefficients, a)[1]))
+            back = lambda g: g * horner(coefficients, plain(x))[1]  # noqa: E731
+            return record_later(lambda: evaluated(coefficients, plain(x)), (x, back))
 
         def add(x: Any, y: Any, /) -> Any:
-            return record(plain(x) + plain(y), shaped(x, lambda g: g), shaped(y, lambda g: g))
+            same = lambda g: g  # noqa: E731
+            return record_later(lambda: plain(x) + plain(y), shaped(x, same), shaped(y, same))
 
-        def multiply(x: Any, y: Any, /) -> Any:
-            a, b = plain(x), plain(y)
-            return record(a * b, shaped(x, lambda g: g * b), shaped(y, lambda g: g * a))
-
-        def divide(x: Any, y: Any, /) -> Any:
-            a, b = plain(x), plain(y)
-            quotient = a / b
-            return record(
-                quotient, shaped(x, lambda g: g / b), shaped(y, lambda g: -(g * quotient) / b)
+        def subtract(x: Any, y: Any, /) -> Any:
+            return record_later(
+                lambda: plain(x) - plain(y), shaped(x, lambda g: g), shaped(y, lambda g: -g)
             )
 
+        def multiply(x: Any, y: Any, /) -> Any:
+            return record_later(
+                lambda: plain(x) * plain(y),
+                shaped(x, lambda g: g * plain(y)),
+                shaped(y, lambda g: g * plain(x)),
+            )
+
+        def divide(x: Any, y: Any, /) -> Any:
+            result = record_later(
+                lambda: plain(x) / plain(y),
+                shaped(x, lambda g: g / plain(y)),
+                shaped(y, lambda g: -(g * plain(result)) / plain(y)),
+            )
+            return result
+
         def power(x: Any, n: Any, /) -> Any:
-            a, n = plain(x), plain(n)
-            return record(a**n, shaped(x, lambda g: g * (n * a ** (n - 1))))
+            n = plain(n)
+            back = lambda g: g * (n * plain(x) ** (n - 1))  # noqa: E731
+            return record_later(lambda: plain(x) ** n, shaped(x, back))
 
         def where(condition: Array, x: Any, y: Any, /) -> Any:
             if isinstance(condition, bool):
                 return x if condition else y
             condition = plain(condition)
-            return record(
-                xp.where(condition, plain(x), plain(y)),
+            return record_later(
+                lambda: xp.where(condition, plain(x), plain(y)),
                 shaped(x, lambda g: xp.where(condition, g, 0.0)),
                 shaped(y, lambda g: xp.where(condition, 0.0, g)),
+                (condition, lambda g: g),
             )
 
         def either(name: str) -> Any:
@@ -271,7 +321,7 @@ class TapeLibrary(CarrierLibrary):
             **{name: unary(name) for name in DERIVATIVES},
             **{name: shape_of(name) for name in ("reshape", "squeeze", "expand_dims")},
             "add": add, "multiply": multiply, "divide": divide, "pow": power, "where": where,
-            "subtract": lambda x, y, /: add(x, -y),
+            "subtract": subtract,
             "maximum": either("maximum"), "minimum": either("minimum"),
             "sum": total, "mean": mean, "max": largest, "total": accurate,
             "broadcast_to": broadcast_to, "permute_dims": permute_dims, "moveaxis": moveaxis,

@@ -8,29 +8,36 @@ that (a compiler, torch.func, forward mode, derivatives of derivatives) gets the
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from copy import copy
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import array_api_compat.torch
 import numpy as np
 import torch
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 from .._core.carrier import plain
-from .._core.inputs import Batch, namespace_for
-from .._core.jets import Jet, JetLibrary
+from .._core.domains import Interval
+from .._core.inputs import Batch, Inputs, namespace_for
 from .._core.library import Library
-from .._core.metric import Metric
+from .._core.metric import Loss, Metric, SquaredLoss, check_reduction, several
 from .._core.passes import NOTHING, Arrays, InPlaceArrays, Plan, Tokens, gone_through
 from .._core.plain import PlainLibrary
 from .._core.special import clip as clip_of
 from .._core.special import rows, sum_directly
-from .._core.states import Samples, State, leafwise
+from .._core.states import Mean, Samples, State, Total, leafwise
+from .._core.tape import Node, TapeLibrary
+from .._core.tape import gradient as walk_back
 from .._core.totals import Totals
 from .._core.types import Array, Functions, Namespace, dtype_name
+from .._core.wrappers import Root, Wrapper
 
-BLOCK = 1 << 17  # float64 blocks of this length stay in the cache, and occupy several threads
-_NUMBERS = (int, float, bool, type(None))
+_NUMBERS = (int, float, bool, str, tuple, type(None))
 
 
 class TorchLibrary(PlainLibrary):
@@ -38,6 +45,11 @@ class TorchLibrary(PlainLibrary):
 
     name = "PyTorch"
     quiet = staticmethod(nullcontext)
+
+    @cached_property
+    def kernels(self) -> EagerKernels:
+        """The functions of a node of the graph."""
+        return EagerKernels(self.raw)
 
     def has_float64(self, array: Array) -> bool:
         """Whether the device has float64: all but Apple's."""
@@ -128,19 +140,21 @@ class TorchLibrary(PlainLibrary):
         empty: Any,
         event_axis: Any,
     ) -> Any | None:
-        """Return the mean over all samples of two tensors; None asks for the general way."""
-        if torch.compiler.is_compiling():
+        """Return the value of a loss from its sum, a node of the graph; None asks for the general way."""
+        loss = _loss_under(metric)
+        tensors, targeted = several(predictions) + several(targets), several(targets)
+        if loss is None or not _eager(tensors, (*targeted, weights, where, denominator)):
             return None
-        if not (weights is where is axis is denominator is event_axis is None) or keepdims:
+        if reduction == "none" and metric is not loss:
             return None
-        if reduction != "mean" or not _plain_tensors(predictions, targets):
+        check_reduction(metric, reduction, denominator, axis, keepdims)
+        inputs = Inputs(metric, predictions, targets, weights, where, axis, event_axis)
+        if inputs.library is not self or (loss.padding is not None and where is not None):
             return None
-        xp = self._of_dtypes(predictions, targets.dtype)
-        if xp is None or not xp.wide or not _pointwise(metric):
+        names = inputs.names[0]
+        if any(not inputs.arrays[n].is_floating_point() for n in names) or 0 in inputs.shape:
             return None
-        if torch.is_grad_enabled() and predictions.requires_grad:
-            return _node(self)(predictions, targets, metric, xp)
-        return _mean(metric, xp, predictions, targets)
+        return _value(self, metric, loss, inputs, reduction, denominator, empty, keepdims)
 
     def gathers(self, predictions: Array, targets: Array) -> list[Any]:
         """Return two tensors that are just numbers as NumPy arrays; nothing of others."""
@@ -221,131 +235,474 @@ def _sum_of_blocks(xp: Functions, x: Array, axes: tuple[int, ...]) -> Array:
     return xp.reshape(xp.sum(x, axis=-1), shape)
 
 
-# --- the mean of terms as one node of the graph ---------------------------------------------------
-
-
 def _plain_tensors(p: Array, t: Array) -> bool:
-    """Whether two tensors are just numbers, of one shape, that no transform looks at."""
-    n = p.numel()
+    """Whether two tensors of a CPU are just numbers, of one shape."""
     return (
-        (type(t) is torch.Tensor and not t.requires_grad)
-        and p.shape == t.shape
-        and n > 0
-        and p.device.type == t.device.type == "cpu"
-        and p.layout is t.layout is torch.strided
-        and not (p.is_neg() or t.is_neg())
-        and (n <= BLOCK or (p.is_contiguous() and t.is_contiguous()))
-        and not torch._C._are_functorch_transforms_active()
+        _eager((p, t), ())
         and torch._C._len_torch_dispatch_stack() == 0
-        and torch.autograd.forward_ad._current_level < 0
+        and not t.requires_grad
+        and p.shape == t.shape
+        and p.numel() > 0
+        and p.device.type == t.device.type == "cpu"
+        and not (p.is_neg() or t.is_neg())
     )
 
 
-def _pointwise(metric: Any) -> bool:
-    """Whether a metric is a mean of terms of one number each, and its parameters are numbers."""
-    while hasattr(metric, "metric"):
-        if not all(type(x) in _NUMBERS for k, x in vars(metric).items() if k != "metric"):
-            return False
-        if not metric.summable:
-            return False
-        metric = metric.metric
-    if not (metric.summable and metric.elementwise):
+# --- the sum of terms as one node of the graph ---------------------------------------------------
+
+BLOCK = 1 << 16  # numbers that stay in a core's cache while all operations go over them
+_FUSED = 1 << 12  # numbers that are summed in their own width, before the sums are in float64
+
+
+class EagerKernels(TorchLibrary):
+    """Functions of tensors in their own width, that no graph follows: what a node is made of.
+
+    A number of each row, such as a cross-entropy, is kept between the passes: in the backward pass,
+    which evaluates the definition again to go back through it, it is not computed again.
+    """
+
+    def __init__(self, raw: Functions) -> None:
+        super().__init__(raw)
+        self.rows = _RowMemory()
+        self.tape = TapeLibrary(self)
+
+    def has_float64(self, array: Array) -> bool:
+        """Refuse: nothing of the size of the data is wider than the data."""
         return False
-    return all(type(x) in _NUMBERS for x in vars(metric).values())
+
+    def overrides(self, result: str) -> dict[str, Any]:
+        """Return kernels of torch, fused or in place, and their slopes."""
+        rows = self.rows
+        return {
+            **super().overrides(result),
+            "counting": torch.int64,  # as gather and scatter want it
+            "total": _sum_in_pieces,
+            "sqrt": torch.sqrt,
+            "softplus": lambda x: torch.logaddexp(x, x.new_zeros(())),
+            "sigmoid": torch.sigmoid,
+            "log_cosh": _log_cosh,
+            "label_cross_entropy": rows.kept(_label_cross_entropy),
+            "label_cross_entropy_slope": _label_cross_entropy_slope,
+            "cross_entropy": rows.kept(_cross_entropy),
+            "cross_entropy_slope": _cross_entropy_slope,
+        }
 
 
-def _blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
-    if arrays[0].numel() <= BLOCK:
-        yield arrays
+def _eager(tensors: tuple[Any, ...], options: tuple[Any, ...]) -> bool:
+    """Whether tensors are just numbers, and nothing but autograd looks at what is done to them."""
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return False
+    if torch.autograd.forward_ad._current_level >= 0:
+        return False
+    if torch._C._len_torch_dispatch_stack() and any(
+        mode._mode_key is not None for mode in _get_current_dispatch_mode_stack()
+    ):  # torch's own: it makes a program of what it sees
+        return False
+    return all(
+        type(x) in (torch.Tensor, torch.nn.Parameter)
+        and x.layout is torch.strided
+        and x.device.type != "mps"
+        for x in tensors
+    ) and not any(getattr(x, "requires_grad", False) for x in options)
+
+
+def _loss_under(metric: Any) -> Loss | None:
+    """Return the loss whose mean a metric is made of, if all hyper-parameters are numbers."""
+    while True:
+        for value in vars(metric).values():
+            if type(value) not in _NUMBERS and not isinstance(value, Metric):
+                return None
+        if not isinstance(metric, Wrapper):
+            return metric if isinstance(metric, Loss) else None
+        metric = metric.metric
+
+
+def _rooted(metric: Any) -> bool:
+    """Whether the squares of a loss stand under a root."""
+    while isinstance(metric, Wrapper):
+        if isinstance(metric, Root) and isinstance(metric.metric, SquaredLoss):
+            return True
+        metric = metric.metric
+    return False
+
+
+def _value(
+    library: TorchLibrary,
+    metric: Metric,
+    loss: Loss,
+    inputs: Inputs,
+    reduction: str,
+    denominator: Any,
+    empty: float,
+    keepdims: bool,
+) -> Array:
+    """Return the value from the sum of the terms."""
+    xp, kernels = inputs.xp, library.kernels
+    inputs.xp, inputs.library = kernels.namespace(xp.result_name, False), kernels
+    if reduction == "none":
+        inputs.axes = ()
+    predictions = tuple(inputs.arrays[name] for name in inputs.names[0])
+    counted = inputs.unweighted and metric is loss and denominator is None
+    if reduction != "mean" and metric is loss:
+        divisor, dtype = 1, xp.result
+    elif counted:
+        divisor, dtype = math.prod(inputs.shape[axis] for axis in inputs.axes), xp.result
     else:
-        yield from zip(*(array.view(-1).split(BLOCK) for array in arrays), strict=True)
+        divisor, dtype = 1, torch.float64
+    step = _Step(library, kernels, inputs, loss, _rooted(metric), divisor, dtype)
+    graph = torch.is_grad_enabled() and any(x.requires_grad for x in predictions)
+    if graph:
+        found = SumOfTerms.apply(step, *predictions)
+        total, weight = found if isinstance(found, tuple) else (found, None)
+    else:
+        with torch.no_grad():
+            total, weight, _ = _total(step, predictions)
+            total = (total / divisor).to(dtype)
+    if (
+        dtype is torch.float64
+        and xp.result is not dtype
+        or not (counted or metric is loss and reduction != "mean")
+    ):
+        total = _from_state(metric, xp, inputs, total, weight, reduction, denominator, empty)
+    for axis in inputs.axes if keepdims else ():
+        total = total.unsqueeze(axis)
+    return total
 
 
-def _mean(metric: Metric, xp: Namespace, predictions: Array, targets: Array) -> Array:
-    """Return the mean of the terms, summed in float64."""
-    computing, sums = xp.computing, []
-    for p, t in _blocks(predictions, targets):
-        p, t = p.to(computing), t.to(computing)
-        found = _checked(metric, xp, p, metric.terms(xp, p, t))
-        if predictions.numel() <= BLOCK:
-            return found.mean().to(xp.result)
-        sums.append(found.sum())
-    return _total(sums, predictions, xp)
+def _from_state(
+    metric: Metric,
+    xp: Namespace,
+    inputs: Inputs,
+    total: Array,
+    weight: Array | None,
+    reduction: str,
+    denominator: Any,
+    empty: float,
+) -> Array:
+    """Return the value of a state, of numbers that autograd follows."""
+    zero = torch.zeros_like(total, dtype=xp.result)
+    if weight is None:
+        size = math.prod(inputs.shape[axis] for axis in inputs.axes)
+        weight = torch.full_like(total, size, requires_grad=False)
+    state = Mean(Total(total, zero), Total(weight.to(torch.float64), zero))
+    if reduction == "sum":
+        return metric.sum(state).to(xp.result)
+    return metric.value(xp, state, denominator, empty).to(xp.result)
 
 
-def _checked(metric: Metric, xp: Namespace, p: Array, found: Array) -> Array:
-    if plain(found).shape != p.shape:
-        Totals(Batch(metric, xp, p, p, None, None, tuple(p.shape), ())).weighted(plain(found))
-    return found
+class _RowMemory(threading.local):
+    """What functions of rows gave in the forward pass, in the order in which they were called."""
+
+    def __init__(self) -> None:
+        self.results: list[Array] | None = None
+        self.replay: Iterator[Array] | None = None
+
+    def kept(self, function: Callable[..., Array]) -> Callable[..., Array]:
+        """Return a function that remembers its results, or gives those that are remembered."""
+
+        def call(*arguments: Any) -> Array:
+            if self.replay is not None:
+                return next(self.replay)
+            result = function(*arguments)
+            if self.results is not None:
+                self.results.append(result)
+            return result
+
+        return call
 
 
-def _node(library: Any) -> Any:
-    """Return the node of the graph, a torch.autograd.Function, made once."""
-    if "node" not in library.kept:
-        library.kept["node"] = _make_node(library)
-    return library.kept["node"].apply
+def _sum_in_pieces(x: Array, axes: tuple[int, ...]) -> Array:
+    """Sum in float64 what pieces of the data add up to in their own width."""
+    if not axes:
+        return x.to(torch.float64)
+    if x.numel() <= _FUSED or x.dtype == torch.float64 and len(axes) < x.ndim:
+        return x.sum(axes, keepdim=True, dtype=torch.float64)
+    shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+    flat = x.reshape(1, -1) if len(axes) == x.ndim else rows(array_api_compat.torch, x, axes)
+    whole = flat.shape[-1] // _FUSED * _FUSED
+    sums = flat[..., whole:].sum(-1, dtype=torch.float64)
+    if whole:
+        pieces = flat[..., :whole].reshape(*flat.shape[:-1], -1, _FUSED).sum(-1)
+        sums = sums + pieces.sum(-1, dtype=torch.float64)
+    return sums.reshape(shape)
 
 
-def _make_node(library: Library) -> Any:
-    jets = JetLibrary(library, second=False)
+def _log_cosh(x: Array) -> Array:
+    """``log(cosh(x))``, by ``log1p(2 sinh(x / 2)^2)`` up to 20, from where it is linear."""
+    near = x.clamp(-20.0, 20.0)
+    beyond = (x - near).abs_()
+    half = near.mul_(0.5).sinh_()
+    return half.mul_(half).mul_(2.0).log1p_().add_(beyond)
 
-    class MeanOfTerms(torch.autograd.Function):
-        """The mean of pointwise terms, with its slope kept for the backward pass."""
 
-        @staticmethod
-        def forward(ctx: Any, p: Array, t: Array, metric: Metric, xp: Namespace) -> Array:
-            value, ctx.slope = _mean_and_slope(metric, xp, jets, p, t)
-            ctx.metric = metric
-            ctx.save_for_backward(p, t)
+def _rest(x: Array, highest: Array) -> Array:
+    """Return ``sum(exp(x - highest)) - 1`` of each row, all digits of a small one; 0 if infinite."""
+    e = (x - highest).exp_()
+    every = e.sum(-1, keepdim=True)
+    rest = e.frac_().sum(-1, keepdim=True)  # without the ones: the largest, and its equals
+    rest = rest + ((every - rest).round_() - 1)
+    return torch.where(highest.isinf(), 0.0, rest)
+
+
+def _label_cross_entropy(x: Array, labels: Array) -> Array:
+    highest = x.amax(-1, keepdim=True)
+    own = x.gather(-1, labels.unsqueeze(-1))
+    # an infinite logit that is the label's loses nothing, as long as it is the only one
+    ahead = highest - own
+    if _infinite(highest):
+        alone = (own == math.inf) & ((x == math.inf).sum(-1, keepdim=True) == 1)
+        ahead = torch.where(alone, 0.0, ahead)
+    return (ahead + _rest(x, highest).log1p_()).squeeze(-1)
+
+
+def _infinite(highest: Array) -> bool:
+    """Whether a row has an infinite logit, where asking costs no wait for a device."""
+    return highest.device.type == "cpu" and bool((highest == math.inf).any())
+
+
+def _probabilities(x: Array) -> Array:
+    """Return softmax, 0 in rows of infinite logits, which have no slope."""
+    p = torch.softmax(x, -1)
+    if x.device.type == "cpu" and bool(p[..., 0].isnan().any()):
+        p = torch.where((x == math.inf).any(-1, keepdim=True), 0.0, p)
+    return p
+
+
+def _label_cross_entropy_slope(x: Array, labels: Array, value: Array, incoming: Array) -> Array:
+    """Return the shares, less 1 at the label: by its loss, which has all digits of a sure answer."""
+    incoming = incoming.to(x.dtype)
+    own = torch.expm1(-value) * incoming
+    slope = _probabilities(x).mul_(incoming.unsqueeze(-1))
+    return slope.scatter_(-1, labels.unsqueeze(-1), own.unsqueeze(-1))
+
+
+def _cross_entropy(shares: Array, x: Array) -> Array:
+    highest = x.amax(-1, keepdim=True)
+    rest = _rest(x, highest).log1p_().squeeze(-1)
+    below = x - highest
+    if x.device.type != "cpu" or not bool(torch.isfinite(below.sum())):
+        hidden = (shares == 0) & ~torch.isfinite(below)
+        if _infinite(highest):
+            infinite = x == math.inf
+            hidden |= infinite & (infinite.sum(-1, keepdim=True) == 1)
+        below = below.masked_fill_(hidden, 0.0)
+    return shares.sum(-1) * rest - below.mul_(shares).sum(-1)
+
+
+def _cross_entropy_slope(shares: Array, x: Array, incoming: Array) -> Array:
+    incoming = incoming.to(x.dtype).unsqueeze(-1)
+    whole = shares.sum(-1, keepdim=True)
+    slope = _probabilities(x).mul_(whole * incoming)
+    return slope.addcmul_(shares, incoming, value=-1)
+
+
+class _Step(NamedTuple):
+    """A sum of terms: what is checked, and what the sum is divided by."""
+
+    library: TorchLibrary
+    kernels: EagerKernels
+    inputs: Inputs  # with the namespace of the kernels
+    loss: Metric  # whose terms they are
+    squares: bool  # whether they are the squares of its residuals
+    divisor: int
+    dtype: Any  # of the result
+
+    @property
+    def whole(self) -> bool:
+        """Whether all samples are in one sum."""
+        return len(self.inputs.axes) == len(self.inputs.shape)
+
+    def blocks(self, predictions: tuple[Array, ...]) -> Iterator[Any]:
+        """Yield an index of the samples for each block, and the inputs that it is an index of."""
+        inputs = copy(self.inputs)
+        inputs.arrays = {**inputs.arrays, **dict(zip(inputs.names[0], predictions, strict=True))}
+        count = math.prod(inputs.shape)
+        numbers = sum(x.numel() for x in inputs.arrays.values())
+        if not self.whole or predictions[0].device.type != "cpu" or numbers <= 2 * BLOCK:
+            yield inputs, ()
+            return
+        ndim = len(inputs.shape)
+        if ndim > 1 and all(x.is_contiguous() for x in inputs.arrays.values()):
+            inputs.arrays = {k: x.reshape(count, *x.shape[ndim:]) for k, x in inputs.arrays.items()}
+            inputs.shape, inputs.axes = (count,), (0,)
+        length = inputs.shape[0]
+        size = max(1, BLOCK * length // max(x.numel() for x in inputs.arrays.values()))
+        for start in range(0, length, size):
+            yield inputs, (slice(start, start + size),)
+
+
+def _terms(step: _Step, batch: Batch) -> Any:
+    """Return the terms, or the residuals whose squares they are, before weights and masks."""
+    xp, p, t = batch.xp, batch.predictions, batch.targets
+    values = step.loss.residual(xp, p, t) if step.squares else step.loss.pointwise(xp, p, t)
+    return values if _in_domain(step.loss, batch) else step.loss._inside(xp, p, t, values)
+
+
+def _in_domain(loss: Metric, batch: Batch) -> bool:
+    """Whether all numbers are inside the domain; not asked of a device that would be waited for."""
+    if not loss.domain.bounded:
+        return True
+    sides = (*several(batch.predictions), *several(batch.targets))
+    intervals = (*loss.domain.of_predictions, *loss.domain.of_targets)
+    for array, interval in zip(sides, intervals, strict=True):
+        if isinstance(interval, Interval) and interval.bounded:
+            array = plain(array)
+            if array.device.type != "cpu" or array.numel() == 0:
+                return False
+            if not bool(interval.contains(torch.stack(torch.aminmax(array))).all()):
+                return False
+    return True
+
+
+def _masked(step: _Step, batch: Batch, terms: Array) -> Array:
+    """Multiply terms by the weights; make those of labels that are none nan, and the excluded 0."""
+    if tuple(terms.shape) != tuple(batch.shape):
+        Totals(batch).weighted(terms)  # which says what is wrong
+    if batch.weights is not None:
+        weights = batch.weights
+        terms = terms * (weights.sqrt() if step.squares else weights)
+    if batch.wrong is not None:
+        terms = torch.where(batch.wrong, math.nan, terms)
+    return terms if batch.mask is None else torch.where(batch.mask, terms, 0.0)
+
+
+def _total(
+    step: _Step, predictions: tuple[Array, ...]
+) -> tuple[Array, Array | None, list[list[Array]]]:
+    """Return the sum of the terms, that of the weights, and what to keep for the backward pass."""
+    memory, total, weight, kept = step.kernels.rows, None, None, []
+    for inputs, index in step.blocks(predictions):
+        batch = inputs.batch(index, filled=1 if step.loss.weighs else 0)
+        memory.results = results = []
+        try:
+            terms = _masked(step, batch, _terms(step, batch))
+        finally:
+            memory.results = None
+        kept.append(results)
+        part = _sum_of_squares(terms, batch.axes) if step.squares else _squeezed(terms, batch.axes)
+        total = part if total is None else total + part
+        if batch.weights is not None or batch.mask is not None:
+            own = batch.mask if batch.weights is None else batch.weights
+            own = _squeezed(own.to(torch.int64) if own.dtype == torch.bool else own, batch.axes)
+            weight = own if weight is None else weight + own
+    assert total is not None
+    return total, weight, kept
+
+
+def _squeezed(x: Array, axes: tuple[int, ...]) -> Array:
+    return _sum_in_pieces(x, axes).squeeze(axes) if axes else x
+
+
+def _sum_of_squares(x: Array, axes: tuple[int, ...]) -> Array:
+    """Sum squares in float64, where those of float32 are in range."""
+    return torch.linalg.vector_norm(x, 2, axes or None, dtype=torch.float64).square()
+
+
+def _slopes(
+    step: _Step, predictions: tuple[Array, ...], incoming: Array, kept: list[list[Array]]
+) -> tuple[Array, ...]:
+    """Return the derivatives of the sum, times those of what came after it."""
+    kernels, memory = step.kernels, step.kernels.rows
+    tape = kernels.tape
+    whole = tuple(torch.empty_like(p, memory_format=torch.contiguous_format) for p in predictions)
+    for (inputs, index), results in zip(step.blocks(predictions), kept, strict=True):
+        names = inputs.names[0]
+        nodes = tuple(Node(inputs.arrays[n][index] if index else inputs.arrays[n], tape, varies=True)
+                      for n in names)  # fmt: skip
+        batch = inputs.batch(index, filled=1 if step.loss.weighs else 0)
+        xp = tape.namespace(inputs.xp.result_name, False)
+        cast = tuple(xp.astype(node, inputs.xp.computing) if node.dtype != inputs.xp.computing else node
+                     for node in nodes)  # fmt: skip
+        batch.predictions = cast if isinstance(batch.predictions, tuple) else cast[0]
+        batch.xp = xp
+        memory.replay = iter(results)
+        try:
+            output = _terms(step, batch)
+            found = _walked(step, batch, output, nodes, incoming)
+        finally:
+            memory.replay = None
+        for out, slope in zip(whole, found, strict=True):
+            part = (
+                out.view(-1, *slope.shape[1:])[index]
+                if index and len(inputs.shape) == 1
+                else out[index]
+                if index
+                else out
+            )
+            part.copy_(slope)
+    return whole
+
+
+def _walked(
+    step: _Step, batch: Batch, output: Any, nodes: tuple[Node, ...], incoming: Array
+) -> tuple[Array, ...]:
+    """Go back from the terms of a block to its predictions."""
+    if not isinstance(output, Node):  # nothing depends on the predictions
+        return tuple(torch.zeros((), dtype=x.dtype, device=x.device).expand(x.shape) for x in nodes)
+    seed = incoming.to(torch.float64) / step.divisor
+    for axis in batch.axes if seed.ndim else ():
+        seed = seed.unsqueeze(axis)
+    kind = batch.xp.computing
+    if batch.weights is not None:
+        seed = seed.to(kind) * batch.weights
+    if step.squares:
+        seed = plain(output) * (2 * seed).to(kind)
+    if batch.mask is not None:
+        seed = torch.where(batch.mask, seed, 0.0)
+    if batch.wrong is not None:
+        seed = torch.where(batch.wrong, 0.0, seed)
+    seed = seed.to(kind)
+    if not (step.loss.elementwise and seed.ndim == 0):
+        seed = seed.expand(output.shape)
+    slopes = walk_back(output, nodes, step.inputs.xp, seed)
+    if batch.mask is not None:  # what is excluded may hold anything: 0 times that may be nan
+        slopes = tuple(
+            torch.where(
+                batch.mask.reshape(*batch.mask.shape, *[1] * (s.ndim - batch.mask.ndim)), s, 0.0
+            )
+            for s in slopes
+        )
+    return tuple(s.expand(x.shape) for s, x in zip(slopes, nodes, strict=True))
+
+
+class SumOfTerms(torch.autograd.Function):
+    """The sum of the terms; the backward pass evaluates them again, and goes back through them."""
+
+    @staticmethod
+    def forward(ctx: Any, step: _Step, *predictions: Array) -> Any:
+        total, weight, ctx.kept = _total(step, predictions)
+        ctx.step, ctx.several = step, weight is not None
+        ctx.save_for_backward(*predictions)
+        value = (total / step.divisor).to(step.dtype)
+        if weight is None:
             return value
+        ctx.mark_non_differentiable(weight)
+        return value, weight
 
-        @staticmethod
-        def backward(ctx: Any, incoming: Array) -> tuple[Any, ...]:
-            slope, ctx.slope = ctx.slope, None
-            p, t = ctx.saved_tensors
-            if slope is None or torch.is_grad_enabled() or incoming.dim():
-                return _again(ctx.metric, p, t, incoming), None, None, None
-            if torch._C._are_functorch_transforms_active():
-                return (slope * incoming).to(p.dtype), None, None, None
-            return slope.mul_(incoming).to(p.dtype), None, None, None
-
-    return MeanOfTerms
+    @staticmethod
+    def backward(ctx: Any, incoming: Array, *_: Array) -> tuple[Any, ...]:
+        step, predictions = ctx.step, ctx.saved_tensors
+        if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
+            return None, *_again(step, predictions, incoming)
+        return None, *_slopes(step, predictions, incoming, ctx.kept)
 
 
-def _again(metric: Metric, p: Array, t: Array, incoming: Array) -> Array:
-    """Return the gradient in a form that can be differentiated, or asked for twice."""
+def _again(step: _Step, predictions: tuple[Array, ...], incoming: Array) -> tuple[Array, ...]:
+    """Return the derivatives in a form that can be differentiated."""
     create = torch.is_grad_enabled()
     with torch.enable_grad():
-        leaf = p if create else p.detach().requires_grad_()
-        value = metric.evaluated(leaf, t, None, None, None, False, "mean", None, float("nan"), None)
-        return torch.autograd.grad(value, leaf, incoming, create_graph=create)[0]
-
-
-def _mean_and_slope(
-    metric: Metric, xp: Namespace, jets: JetLibrary, predictions: Array, targets: Array
-) -> tuple[Array, Array]:
-    """Return the mean of the terms and its gradient, in one pass."""
-    computing, n = xp.computing, predictions.numel()
-    jxp, sums = jets.namespace(xp.result_name, xp.wide), []
-    # half precision would lose a slope over n that a scaled loss multiplies up again
-    kind = xp.result if predictions.dtype.itemsize == 2 else predictions.dtype
-    whole = torch.empty_like(predictions, dtype=kind) if n > BLOCK else None
-    for p, t, *out in _blocks(predictions, targets, *([] if whole is None else [whole])):
-        p, t = p.to(computing), t.to(computing)
-        jet = _checked(metric, jxp, p, metric.terms(jxp, Jet(p, 1.0, None, jets), t))
-        slope = jet.first if isinstance(jet, Jet) and jet.first is not None else 0.0
-        if isinstance(slope, float):
-            slope = torch.full_like(p, slope)
-        if whole is None:
-            return plain(jet).mean().to(xp.result), (slope / n).to(kind)
-        torch.div(slope, n, out=out[0])
-        sums.append(plain(jet).sum())
-    return _total(sums, predictions, xp), whole
-
-
-def _total(sums: list[Array], predictions: Array, xp: Namespace) -> Array:
-    total = torch.stack(sums).sum() / predictions.numel()
-    return total.to(xp.result)
+        leaves = tuple(p if p.requires_grad else p.detach().requires_grad_() for p in predictions)
+        inputs = copy(step.inputs)
+        inputs.library = step.library
+        inputs.xp = step.library.namespace(
+            inputs.xp.result_name, step.library.has_float64(leaves[0])
+        )
+        inputs.arrays = {**inputs.arrays, **dict(zip(inputs.names[0], leaves, strict=True))}
+        batch = inputs.batch()
+        totals = Totals(batch)
+        terms = step.loss.terms(batch.xp, batch.predictions, batch.targets)
+        total = totals._sum(totals.weighted(terms)) / step.divisor
+        return torch.autograd.grad(total, leaves, incoming.to(total.dtype), create_graph=create)
 
 
 # --- processes ------------------------------------------------------------------------------------
