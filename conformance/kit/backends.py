@@ -22,6 +22,7 @@ class Backend:
 
     name = "numpy"
     float64 = True  # whether it computes in float64
+    widens = True  # whether it computes in float64 what is narrower
     compiles = False  # a program for every metric, hyper-parameter and dtype, which takes time
     flushes = False  # whether it replaces subnormal numbers by 0
     dtypes: tuple[str, ...] = ("float16", "float32", "float64")
@@ -108,7 +109,7 @@ class Strict(Backend):
         super().__init__()
         device = device or os.environ.get("ISOLOSS_STRICT_DEVICE", "CPU_DEVICE")
         self.device = self.xp.Device(device)
-        self.float64 = "no_" not in str(self.device)
+        self.float64 = self.widens = "no_" not in str(self.device)
         self.dtypes = (self.widest,)
 
     @property
@@ -143,7 +144,7 @@ class Jax(Backend):
     def __init__(self) -> None:
         self.jax = importlib.import_module("jax")
         self.xp = self.jax.numpy
-        self.float64 = bool(self.jax.config.jax_enable_x64)
+        self.float64 = self.widens = bool(self.jax.config.jax_enable_x64)
         # half precision is converted, whatever the setting, and measured under the first
         self.dtypes = self.dtypes[2:] if self.float64 else self.dtypes[:-1]
 
@@ -169,6 +170,7 @@ class Jax(Backend):
 
 class Torch(Backend):
     name = "torch"
+    widens = False  # sums alone
     dtypes = ("float16", "bfloat16", "float32", "float64")
     modes = ("isoloss", "reverse", "forward")  # the first is torch.func.grad
 

@@ -14,6 +14,7 @@ from .records import flat
 # The promise, in ULP of the result. Where float64 is there to widen to, half and single precision
 # are computed in it; the results of float64, and of JAX without x64, are computed in themselves.
 WIDENED = {"float16": 0.51, "bfloat16": 0.51, "float32": 1.0}
+SUMMED = 2.0  # where terms are computed in single precision, and sums are in float64
 OWN = 4.0
 GRADIENT = {"float32": 4.0, "float64": 16.0}
 ROWS = 32.0  # a second derivative of a row, computed in itself: differences of products
@@ -141,7 +142,7 @@ class Measure:
     def add(
         self, record: dict[str, Any], error: float, limit: float, what: str, dtype: str
     ) -> None:
-        own = record["dtype"] == "float64" or not self.backend.float64  # not what is widened
+        own = record["dtype"] == "float64" or not self.backend.widens  # not what is widened
         if record["condition"] != 1.0:
             limit *= record["condition"] if own else 1.0
         else:
@@ -182,4 +183,6 @@ class Measure:
 
 
 def value_limit(backend: Backend, dtype: str) -> float:
-    return WIDENED.get(dtype, OWN) if backend.float64 else OWN
+    if backend.widens:
+        return WIDENED.get(dtype, OWN)
+    return SUMMED if backend.float64 else OWN

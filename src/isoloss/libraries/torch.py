@@ -35,7 +35,7 @@ from .._core.tape import Node, TapeLibrary
 from .._core.tape import gradient as walk_back
 from .._core.totals import Totals
 from .._core.types import Array, Functions, Namespace, dtype_name
-from .._core.wrappers import Root, Wrapper
+from .._core.wrappers import Exp, Root, Scaled
 
 _NUMBERS = (int, float, bool, str, tuple, type(None))
 
@@ -152,8 +152,12 @@ class TorchLibrary(PlainLibrary):
         if inputs.library is not self or (loss.padding is not None and where is not None):
             return None
         names = inputs.names[0]
-        if any(not inputs.arrays[n].is_floating_point() for n in names) or 0 in inputs.shape:
+        arrays = [inputs.arrays[name] for name in names]
+        real = all(isinstance(values, Interval) for values in loss.domain.of_predictions)
+        if not (real and all(x.is_floating_point() for x in arrays)) or 0 in inputs.shape:
             return None
+        if inputs.xp.result_name == "float64" and _rooted(metric):
+            return None  # squares of float64 may leave its range
         return _value(self, metric, loss, inputs, reduction, denominator, empty, keepdims)
 
     def gathers(self, predictions: Array, targets: Array) -> list[Any]:
@@ -277,6 +281,7 @@ class EagerKernels(TorchLibrary):
             **super().overrides(result),
             "counting": torch.int64,  # as gather and scatter want it
             "total": _sum_in_pieces,
+            "sum": _row_sum,
             "sqrt": torch.sqrt,
             "softplus": lambda x: torch.logaddexp(x, x.new_zeros(())),
             "sigmoid": torch.sigmoid,
@@ -295,7 +300,7 @@ def _eager(tensors: tuple[Any, ...], options: tuple[Any, ...]) -> bool:
     if torch.autograd.forward_ad._current_level >= 0:
         return False
     if torch._C._len_torch_dispatch_stack() and any(
-        mode._mode_key is not None for mode in _get_current_dispatch_mode_stack()
+        getattr(mode, "_mode_key", None) is not None for mode in _get_current_dispatch_mode_stack()
     ):  # torch's own: it makes a program of what it sees
         return False
     return all(
@@ -312,14 +317,14 @@ def _loss_under(metric: Any) -> Loss | None:
         for value in vars(metric).values():
             if type(value) not in _NUMBERS and not isinstance(value, Metric):
                 return None
-        if not isinstance(metric, Wrapper):
+        if not isinstance(metric, (Root, Scaled, Exp)):
             return metric if isinstance(metric, Loss) else None
         metric = metric.metric
 
 
 def _rooted(metric: Any) -> bool:
     """Whether the squares of a loss stand under a root."""
-    while isinstance(metric, Wrapper):
+    while isinstance(metric, (Root, Scaled, Exp)):
         if isinstance(metric, Root) and isinstance(metric.metric, SquaredLoss):
             return True
         metric = metric.metric
@@ -335,38 +340,39 @@ def _value(
     denominator: Any,
     empty: float,
     keepdims: bool,
-) -> Array:
+) -> Array | None:
     """Return the value from the sum of the terms."""
     xp, kernels = inputs.xp, library.kernels
     inputs.xp, inputs.library = kernels.namespace(xp.result_name, False), kernels
     if reduction == "none":
         inputs.axes = ()
     predictions = tuple(inputs.arrays[name] for name in inputs.names[0])
-    counted = inputs.unweighted and metric is loss and denominator is None
-    if reduction != "mean" and metric is loss:
-        divisor, dtype = 1, xp.result
-    elif counted:
-        divisor, dtype = math.prod(inputs.shape[axis] for axis in inputs.axes), xp.result
-    else:
-        divisor, dtype = 1, torch.float64
+    # the sum itself, or a mean over a known number, is what the node gives
+    counted = reduction == "mean" and inputs.unweighted and denominator is None
+    direct = metric is loss and (counted or reduction != "mean")
+    divisor = math.prod(inputs.shape[axis] for axis in inputs.axes) if direct and counted else 1
+    dtype = xp.result if direct else torch.float64
     step = _Step(library, kernels, inputs, loss, _rooted(metric), divisor, dtype)
-    graph = torch.is_grad_enabled() and any(x.requires_grad for x in predictions)
-    if graph:
-        found = SumOfTerms.apply(step, *predictions)
-        total, weight = found if isinstance(found, tuple) else (found, None)
+    if torch.is_grad_enabled() and any(x.requires_grad for x in predictions):
+        total, weight = SumOfTerms.apply(step, *predictions)
     else:
         with torch.no_grad():
             total, weight, _ = _total(step, predictions)
             total = (total / divisor).to(dtype)
     if (
-        dtype is torch.float64
-        and xp.result is not dtype
-        or not (counted or metric is loss and reduction != "mean")
+        xp.result is torch.float64
+        and total.device.type == "cpu"
+        and not bool(total.isfinite().all())
     ):
-        total = _from_state(metric, xp, inputs, total, weight, reduction, denominator, empty)
+        return None  # a mean may be finite where the sum is not
+    value = (
+        total
+        if direct
+        else _from_state(metric, xp, inputs, total, weight, reduction, denominator, empty)
+    )
     for axis in inputs.axes if keepdims else ():
-        total = total.unsqueeze(axis)
-    return total
+        value = value.unsqueeze(axis)
+    return value
 
 
 def _from_state(
@@ -409,6 +415,16 @@ class _RowMemory(threading.local):
             return result
 
         return call
+
+
+def _row_sum(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Array:
+    """Sum in float64, and round once: of many classes, each rounding would be seen."""
+    if axis == ():
+        return x
+    axes = tuple(range(x.ndim)) if axis is None else axis
+    if not x.is_floating_point():
+        return x.sum(axes, keepdim=keepdims)
+    return x.sum(axes, keepdim=keepdims, dtype=torch.float64).to(x.dtype)
 
 
 def _sum_in_pieces(x: Array, axes: tuple[int, ...]) -> Array:
@@ -671,12 +687,11 @@ class SumOfTerms(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, step: _Step, *predictions: Array) -> Any:
         total, weight, ctx.kept = _total(step, predictions)
-        ctx.step, ctx.several = step, weight is not None
+        ctx.step = step
         ctx.save_for_backward(*predictions)
         value = (total / step.divisor).to(step.dtype)
-        if weight is None:
-            return value
-        ctx.mark_non_differentiable(weight)
+        if weight is not None:
+            ctx.mark_non_differentiable(weight)
         return value, weight
 
     @staticmethod
