@@ -9,34 +9,39 @@ from typing import Any
 from . import special
 from .library import Library, library_of
 from .plain import PlainLibrary
+from .special import Slopes
 from .types import FLOATS, Array, Functions, Namespace, dtype_name
 
 _LOG2, _LOG10 = 1 / math.log(2), 1 / math.log(10)
-# name -> (xp, x, f(x)) -> f'(x), f''(x); a plain 0.0 is a derivative that vanishes everywhere.
-DERIVATIVES: dict[str, Any] = {
-    "abs": lambda xp, x, y: (xp.sign(x), 0.0),
-    "exp": lambda xp, x, y: (y, y),
-    "expm1": lambda xp, x, y: (y + 1, y + 1),
-    "log": lambda xp, x, y: (1 / x, None),  # the second is minus the square of the first
-    "log1p": lambda xp, x, y: (1 / (1 + x), None),
-    "log2": lambda xp, x, y: (_LOG2 / x, -_LOG2 / (x * x)),
-    "log10": lambda xp, x, y: (_LOG10 / x, -_LOG10 / (x * x)),
-    "reciprocal": lambda xp, x, y: (-y * y, 2 * y * y * y),
-    "sqrt": lambda xp, x, y: (0.5 / y, -0.25 / (x * y)),
-    "square": lambda xp, x, y: (2 * x, 2.0),
-    "sin": lambda xp, x, y: (xp.cos(x), -y),
-    "cos": lambda xp, x, y: (-xp.sin(x), -y),
-    "sinh": lambda xp, x, y: (xp.cosh(x), y),
-    "cosh": lambda xp, x, y: (xp.sinh(x), y),
-    "tanh": lambda xp, x, y: (1 - y * y, -2 * y * (1 - y * y)),
-    "atan": lambda xp, x, y: (1 / (1 + x * x), -2 * x / ((1 + x * x) * (1 + x * x))),
-    "sqrt1pm1": lambda xp, x, y: (special.slope(xp, x), special.curvature(xp, x)),
-    "log_cosh": lambda xp, x, y: (xp.tanh(x), special.sech2(xp, x)),
-    "sign": lambda xp, x, y: (0.0, 0.0),
-    "floor": lambda xp, x, y: (0.0, 0.0),
-    "ceil": lambda xp, x, y: (0.0, 0.0),
-    "round": lambda xp, x, y: (0.0, 0.0),
-    "trunc": lambda xp, x, y: (0.0, 0.0),
+# a plain 0.0 is a derivative that vanishes everywhere
+DERIVATIVES: dict[str, Slopes] = {
+    "abs": Slopes(lambda xp, x, y: xp.sign(x), lambda xp, x, y: 0.0),
+    "exp": Slopes(lambda xp, x, y: y, lambda xp, x, y: y),
+    "expm1": Slopes(lambda xp, x, y: y + 1, lambda xp, x, y: y + 1),
+    "log": Slopes(lambda xp, x, y: 1 / x, None),  # the second is minus the square of the first
+    "log1p": Slopes(lambda xp, x, y: 1 / (1 + x), None),
+    "log2": Slopes(lambda xp, x, y: _LOG2 / x, lambda xp, x, y: -_LOG2 / (x * x)),
+    "log10": Slopes(lambda xp, x, y: _LOG10 / x, lambda xp, x, y: -_LOG10 / (x * x)),
+    "reciprocal": Slopes(lambda xp, x, y: -y * y, lambda xp, x, y: 2 * y * y * y),
+    "sqrt": Slopes(lambda xp, x, y: 0.5 / y, lambda xp, x, y: -0.25 / (x * y)),
+    "square": Slopes(lambda xp, x, y: 2 * x, lambda xp, x, y: 2.0),
+    "sin": Slopes(lambda xp, x, y: xp.cos(x), lambda xp, x, y: -y),
+    "cos": Slopes(lambda xp, x, y: -xp.sin(x), lambda xp, x, y: -y),
+    "sinh": Slopes(lambda xp, x, y: xp.cosh(x), lambda xp, x, y: y),
+    "cosh": Slopes(lambda xp, x, y: xp.sinh(x), lambda xp, x, y: y),
+    "tanh": Slopes(lambda xp, x, y: 1 - y * y, lambda xp, x, y: -2 * y * (1 - y * y)),
+    "atan": Slopes(
+        lambda xp, x, y: 1 / (1 + x * x), lambda xp, x, y: -2 * x / ((1 + x * x) * (1 + x * x))
+    ),
+    "sqrt1pm1": Slopes(
+        lambda xp, x, y: special.slope(xp, x), lambda xp, x, y: special.curvature(xp, x)
+    ),
+    "log_cosh": Slopes(lambda xp, x, y: xp.tanh(x), lambda xp, x, y: special.sech2(xp, x)),
+    "sign": Slopes(lambda xp, x, y: 0.0, lambda xp, x, y: 0.0),
+    "floor": Slopes(lambda xp, x, y: 0.0, lambda xp, x, y: 0.0),
+    "ceil": Slopes(lambda xp, x, y: 0.0, lambda xp, x, y: 0.0),
+    "round": Slopes(lambda xp, x, y: 0.0, lambda xp, x, y: 0.0),
+    "trunc": Slopes(lambda xp, x, y: 0.0, lambda xp, x, y: 0.0),
     **special.DERIVATIVES,
 }
 # Functions of values alone: questions, whose answers are plain, and makers of constants.
@@ -232,7 +237,8 @@ class CarrierLibrary(PlainLibrary):
         namespace: Any = made
         namespace.__dict__["__getattr__"] = unknown
         namespace.stop_gradient = lambda x: self.constant(plain(x))
-        for name in ("total", "maximum", "minimum", "where", "sqrt1pm1", "log_cosh", "clip",
+        for name in ("huber", "sigmoid_cross_entropy", "label_cross_entropy", "cross_entropy",
+                     "softplus", "sigmoid", "total", "maximum", "minimum", "where", "sqrt1pm1", "log_cosh", "clip",
                      "bins", "bin_of", "chosen", "rank", *special.DERIVATIVES):  # fmt: skip
             if name in vars(self.raw):
                 setattr(namespace, name, getattr(self.raw, name))

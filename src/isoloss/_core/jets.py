@@ -103,7 +103,10 @@ class JetLibrary(CarrierLibrary):
                 if not isinstance(x, Jet):
                     return library.constant(getattr(xp, name)(x))
                 value = getattr(xp, name)(x.value)
-                return chain(x, value, *DERIVATIVES[name](xp, x.value, value))
+                first, second = DERIVATIVES[name]
+                slope = first(xp, x.value, value)
+                bend = second(xp, x.value, value) if curved and second is not None else None
+                return chain(x, value, slope, bend)
 
             return function
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from .types import Array, Functions, Namespace
 
@@ -121,6 +121,38 @@ def sigmoid_power(xp: Namespace, x: Array, power: Any, /) -> Array:
     value = xp.where(gone, xp.ones_like(base), base) ** held
     exponent = -power * xp.softplus(xp.where(gone, xp.zeros_like(x), -x))
     return xp.where(gone, xp.zeros_like(x), value * xp.exp(exponent - xp.stop_gradient(exponent)))
+
+
+def huber(xp: Namespace, x: Array, y: Array, delta: Any, factor: Any = 1.0, /) -> Array:
+    """``e^2 / 2`` of the difference up to delta, linear from there, times a factor."""
+    error = x - y
+    clipped = xp.clip(error, -delta, delta)
+    return clipped * factor * (error - clipped / 2)
+
+
+def huber_back(
+    xp: Namespace, g: Array, x: Array, y: Array, delta: Any, factor: Any = 1.0, /
+) -> Array:
+    """Multiply by the derivative of `huber` with respect to x, finite at an infinite x."""
+    return g * (factor * xp.clip(x - y, -delta, delta))
+
+
+def sigmoid_cross_entropy(xp: Namespace, x: Array, yes: Array, no: Array | None = None, /) -> Array:
+    """``yes softplus(-x) + no softplus(x)``; no is 1 - yes by default. A share of 0 adds 0."""
+    no = 1 - yes if no is None else no
+    likely = x > 0
+    far = xp.where(likely, x, -x)  # |x|, smooth at 0
+    share = xp.where(likely, no, yes)
+    linear = share * xp.where((share == 0) & xp.isinf(far), xp.zeros_like(far), far)
+    return linear + (yes + no) * xp.log1p(xp.exp(-far))
+
+
+def sigmoid_cross_entropy_back(
+    xp: Namespace, g: Array, x: Array, yes: Array, no: Array | None = None, /
+) -> Array:
+    """Multiply by the derivative of `sigmoid_cross_entropy`, exact for sure answers."""
+    no = 1 - yes if no is None else no
+    return g * (no * xp.sigmoid(x) - yes * xp.sigmoid(-x))
 
 
 def log_ratio(xp: Namespace, x: Array, y: Array, /) -> Array:
@@ -375,6 +407,25 @@ def label_cross_entropy(xp: Namespace, x: Array, labels: Array, /) -> Array:
     return xp.where(above, ahead, xp.zeros_like(e)) + xp.log1p(
         xp.where(above, rest + e, e + e * rest)
     )
+
+
+def label_cross_entropy_back(
+    xp: Namespace, g: Array, x: Array, labels: Array, value: Array, /
+) -> Array:
+    """Multiply by the derivative of `label_cross_entropy`, which has that value.
+
+    It is the share of each class, less 1 at the label: ``expm1(-value)``, all digits of a sure one.
+    """
+    shares, _ = xp.softmax(x)
+    own = xp.expand_dims(xp.expm1(-value), axis=-1)
+    return xp.expand_dims(g, axis=-1) * xp.where(xp.at(x, labels), own, shares)
+
+
+def cross_entropy_back(xp: Namespace, g: Array, shares: Array, x: Array, /) -> Array:
+    """Multiply by the derivative of `cross_entropy` with respect to x."""
+    of_classes, _ = xp.softmax(x)
+    slope = xp.sum(shares, axis=-1, keepdims=True) * of_classes - shares
+    return xp.expand_dims(g, axis=-1) * slope
 
 
 def cross_entropy(xp: Namespace, shares: Array, x: Array, /) -> Array:
@@ -719,10 +770,10 @@ def euclidean_norm(xp: Namespace, x: Array, /) -> Array:
 # --- what the namespaces and the rules of differentiation take from here --------------------------
 
 FUNCTIONS: tuple[Callable[..., Array], ...] = (
-    clip, sqrt, xlogy, xlog1py, softplus, sigmoid, sigmoid_power, log_ratio,
+    clip, sqrt, huber, huber_back, sigmoid_cross_entropy, sigmoid_cross_entropy_back, xlogy, xlog1py, softplus, sigmoid, sigmoid_power, log_ratio,
     relative_expm1, lgamma, log_cosh, sqrt1pm1, tweedie_deviance, power_of_two,
     symmetric_percentage, unit_vector, pick, places, at, exponentials, logsumexp, softmax,
-    margin, label_cross_entropy, cross_entropy, parameter, chosen, bins, bin_max, bin_of,
+    margin, label_cross_entropy, label_cross_entropy_back, cross_entropy, cross_entropy_back, parameter, chosen, bins, bin_max, bin_of,
     sums_by, rows, scan,
     erf, erfc, ndtr, log_ndtr, relative_log1p, exp_remainder, stirling_error,
     student_t, negative_binomial, rank, absolute_power, euclidean_norm,
@@ -739,25 +790,38 @@ SLOPES: dict[str, Callable[..., Array]] = {
 }
 
 
-def _with_second(name: str, factor: float) -> Callable[..., tuple[Array, Array]]:
-    """The derivatives of an integral of ``exp(factor x^2 / 2)``."""
+class Slopes(NamedTuple):
+    """The derivatives of a function f, each a function of (xp, x, f(x)).
 
-    def both(xp: Namespace, x: Array, y: Array) -> tuple[Array, Array]:
-        slope = SLOPES[name](xp, x)
-        return slope, factor * xp.clip(x, min=-64.0, max=64.0) * slope
+    Without a second one, it is minus the square of the first.
+    """
 
-    return both
-
-
-def _log_ndtr_derivatives(xp: Namespace, x: Array, y: Array) -> tuple[Array, Array]:
-    hazard = _reversed_hazard(xp, x)
-    return hazard, _hazard_slope(xp, x, hazard)
+    first: Callable[..., Any]
+    second: Callable[..., Any] | None
 
 
-# name -> (xp, x, f(x)) -> f'(x), f''(x), as in `carrier.DERIVATIVES`
-DERIVATIVES: dict[str, Any] = {
+def _with_second(name: str, factor: float) -> Slopes:
+    """Return the derivatives of an integral of ``exp(factor x^2 / 2)``."""
+
+    def second(xp: Namespace, x: Array, y: Array) -> Array:
+        return factor * xp.clip(x, min=-64.0, max=64.0) * SLOPES[name](xp, x)
+
+    return Slopes(lambda xp, x, y: SLOPES[name](xp, x), second)
+
+
+DERIVATIVES: dict[str, Slopes] = {
     "erf": _with_second("erf", -2.0),
     "erfc": _with_second("erfc", -2.0),
     "ndtr": _with_second("ndtr", -1.0),
-    "log_ndtr": _log_ndtr_derivatives,
+    "log_ndtr": Slopes(
+        lambda xp, x, y: _reversed_hazard(xp, x),
+        lambda xp, x, y: _hazard_slope(xp, x, _reversed_hazard(xp, x)),
+    ),
+    "softplus": Slopes(
+        lambda xp, x, y: xp.sigmoid(x), lambda xp, x, y: xp.sigmoid(x) * xp.sigmoid(-x)
+    ),
+    "sigmoid": Slopes(
+        lambda xp, x, y: y * xp.sigmoid(-x),
+        lambda xp, x, y: y * xp.sigmoid(-x) * (xp.sigmoid(-x) - y),
+    ),
 }

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
+from . import special
 from .carrier import DERIVATIVES, Carrier, CarrierLibrary, plain
 from .special import horner
 from .special import polynomial as evaluated
@@ -37,6 +38,7 @@ class Node(Carrier):
     ) -> None:
         self._value, self.isoloss_library, self.parents = value, library, parents
         self._evaluate, self._shape = evaluate, shape
+        self.operands: tuple[Any, Any] | None = None  # of a difference
         self.order = next(_ORDER)
         self.varies = varies or bool(parents)
 
@@ -96,7 +98,7 @@ class TapeLibrary(CarrierLibrary):
         return Node(value, self)
 
     def rules(self, xp: Namespace) -> dict[str, Any]:
-        library = self
+        library, key = self, (xp.result_name, xp.wide)
 
         def record(value: Array, *arguments: tuple[Any, Pullback]) -> Any:
             """Make a node; a constant has no parents, and nothing is kept for it."""
@@ -120,7 +122,7 @@ class TapeLibrary(CarrierLibrary):
         def unary(name: str) -> Any:
             def function(x: Any, /) -> Any:
                 def back(g: Array) -> Array:
-                    return g * DERIVATIVES[name](xp, plain(x), plain(result))[0]
+                    return g * DERIVATIVES[name].first(xp, plain(x), plain(result))
 
                 result = record_later(lambda: getattr(xp, name)(plain(x)), (x, back))
                 return result
@@ -136,9 +138,12 @@ class TapeLibrary(CarrierLibrary):
             return record_later(lambda: plain(x) + plain(y), shaped(x, same), shaped(y, same))
 
         def subtract(x: Any, y: Any, /) -> Any:
-            return record_later(
+            result = record_later(
                 lambda: plain(x) - plain(y), shaped(x, lambda g: g), shaped(y, lambda g: -g)
             )
+            if isinstance(result, Node):
+                result.operands = x, y
+            return result
 
         def multiply(x: Any, y: Any, /) -> Any:
             return record_later(
@@ -170,6 +175,42 @@ class TapeLibrary(CarrierLibrary):
                 shaped(y, lambda g: xp.where(condition, 0.0, g)),
                 (condition, lambda g: g),
             )
+
+        def difference(name: str) -> Any:
+            """Record a function of the difference of its first two arguments."""
+            function, pulled = getattr(xp, name), getattr(xp, f"{name}_back")
+
+            def call(x: Any, y: Any, *rest: Any) -> Any:
+                return record_later(
+                    lambda: function(plain(x), plain(y), *rest),
+                    shaped(x, lambda g: pulled(g, plain(x), plain(y), *rest)),
+                    shaped(y, lambda g: -pulled(g, plain(x), plain(y), *rest)),
+                )
+
+            return call
+
+        def sigmoid_cross_entropy(x: Any, yes: Any, no: Any = None, /) -> Any:
+            if any(isinstance(one, Node) and one.varies for one in (yes, no)):
+                return special.sigmoid_cross_entropy(library.namespace(*key), x, yes, no)
+            given = plain(yes), plain(no)
+            return record_later(
+                lambda: xp.sigmoid_cross_entropy(plain(x), *given),
+                (x, lambda g: xp.sigmoid_cross_entropy_back(g, plain(x), *given)),
+                (given[0], lambda g: g),
+            )
+
+        def label_cross_entropy(x: Any, labels: Any, /) -> Any:
+            at = plain(labels)
+            value = xp.label_cross_entropy(plain(x), at)
+            back = lambda g: xp.label_cross_entropy_back(g, plain(x), at, value)  # noqa: E731
+            return record(value, (x, back))
+
+        def cross_entropy(shares: Any, x: Any, /) -> Any:
+            if isinstance(shares, Node) and shares.varies:
+                return special.cross_entropy(library.namespace(*key), shares, x)
+            given = plain(shares)
+            value = xp.cross_entropy(given, plain(x))
+            return record(value, (x, lambda g: xp.cross_entropy_back(g, given, plain(x))))
 
         def either(name: str) -> Any:
             def function(x: Any, y: Any, /) -> Any:
@@ -321,7 +362,9 @@ class TapeLibrary(CarrierLibrary):
             **{name: unary(name) for name in DERIVATIVES},
             **{name: shape_of(name) for name in ("reshape", "squeeze", "expand_dims")},
             "add": add, "multiply": multiply, "divide": divide, "pow": power, "where": where,
-            "subtract": subtract,
+            "subtract": subtract, "huber": difference("huber"),
+            "sigmoid_cross_entropy": sigmoid_cross_entropy,
+            "label_cross_entropy": label_cross_entropy, "cross_entropy": cross_entropy,
             "maximum": either("maximum"), "minimum": either("minimum"),
             "sum": total, "mean": mean, "max": largest, "total": accurate,
             "broadcast_to": broadcast_to, "permute_dims": permute_dims, "moveaxis": moveaxis,

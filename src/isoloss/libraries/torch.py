@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import array_api_compat.torch
@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
+from .._core import special
 from .._core.carrier import plain
 from .._core.domains import Interval
 from .._core.inputs import Batch, Inputs, namespace_for
@@ -156,8 +157,8 @@ class TorchLibrary(PlainLibrary):
         real = all(isinstance(values, Interval) for values in loss.domain.of_predictions)
         if not (real and all(x.is_floating_point() for x in arrays)) or 0 in inputs.shape:
             return None
-        if inputs.xp.result_name == "float64" and _rooted(metric):
-            return None  # squares of float64 may leave its range
+        if _rooted(metric) and (inputs.xp.result_name == "float64" or not inputs.unweighted):
+            return None  # squares may leave the range of what they are computed in
         return _value(self, metric, loss, inputs, reduction, denominator, empty, keepdims)
 
     def gathers(self, predictions: Array, targets: Array) -> list[Any]:
@@ -276,7 +277,7 @@ class EagerKernels(TorchLibrary):
 
     def overrides(self, result: str) -> dict[str, Any]:
         """Return kernels of torch, fused or in place, and their slopes."""
-        rows = self.rows
+        rows, raw = self.rows, self.raw
         return {
             **super().overrides(result),
             "counting": torch.int64,  # as gather and scatter want it
@@ -286,10 +287,14 @@ class EagerKernels(TorchLibrary):
             "softplus": lambda x: torch.logaddexp(x, x.new_zeros(())),
             "sigmoid": torch.sigmoid,
             "log_cosh": _log_cosh,
+            "huber": _huber,
+            "huber_back": _huber_back,
+            "sigmoid_cross_entropy": partial(_sigmoid_cross_entropy, raw),
+            "sigmoid_cross_entropy_back": _sigmoid_cross_entropy_back,
             "label_cross_entropy": rows.kept(_label_cross_entropy),
-            "label_cross_entropy_slope": _label_cross_entropy_slope,
+            "label_cross_entropy_back": _label_cross_entropy_back,
             "cross_entropy": rows.kept(_cross_entropy),
-            "cross_entropy_slope": _cross_entropy_slope,
+            "cross_entropy_back": _cross_entropy_back,
         }
 
 
@@ -352,7 +357,9 @@ def _value(
     direct = metric is loss and (counted or reduction != "mean")
     divisor = math.prod(inputs.shape[axis] for axis in inputs.axes) if direct and counted else 1
     dtype = xp.result if direct else torch.float64
-    step = _Step(library, kernels, inputs, loss, _rooted(metric), divisor, dtype)
+    squares = isinstance(loss, SquaredLoss) and inputs.unweighted and reduction != "none"
+    squares = squares and xp.result is not torch.float64
+    step = _Step(library, kernels, inputs, loss, squares, divisor, dtype)
     if torch.is_grad_enabled() and any(x.requires_grad for x in predictions):
         total, weight = SumOfTerms.apply(step, *predictions)
     else:
@@ -484,11 +491,11 @@ def _probabilities(x: Array) -> Array:
     return p
 
 
-def _label_cross_entropy_slope(x: Array, labels: Array, value: Array, incoming: Array) -> Array:
+def _label_cross_entropy_back(g: Array, x: Array, labels: Array, value: Array) -> Array:
     """Return the shares, less 1 at the label: by its loss, which has all digits of a sure answer."""
-    incoming = incoming.to(x.dtype)
-    own = torch.expm1(-value) * incoming
-    slope = _probabilities(x).mul_(incoming.unsqueeze(-1))
+    g = g.to(x.dtype)
+    own = torch.expm1(-value) * g
+    slope = _probabilities(x).mul_(g.unsqueeze(-1))
     return slope.scatter_(-1, labels.unsqueeze(-1), own.unsqueeze(-1))
 
 
@@ -505,11 +512,37 @@ def _cross_entropy(shares: Array, x: Array) -> Array:
     return shares.sum(-1) * rest - below.mul_(shares).sum(-1)
 
 
-def _cross_entropy_slope(shares: Array, x: Array, incoming: Array) -> Array:
-    incoming = incoming.to(x.dtype).unsqueeze(-1)
-    whole = shares.sum(-1, keepdim=True)
-    slope = _probabilities(x).mul_(whole * incoming)
-    return slope.addcmul_(shares, incoming, value=-1)
+def _cross_entropy_back(g: Array, shares: Array, x: Array) -> Array:
+    g = g.to(x.dtype).unsqueeze(-1)
+    slope = _probabilities(x).mul_(shares.sum(-1, keepdim=True) * g)
+    return slope.addcmul_(shares, g, value=-1)
+
+
+def _huber(x: Array, y: Array, delta: Any, factor: Any = 1.0) -> Array:
+    value = torch.ops.aten.huber_loss(x, y, 0, float(delta))
+    return value if factor == 1 else value.mul_(factor)
+
+
+def _huber_back(g: Array, x: Array, y: Array, delta: Any, factor: Any = 1.0) -> Array:
+    return torch.ops.aten.huber_loss_backward(g * factor, x, y, 0, float(delta))
+
+
+def _sigmoid_cross_entropy(xp: Functions, x: Array, yes: Array, no: Array | None = None) -> Array:
+    """Weigh softplus of both signs; with an infinite logit by the form that knows of it."""
+    zero = x.new_zeros(())
+    value = torch.logaddexp(x, zero)
+    other = torch.logaddexp(-x, zero)
+    value = torch.lerp(value, other, yes) if no is None else value.mul_(no).addcmul_(other, yes)
+    if x.device.type == "cpu" and not bool(value.sum().isfinite()):
+        return special.sigmoid_cross_entropy(xp, x, yes, no)
+    return value
+
+
+def _sigmoid_cross_entropy_back(g: Array, x: Array, yes: Array, no: Array | None = None) -> Array:
+    one = torch.sigmoid(x)
+    other = torch.nn.functional.logsigmoid(x).expm1_()  # less that of -x, all digits of a small one
+    slope = torch.lerp(one, other, yes) if no is None else one.mul_(no).addcmul_(other, yes)
+    return slope.mul_(g)
 
 
 class _Step(NamedTuple):
@@ -547,27 +580,32 @@ class _Step(NamedTuple):
             yield inputs, (slice(start, start + size),)
 
 
-def _terms(step: _Step, batch: Batch) -> Any:
+def _terms(step: _Step, batch: Batch, inside: Any) -> Any:
     """Return the terms, or the residuals whose squares they are, before weights and masks."""
     xp, p, t = batch.xp, batch.predictions, batch.targets
     values = step.loss.residual(xp, p, t) if step.squares else step.loss.pointwise(xp, p, t)
-    return values if _in_domain(step.loss, batch) else step.loss._inside(xp, p, t, values)
+    return step.loss._inside(xp, p, t, values) if inside is False else values
 
 
-def _in_domain(loss: Metric, batch: Batch) -> bool:
-    """Whether all numbers are inside the domain; not asked of a device that would be waited for."""
-    if not loss.domain.bounded:
+def _inside(step: _Step, batch: Batch) -> Any:
+    """Whether all numbers are inside the domain, or a tensor that says so of all of them.
+
+    A number outside makes its term nan, and with it the sum of all: to ask each number again in
+    the backward pass is not worth the memory traffic.
+    """
+    domain = step.loss.domain
+    if not domain.bounded:
         return True
     sides = (*several(batch.predictions), *several(batch.targets))
-    intervals = (*loss.domain.of_predictions, *loss.domain.of_targets)
+    intervals = (*domain.of_predictions, *domain.of_targets)
+    found: Any = True
     for array, interval in zip(sides, intervals, strict=True):
         if isinstance(interval, Interval) and interval.bounded:
-            array = plain(array)
-            if array.device.type != "cpu" or array.numel() == 0:
+            if array.device.type != "cpu" and not (step.whole and batch.mask is None):
                 return False
-            if not bool(interval.contains(torch.stack(torch.aminmax(array))).all()):
-                return False
-    return True
+            if array.numel():
+                found = found & interval.contains(torch.stack(torch.aminmax(array))).all()
+    return bool(found) if found is not True and found.device.type == "cpu" else found
 
 
 def _masked(step: _Step, batch: Batch, terms: Array) -> Array:
@@ -575,27 +613,27 @@ def _masked(step: _Step, batch: Batch, terms: Array) -> Array:
     if tuple(terms.shape) != tuple(batch.shape):
         Totals(batch).weighted(terms)  # which says what is wrong
     if batch.weights is not None:
-        weights = batch.weights
-        terms = terms * (weights.sqrt() if step.squares else weights)
+        terms = terms * batch.weights
     if batch.wrong is not None:
         terms = torch.where(batch.wrong, math.nan, terms)
     return terms if batch.mask is None else torch.where(batch.mask, terms, 0.0)
 
 
-def _total(
-    step: _Step, predictions: tuple[Array, ...]
-) -> tuple[Array, Array | None, list[list[Array]]]:
+def _total(step: _Step, predictions: tuple[Array, ...]) -> tuple[Array, Array | None, list[Any]]:
     """Return the sum of the terms, that of the weights, and what to keep for the backward pass."""
     memory, total, weight, kept = step.kernels.rows, None, None, []
     for inputs, index in step.blocks(predictions):
         batch = inputs.batch(index, filled=1 if step.loss.weighs else 0)
         memory.results = results = []
         try:
-            terms = _masked(step, batch, _terms(step, batch))
+            inside = _inside(step, batch)
+            terms = _masked(step, batch, _terms(step, batch, inside))
         finally:
             memory.results = None
-        kept.append(results)
+        kept.append((results, inside))
         part = _sum_of_squares(terms, batch.axes) if step.squares else _squeezed(terms, batch.axes)
+        if isinstance(inside, torch.Tensor):
+            part = torch.where(inside, part, math.nan)
         total = part if total is None else total + part
         if batch.weights is not None or batch.mask is not None:
             own = batch.mask if batch.weights is None else batch.weights
@@ -611,74 +649,82 @@ def _squeezed(x: Array, axes: tuple[int, ...]) -> Array:
 
 def _sum_of_squares(x: Array, axes: tuple[int, ...]) -> Array:
     """Sum squares in float64, where those of float32 are in range."""
+    if x.device.type == "cpu" and len(axes) == x.ndim:
+        flat = x.reshape(-1).to(torch.float64)
+        return torch.dot(flat, flat)
     return torch.linalg.vector_norm(x, 2, axes or None, dtype=torch.float64).square()
 
 
 def _slopes(
-    step: _Step, predictions: tuple[Array, ...], incoming: Array, kept: list[list[Array]]
+    step: _Step, predictions: tuple[Array, ...], incoming: Array, kept: list[Any]
 ) -> tuple[Array, ...]:
     """Return the derivatives of the sum, times those of what came after it."""
-    kernels, memory = step.kernels, step.kernels.rows
-    tape = kernels.tape
-    whole = tuple(torch.empty_like(p, memory_format=torch.contiguous_format) for p in predictions)
-    for (inputs, index), results in zip(step.blocks(predictions), kept, strict=True):
-        names = inputs.names[0]
-        nodes = tuple(Node(inputs.arrays[n][index] if index else inputs.arrays[n], tape, varies=True)
-                      for n in names)  # fmt: skip
-        batch = inputs.batch(index, filled=1 if step.loss.weighs else 0)
-        xp = tape.namespace(inputs.xp.result_name, False)
-        cast = tuple(xp.astype(node, inputs.xp.computing) if node.dtype != inputs.xp.computing else node
-                     for node in nodes)  # fmt: skip
-        batch.predictions = cast if isinstance(batch.predictions, tuple) else cast[0]
-        batch.xp = xp
-        memory.replay = iter(results)
-        try:
-            output = _terms(step, batch)
-            found = _walked(step, batch, output, nodes, incoming)
-        finally:
-            memory.replay = None
-        for out, slope in zip(whole, found, strict=True):
-            part = (
-                out.view(-1, *slope.shape[1:])[index]
-                if index and len(inputs.shape) == 1
-                else out[index]
-                if index
-                else out
-            )
-            part.copy_(slope)
-    return whole
+    whole: list[Any] = [None] * len(predictions)
+    for (inputs, index), (results, inside) in zip(step.blocks(predictions), kept, strict=True):
+        slopes = _slopes_of_block(step, inputs, index, incoming, results, inside)
+        for k, (p, slope) in enumerate(zip(predictions, slopes, strict=True)):
+            if not index:
+                whole[k] = slope.to(p.dtype).contiguous()
+                continue
+            if whole[k] is None:
+                whole[k] = torch.empty_like(p, memory_format=torch.contiguous_format)
+            flat = len(inputs.shape) < len(step.inputs.shape)
+            out = whole[k].view(-1, *slope.shape[1:]) if flat else whole[k]
+            out[index].copy_(slope)
+    return tuple(whole)
 
 
-def _walked(
-    step: _Step, batch: Batch, output: Any, nodes: tuple[Node, ...], incoming: Array
+def _slopes_of_block(
+    step: _Step, inputs: Inputs, index: Any, incoming: Array, results: list[Array], inside: Any
 ) -> tuple[Array, ...]:
-    """Go back from the terms of a block to its predictions."""
-    if not isinstance(output, Node):  # nothing depends on the predictions
-        return tuple(torch.zeros((), dtype=x.dtype, device=x.device).expand(x.shape) for x in nodes)
+    kernels, kind = step.kernels, inputs.xp.computing
+    batch = inputs.batch(index, filled=1 if step.loss.weighs else 0)
+    nodes = tuple(Node(x, kernels.tape, varies=True) for x in several(batch.predictions))
+    batch.predictions = nodes if isinstance(batch.predictions, tuple) else nodes[0]
+    batch.xp = kernels.tape.namespace(inputs.xp.result_name, False)
+    kernels.rows.replay = iter(results)
+    try:
+        output = _terms(step, batch, inside)
+        if not isinstance(output, Node):  # nothing depends on the predictions
+            zero = torch.zeros((), dtype=kind, device=incoming.device)
+            return tuple(zero.expand(node.shape) for node in nodes)
+        seed = _seed(step, batch, output, incoming, kind)
+        if step.squares:
+            output, seed = _before_square(output, seed)
+        slopes = walk_back(output, nodes, inputs.xp, seed)
+    finally:
+        kernels.rows.replay = None
+    if batch.mask is not None:  # what is excluded may hold anything: 0 times that may be nan
+        slopes = tuple(_where(batch.mask, slope) for slope in slopes)
+    return tuple(s.expand(node.shape) for s, node in zip(slopes, nodes, strict=True))
+
+
+def _where(mask: Array, slope: Array) -> Array:
+    return torch.where(mask.reshape(*mask.shape, *[1] * (slope.ndim - mask.ndim)), slope, 0.0)
+
+
+def _seed(step: _Step, batch: Batch, output: Node, incoming: Array, kind: Any) -> Array:
+    """Return what the derivatives of the terms are multiplied by: one number, or one a sample."""
     seed = incoming.to(torch.float64) / step.divisor
     for axis in batch.axes if seed.ndim else ():
         seed = seed.unsqueeze(axis)
-    kind = batch.xp.computing
+    seed = seed.to(kind)
     if batch.weights is not None:
-        seed = seed.to(kind) * batch.weights
-    if step.squares:
-        seed = plain(output) * (2 * seed).to(kind)
-    if batch.mask is not None:
-        seed = torch.where(batch.mask, seed, 0.0)
+        seed = seed * batch.weights
     if batch.wrong is not None:
         seed = torch.where(batch.wrong, 0.0, seed)
-    seed = seed.to(kind)
-    if not (step.loss.elementwise and seed.ndim == 0):
-        seed = seed.expand(output.shape)
-    slopes = walk_back(output, nodes, step.inputs.xp, seed)
-    if batch.mask is not None:  # what is excluded may hold anything: 0 times that may be nan
-        slopes = tuple(
-            torch.where(
-                batch.mask.reshape(*batch.mask.shape, *[1] * (s.ndim - batch.mask.ndim)), s, 0.0
-            )
-            for s in slopes
-        )
-    return tuple(s.expand(x.shape) for s, x in zip(slopes, nodes, strict=True))
+    if batch.mask is not None:
+        seed = torch.where(batch.mask, seed, 0.0)
+    return seed if step.loss.elementwise and seed.ndim == 0 else seed.expand(output.shape)
+
+
+def _before_square(residual: Node, seed: Array) -> tuple[Node, Array]:
+    """Return the residual, or what it is the difference of, and the derivatives by it."""
+    if residual.operands is not None:
+        x, y = residual.operands
+        if isinstance(x, Node) and not isinstance(y, Node) and x.shape == tuple(y.shape):
+            return x, torch.ops.aten.mse_loss_backward(seed, plain(x), y, 0)
+    return residual, plain(residual) * (2 * seed)
 
 
 class SumOfTerms(torch.autograd.Function):

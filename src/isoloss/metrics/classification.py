@@ -111,13 +111,11 @@ class SigmoidCrossEntropy(Loss):
         return Domain(targets=UNIT)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
+        if self.pos_weight is None and is_zero(self.label_smoothing):
+            return xp.sigmoid_cross_entropy(prediction, target)
         yes, no = _smoothed(target, self.label_smoothing)
         yes = yes if self.pos_weight is None else yes * self.pos_weight
-        likely = prediction > 0
-        far = xp.where(likely, prediction, -prediction)  # |z|, smooth at 0
-        share = xp.where(likely, no, yes)
-        linear = share * xp.where((share == 0) & xp.isinf(far), xp.zeros_like(far), far)
-        return linear + (yes + no) * xp.log1p(xp.exp(-far))
+        return xp.sigmoid_cross_entropy(prediction, yes, no)
 
 
 @final

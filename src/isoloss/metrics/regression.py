@@ -10,7 +10,7 @@ from typing import ClassVar, final
 
 from .._core.domains import ABOVE_MINUS_ONE, BETWEEN_0_AND_1, NON_NEGATIVE, POSITIVE, REAL, Domain
 from .._core.metric import Loss, Metric, SquaredLoss
-from .._core.parameters import parameter
+from .._core.parameters import is_zero, parameter
 from .._core.states import Extremum, Moments, Ratio, Samples, ratio
 from .._core.totals import Totals
 from .._core.types import Array, Namespace
@@ -199,9 +199,7 @@ class Huber(Loss):
     delta: float = parameter(1.0, POSITIVE)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
-        error = prediction - target
-        clipped = xp.clip(error, -self.delta, self.delta)
-        return clipped * (error - clipped / 2)
+        return xp.huber(prediction, target, self.delta)
 
 
 @final
@@ -234,11 +232,9 @@ class SmoothL1(Loss):
     beta: float = parameter(1.0, NON_NEGATIVE)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
-        error = prediction - target
-        if isinstance(self.beta, (int, float)) and self.beta == 0:
-            return xp.abs(error)
-        clipped = xp.clip(error, -self.beta, self.beta)
-        return clipped / self.beta * (error - clipped / 2)
+        if is_zero(self.beta):
+            return xp.abs(prediction - target)
+        return xp.huber(prediction, target, self.beta, 1 / self.beta)
 
 
 @final
