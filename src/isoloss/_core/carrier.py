@@ -16,20 +16,22 @@ _LOG2, _LOG10 = 1 / math.log(2), 1 / math.log(10)
 # a plain 0.0 is a derivative that vanishes everywhere
 DERIVATIVES: dict[str, Slopes] = {
     "abs": Slopes(lambda xp, x, y: xp.sign(x), lambda xp, x, y: 0.0),
-    "exp": Slopes(lambda xp, x, y: y, lambda xp, x, y: y),
-    "expm1": Slopes(lambda xp, x, y: y + 1, lambda xp, x, y: y + 1),
+    "exp": Slopes(lambda xp, x, y: y, lambda xp, x, y: y, by_value=True),
+    "expm1": Slopes(lambda xp, x, y: y + 1, lambda xp, x, y: y + 1, by_value=True),
     "log": Slopes(lambda xp, x, y: 1 / x, None),  # the second is minus the square of the first
     "log1p": Slopes(lambda xp, x, y: 1 / (1 + x), None),
     "log2": Slopes(lambda xp, x, y: _LOG2 / x, lambda xp, x, y: -_LOG2 / (x * x)),
     "log10": Slopes(lambda xp, x, y: _LOG10 / x, lambda xp, x, y: -_LOG10 / (x * x)),
-    "reciprocal": Slopes(lambda xp, x, y: -y * y, lambda xp, x, y: 2 * y * y * y),
-    "sqrt": Slopes(lambda xp, x, y: 0.5 / y, lambda xp, x, y: -0.25 / (x * y)),
+    "reciprocal": Slopes(lambda xp, x, y: -y * y, lambda xp, x, y: 2 * y * y * y, by_value=True),
+    "sqrt": Slopes(lambda xp, x, y: 0.5 / y, lambda xp, x, y: -0.25 / (x * y), by_value=True),
     "square": Slopes(lambda xp, x, y: 2 * x, lambda xp, x, y: 2.0),
     "sin": Slopes(lambda xp, x, y: xp.cos(x), lambda xp, x, y: -y),
     "cos": Slopes(lambda xp, x, y: -xp.sin(x), lambda xp, x, y: -y),
     "sinh": Slopes(lambda xp, x, y: xp.cosh(x), lambda xp, x, y: y),
     "cosh": Slopes(lambda xp, x, y: xp.sinh(x), lambda xp, x, y: y),
-    "tanh": Slopes(lambda xp, x, y: 1 - y * y, lambda xp, x, y: -2 * y * (1 - y * y)),
+    "tanh": Slopes(
+        lambda xp, x, y: 1 - y * y, lambda xp, x, y: -2 * y * (1 - y * y), by_value=True
+    ),
     "atan": Slopes(
         lambda xp, x, y: 1 / (1 + x * x), lambda xp, x, y: -2 * x / ((1 + x * x) * (1 + x * x))
     ),
@@ -237,7 +239,7 @@ class CarrierLibrary(PlainLibrary):
         namespace: Any = made
         namespace.__dict__["__getattr__"] = unknown
         namespace.stop_gradient = lambda x: self.constant(plain(x))
-        for name in ("huber", "sigmoid_cross_entropy", "label_cross_entropy", "cross_entropy",
+        for name in ("either_alone", "sigmoid_power", "unit_vector", "huber", "sigmoid_cross_entropy", "label_cross_entropy", "cross_entropy",
                      "softplus", "sigmoid", "total", "maximum", "minimum", "where", "sqrt1pm1", "log_cosh", "clip",
                      "bins", "bin_of", "chosen", "rank", *special.DERIVATIVES):  # fmt: skip
             if name in vars(self.raw):

@@ -305,6 +305,8 @@ class Inputs:
                 if name not in names:
                     continue
                 data[name] = _filled(xp, data[name], mask, values.inside)
+        if "where" not in self.arrays and "groups" not in self.arrays and not self.metric.weighs:
+            return weights  # it is 0 itself wherever something is left out
         return None if weights is None else xp.where(mask, weights, xp.zeros_like(weights))
 
     def among(self, values: Labels) -> Interval:

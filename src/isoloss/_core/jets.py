@@ -103,7 +103,7 @@ class JetLibrary(CarrierLibrary):
                 if not isinstance(x, Jet):
                     return library.constant(getattr(xp, name)(x))
                 value = getattr(xp, name)(x.value)
-                first, second = DERIVATIVES[name]
+                first, second, _ = DERIVATIVES[name]
                 slope = first(xp, x.value, value)
                 bend = second(xp, x.value, value) if curved and second is not None else None
                 return chain(x, value, slope, bend)

@@ -96,6 +96,11 @@ def xlog1py(xp: Namespace, x: Array, y: Array, /) -> Array:
     return xp.where(zero, 0.0 * x, x * xp.log1p(xp.where(zero, xp.zeros_like(y), y)))
 
 
+def sigmoid_power_back(xp: Namespace, g: Array, x: Array, power: Any, value: Array, /) -> Array:
+    """Multiply by the derivative of `sigmoid_power`, which has that value."""
+    return g * (power * value * xp.sigmoid(-x))
+
+
 def softplus(xp: Namespace, x: Array, /) -> Array:
     """``log(1 + exp(x))``, exact in both tails, at 0 and to second order."""
     above = x > 0
@@ -153,6 +158,11 @@ def sigmoid_cross_entropy_back(
     """Multiply by the derivative of `sigmoid_cross_entropy`, exact for sure answers."""
     no = 1 - yes if no is None else no
     return g * (no * xp.sigmoid(x) - yes * xp.sigmoid(-x))
+
+
+def either_alone(xp: Namespace, x: Array, y: Array, /) -> Array:
+    """``x (1 - y) + (1 - x) y`` of shares: what is in one of two sets and not in the other."""
+    return x * (1 - y) + (1 - x) * y
 
 
 def log_ratio(xp: Namespace, x: Array, y: Array, /) -> Array:
@@ -339,6 +349,15 @@ def unit_vector(xp: Namespace, x: Array, /) -> Array:
     square = xp.sum(x * x, axis=-1, keepdims=True)
     zero = square == 0
     return xp.where(zero, xp.zeros_like(x), x / xp.sqrt(xp.where(zero, 1.0, square)))
+
+
+def unit_vector_back(xp: Namespace, g: Array, x: Array, unit: Array, /) -> Array:
+    """Multiply by the derivative of `unit_vector`, which is that vector; 0 at the zero vector."""
+    norm = xp.euclidean_norm(x)
+    zero = xp.expand_dims(norm == 0, axis=-1)
+    across = g - unit * xp.sum(g * unit, axis=-1, keepdims=True)
+    slope = across / xp.where(zero, 1.0, xp.expand_dims(norm, axis=-1))
+    return xp.where(zero, xp.zeros_like(slope), slope)
 
 
 # --- classes along the last axis ------------------------------------------------------------------
@@ -770,9 +789,9 @@ def euclidean_norm(xp: Namespace, x: Array, /) -> Array:
 # --- what the namespaces and the rules of differentiation take from here --------------------------
 
 FUNCTIONS: tuple[Callable[..., Array], ...] = (
-    clip, sqrt, huber, huber_back, sigmoid_cross_entropy, sigmoid_cross_entropy_back, xlogy, xlog1py, softplus, sigmoid, sigmoid_power, log_ratio,
+    clip, sqrt, either_alone, huber, huber_back, sigmoid_cross_entropy, sigmoid_cross_entropy_back, xlogy, xlog1py, softplus, sigmoid, sigmoid_power, sigmoid_power_back, log_ratio,
     relative_expm1, lgamma, log_cosh, sqrt1pm1, tweedie_deviance, power_of_two,
-    symmetric_percentage, unit_vector, pick, places, at, exponentials, logsumexp, softmax,
+    symmetric_percentage, unit_vector, unit_vector_back, pick, places, at, exponentials, logsumexp, softmax,
     margin, label_cross_entropy, label_cross_entropy_back, cross_entropy, cross_entropy_back, parameter, chosen, bins, bin_max, bin_of,
     sums_by, rows, scan,
     erf, erfc, ndtr, log_ndtr, relative_log1p, exp_remainder, stirling_error,
@@ -798,6 +817,7 @@ class Slopes(NamedTuple):
 
     first: Callable[..., Any]
     second: Callable[..., Any] | None
+    by_value: bool = False  # whether the first asks for f(x)
 
 
 def _with_second(name: str, factor: float) -> Slopes:
@@ -823,5 +843,6 @@ DERIVATIVES: dict[str, Slopes] = {
     "sigmoid": Slopes(
         lambda xp, x, y: y * xp.sigmoid(-x),
         lambda xp, x, y: y * xp.sigmoid(-x) * (xp.sigmoid(-x) - y),
+        by_value=True,
     ),
 }

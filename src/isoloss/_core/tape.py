@@ -79,7 +79,9 @@ def gradient(
             part = pullback(incoming)
             found[id(parent)] = found[id(parent)] + part if id(parent) in found else part
             pending[parent.order] = parent
-    return tuple(found.get(id(one), xp.zeros_like(one.value)) for one in variables)
+    return tuple(
+        found[id(one)] if id(one) in found else xp.zeros_like(one.value) for one in variables
+    )
 
 
 def _unbroadcast(xp: Namespace, array: Array, shape: tuple[int, ...]) -> Array:
@@ -122,7 +124,10 @@ class TapeLibrary(CarrierLibrary):
         def unary(name: str) -> Any:
             def function(x: Any, /) -> Any:
                 def back(g: Array) -> Array:
-                    return g * DERIVATIVES[name].first(xp, plain(x), plain(result))
+                    slopes = DERIVATIVES[name]
+                    return g * slopes.first(
+                        xp, plain(x), plain(result) if slopes.by_value else None
+                    )
 
                 result = record_later(lambda: getattr(xp, name)(plain(x)), (x, back))
                 return result
@@ -188,6 +193,27 @@ class TapeLibrary(CarrierLibrary):
                 )
 
             return call
+
+        def either_alone(x: Any, y: Any, /) -> Any:
+            return record_later(
+                lambda: xp.either_alone(plain(x), plain(y)),
+                shaped(x, lambda g: g * (1 - 2 * plain(y))),
+                shaped(y, lambda g: g * (1 - 2 * plain(x))),
+            )
+
+        def sigmoid_power(x: Any, power: Any, /) -> Any:
+            def back(g: Array) -> Array:
+                return xp.sigmoid_power_back(g, plain(x), plain(power), plain(result))
+
+            result = record_later(lambda: xp.sigmoid_power(plain(x), plain(power)), shaped(x, back))
+            return result
+
+        def unit_vector(x: Any, /) -> Any:
+            def back(g: Array) -> Array:
+                return xp.unit_vector_back(g, plain(x), plain(result))
+
+            result = record_later(lambda: xp.unit_vector(plain(x)), (x, back))
+            return result
 
         def sigmoid_cross_entropy(x: Any, yes: Any, no: Any = None, /) -> Any:
             if any(isinstance(one, Node) and one.varies for one in (yes, no)):
@@ -363,6 +389,7 @@ class TapeLibrary(CarrierLibrary):
             **{name: shape_of(name) for name in ("reshape", "squeeze", "expand_dims")},
             "add": add, "multiply": multiply, "divide": divide, "pow": power, "where": where,
             "subtract": subtract, "huber": difference("huber"),
+            "either_alone": either_alone, "sigmoid_power": sigmoid_power, "unit_vector": unit_vector,
             "sigmoid_cross_entropy": sigmoid_cross_entropy,
             "label_cross_entropy": label_cross_entropy, "cross_entropy": cross_entropy,
             "maximum": either("maximum"), "minimum": either("minimum"),

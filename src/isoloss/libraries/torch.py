@@ -275,6 +275,10 @@ class EagerKernels(TorchLibrary):
         """Refuse: nothing of the size of the data is wider than the data."""
         return False
 
+    def cast(self, xp: Namespace, array: Array) -> Array:
+        """Return a tensor in the dtype of the computation: itself where it has that."""
+        return array.to(xp.computing)
+
     def overrides(self, result: str) -> dict[str, Any]:
         """Return kernels of torch, fused or in place, and their slopes."""
         rows, raw = self.rows, self.raw
@@ -287,6 +291,14 @@ class EagerKernels(TorchLibrary):
             "softplus": lambda x: torch.logaddexp(x, x.new_zeros(())),
             "sigmoid": torch.sigmoid,
             "log_cosh": _log_cosh,
+            "either_alone": lambda x, y: torch.lerp(y, 1 - y, x),
+            "sigmoid_power": lambda x, power: torch.sigmoid(x).pow_(power),
+            "unit_vector": _unit_vector
+            if result == "float32"
+            else partial(special.unit_vector, raw),
+            "unit_vector_back": _unit_vector_back
+            if result == "float32"
+            else partial(special.unit_vector_back, raw),
             "huber": _huber,
             "huber_back": _huber_back,
             "sigmoid_cross_entropy": partial(_sigmoid_cross_entropy, raw),
@@ -503,7 +515,9 @@ def _cross_entropy(shares: Array, x: Array) -> Array:
     highest = x.amax(-1, keepdim=True)
     rest = _rest(x, highest).log1p_().squeeze(-1)
     below = x - highest
-    if x.device.type != "cpu" or not bool(torch.isfinite(below.sum())):
+    if x.device.type != "cpu":
+        below = below.masked_fill_(shares == 0, 0.0)
+    elif not bool(torch.isfinite(below.sum())):
         hidden = (shares == 0) & ~torch.isfinite(below)
         if _infinite(highest):
             infinite = x == math.inf
@@ -518,13 +532,27 @@ def _cross_entropy_back(g: Array, shares: Array, x: Array) -> Array:
     return slope.addcmul_(shares, g, value=-1)
 
 
+def _unit_vector(x: Array) -> Array:
+    """Divide by the norm, whose squares are summed in float64; the zero vector stays."""
+    norm = torch.linalg.vector_norm(x, 2, -1, keepdim=True, dtype=torch.float64).to(x.dtype)
+    return x / torch.where(norm == 0, 1.0, norm)
+
+
+def _unit_vector_back(g: Array, x: Array, unit: Array) -> Array:
+    norm = torch.linalg.vector_norm(x, 2, -1, keepdim=True, dtype=torch.float64).to(x.dtype)
+    along = (g * unit).sum(-1, keepdim=True)
+    over = torch.where(norm == 0, 0.0, 1 / norm)
+    return torch.addcmul(g, unit, along, value=-1).mul_(over)
+
+
 def _huber(x: Array, y: Array, delta: Any, factor: Any = 1.0) -> Array:
     value = torch.ops.aten.huber_loss(x, y, 0, float(delta))
     return value if factor == 1 else value.mul_(factor)
 
 
 def _huber_back(g: Array, x: Array, y: Array, delta: Any, factor: Any = 1.0) -> Array:
-    return torch.ops.aten.huber_loss_backward(g * factor, x, y, 0, float(delta))
+    g = g if factor == 1 else g * factor
+    return torch.ops.aten.huber_loss_backward(g, x, y, 0, float(delta))
 
 
 def _sigmoid_cross_entropy(xp: Functions, x: Array, yes: Array, no: Array | None = None) -> Array:
@@ -713,8 +741,8 @@ def _seed(step: _Step, batch: Batch, output: Node, incoming: Array, kind: Any) -
         seed = seed * batch.weights
     if batch.wrong is not None:
         seed = torch.where(batch.wrong, 0.0, seed)
-    if batch.mask is not None:
-        seed = torch.where(batch.mask, seed, 0.0)
+    if batch.mask is not None and (batch.weights is None or "where" in step.inputs.arrays):
+        seed = torch.where(batch.mask, seed, 0.0)  # otherwise the weights are 0 there
     return seed if step.loss.elementwise and seed.ndim == 0 else seed.expand(output.shape)
 
 

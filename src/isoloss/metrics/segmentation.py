@@ -45,6 +45,12 @@ __all__ = [
 # --- ratios of what is right and what is wrong ----------------------------------------------------
 
 
+def _overlap(xp: Namespace, prediction: Array, target: Array) -> tuple[Array, Array]:
+    """Return TP, and FP + FN."""
+    apart = xp.either_alone(prediction, target)
+    return xp.sum(prediction * target, axis=-1), xp.sum(apart, axis=-1)
+
+
 def _regions(xp: Namespace, prediction: Array, target: Array, axis: int) -> tuple[Array, ...]:
     """Return TP, FP and FN."""
     products = prediction * target, prediction * (1 - target), (1 - prediction) * target
@@ -111,8 +117,8 @@ class DiceLoss(Loss):
         return Domain(UNIT, UNIT)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
-        right, extra, missed = _regions(xp, prediction, target, -1)
-        return _share(xp, extra + missed, 2 * right + self.smoothing)
+        right, wrong = _overlap(xp, prediction, target)
+        return _share(xp, wrong, 2 * right + self.smoothing)
 
 
 @final
@@ -152,8 +158,8 @@ class JaccardLoss(Loss):
         return Domain(UNIT, UNIT)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
-        right, extra, missed = _regions(xp, prediction, target, -1)
-        return _share(xp, extra + missed, right + self.smoothing)
+        right, wrong = _overlap(xp, prediction, target)
+        return _share(xp, wrong, right + self.smoothing)
 
 
 def _tversky(
