@@ -160,11 +160,6 @@ def sigmoid_cross_entropy_back(
     return g * (no * xp.sigmoid(x) - yes * xp.sigmoid(-x))
 
 
-def either_alone(xp: Namespace, x: Array, y: Array, /) -> Array:
-    """``x (1 - y) + (1 - x) y`` of shares: what is in one of two sets and not in the other."""
-    return x * (1 - y) + (1 - x) * y
-
-
 def log_ratio(xp: Namespace, x: Array, y: Array, /) -> Array:
     """``log(x / y)`` of positive numbers, without the rounding of ``x / y`` where x is near y."""
     near = xp.abs(x - y) < 0.5 * y
@@ -376,6 +371,29 @@ def places(xp: Namespace, x: Array, /) -> Array:
 def at(xp: Namespace, x: Array, labels: Array, /) -> Array:
     """Tell for each place along the last axis whether it is the label's."""
     return xp.places(x) == xp.expand_dims(labels, axis=-1)
+
+
+def added_along_axis(xp: Namespace, g: Array, x: Array, indices: Array, axis: int, /) -> Array:
+    """Add numbers to zeros like x, at what `take_along_axis` takes."""
+    ones = xp.ones_like(x, dtype=xp.counting)
+    place, result = xp.cumulative_sum(ones, axis=axis) - 1, xp.zeros_like(x)
+    before = (slice(None),) * (axis % x.ndim)
+    for k in range(indices.shape[axis]):
+        one = (*before, slice(k, k + 1), ...)
+        result = result + xp.where(place == indices[one], g[one], 0.0)
+    return result
+
+
+def overlap(xp: Namespace, x: Array, y: Array, /) -> Array:
+    """Return for each row what two sets of shares have both, and what one has alone: (..., 2)."""
+    both, alone = xp.sum(x * y, axis=-1), xp.sum(x * (1 - y) + (1 - x) * y, axis=-1)
+    return xp.stack([both, alone], axis=-1)
+
+
+def overlap_back(xp: Namespace, g: Array, x: Array, y: Array, /) -> Array:
+    """Multiply by the derivative of `overlap` with respect to x."""
+    both, alone = g[..., 0:1], g[..., 1:2]
+    return alone + (both - 2 * alone) * y
 
 
 def exponentials(xp: Namespace, x: Array, /, but: Array | None = None) -> tuple[Array, Array]:
@@ -789,9 +807,9 @@ def euclidean_norm(xp: Namespace, x: Array, /) -> Array:
 # --- what the namespaces and the rules of differentiation take from here --------------------------
 
 FUNCTIONS: tuple[Callable[..., Array], ...] = (
-    clip, sqrt, either_alone, huber, huber_back, sigmoid_cross_entropy, sigmoid_cross_entropy_back, xlogy, xlog1py, softplus, sigmoid, sigmoid_power, sigmoid_power_back, log_ratio,
+    clip, sqrt, huber, huber_back, sigmoid_cross_entropy, sigmoid_cross_entropy_back, xlogy, xlog1py, softplus, sigmoid, sigmoid_power, sigmoid_power_back, log_ratio,
     relative_expm1, lgamma, log_cosh, sqrt1pm1, tweedie_deviance, power_of_two,
-    symmetric_percentage, unit_vector, unit_vector_back, pick, places, at, exponentials, logsumexp, softmax,
+    symmetric_percentage, unit_vector, unit_vector_back, added_along_axis, overlap, overlap_back, pick, places, at, exponentials, logsumexp, softmax,
     margin, label_cross_entropy, label_cross_entropy_back, cross_entropy, cross_entropy_back, parameter, chosen, bins, bin_max, bin_of,
     sums_by, rows, scan,
     erf, erfc, ndtr, log_ndtr, relative_log1p, exp_remainder, stirling_error,

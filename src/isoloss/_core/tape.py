@@ -6,6 +6,7 @@ A `Node` passes through a metric in place of the predictions and remembers what 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -39,6 +40,7 @@ class Node(Carrier):
         self._value, self.isoloss_library, self.parents = value, library, parents
         self._evaluate, self._shape = evaluate, shape
         self.operands: tuple[Any, Any] | None = None  # of a difference
+        self.by_number = evaluate is not None  # of arguments that are broadcast, each number alone
         self.order = next(_ORDER)
         self.varies = varies or bool(parents)
 
@@ -67,7 +69,10 @@ class Node(Carrier):
 def gradient(
     output: Node, variables: tuple[Node, ...], xp: Namespace, seed: Array | None = None
 ) -> tuple[Array, ...]:
-    """Return the derivatives of the sum of the output, times a seed, with respect to variables."""
+    """Return the derivatives of the sum of the output, times a seed, with respect to variables.
+
+    A derivative may have fewer numbers than the variable, and is then the same along an axis.
+    """
     found = {id(output): xp.ones_like(output.value) if seed is None else seed}
     pending = {output.order: output}
     while pending:
@@ -75,6 +80,8 @@ def gradient(
         incoming = found[id(node)]
         if not any(node is variable for variable in variables):
             del found[id(node)]
+        if node.parents and not node.by_number and tuple(incoming.shape) != node.shape:
+            incoming = xp.broadcast_to(incoming, node.shape)
         for parent, pullback in node.parents:
             part = pullback(incoming)
             found[id(parent)] = found[id(parent)] + part if id(parent) in found else part
@@ -86,9 +93,11 @@ def gradient(
 
 def _unbroadcast(xp: Namespace, array: Array, shape: tuple[int, ...]) -> Array:
     """Sum over the axes along which an argument was repeated."""
-    if tuple(array.shape) == shape or array.ndim == 0:  # one number is that of every place
+    if tuple(array.shape) == shape:
         return array
-    array = xp.sum(array, axis=tuple(range(array.ndim - len(shape))))
+    more = array.ndim - len(shape)
+    if more:
+        array = xp.sum(array, axis=tuple(range(more)))
     repeated = tuple(i for i, n in enumerate(shape) if n == 1 and array.shape[i] != 1)
     return xp.sum(array, axis=repeated, keepdims=True) if repeated else array
 
@@ -109,12 +118,27 @@ class TapeLibrary(CarrierLibrary):
 
         def record_later(evaluate: Callable[[], Array], *arguments: tuple[Any, Pullback]) -> Any:
             """Make a node of an operation on each number, whose value may not be needed."""
-            parents = tuple((x, back) for x, back in arguments if isinstance(x, Node) and x.varies)
-            if not parents:
+            if not any(isinstance(x, Node) and x.varies for x, _ in arguments):
                 return library.constant(evaluate())
             shapes = {tuple(x.shape) for x, _ in arguments if hasattr(x, "shape")}
             shape = next(iter(shapes)) if len(shapes) == 1 else None
-            return Node(None, library, parents, evaluate=evaluate, shape=shape)
+            node = Node(None, library, (), evaluate=evaluate, shape=shape)
+            node.varies = True
+
+            def back_to(x: Node, pullback: Pullback) -> Pullback:
+                def back(g: Array) -> Array:
+                    if x.shape == node.shape:
+                        return pullback(g)
+                    if tuple(g.shape) != node.shape:
+                        g = xp.broadcast_to(g, node.shape)
+                    return _unbroadcast(xp, pullback(g), x.shape)
+
+                return back
+
+            node.parents = tuple(
+                (x, back_to(x, back)) for x, back in arguments if isinstance(x, Node) and x.varies
+            )
+            return node
 
         def shaped(x: Any, pullback: Pullback) -> tuple[Any, Pullback]:
             if not isinstance(x, Node):
@@ -140,12 +164,10 @@ class TapeLibrary(CarrierLibrary):
 
         def add(x: Any, y: Any, /) -> Any:
             same = lambda g: g  # noqa: E731
-            return record_later(lambda: plain(x) + plain(y), shaped(x, same), shaped(y, same))
+            return record_later(lambda: plain(x) + plain(y), (x, same), (y, same))
 
         def subtract(x: Any, y: Any, /) -> Any:
-            result = record_later(
-                lambda: plain(x) - plain(y), shaped(x, lambda g: g), shaped(y, lambda g: -g)
-            )
+            result = record_later(lambda: plain(x) - plain(y), (x, lambda g: g), (y, lambda g: -g))
             if isinstance(result, Node):
                 result.operands = x, y
             return result
@@ -153,22 +175,22 @@ class TapeLibrary(CarrierLibrary):
         def multiply(x: Any, y: Any, /) -> Any:
             return record_later(
                 lambda: plain(x) * plain(y),
-                shaped(x, lambda g: g * plain(y)),
-                shaped(y, lambda g: g * plain(x)),
+                (x, lambda g: g * plain(y)),
+                (y, lambda g: g * plain(x)),
             )
 
         def divide(x: Any, y: Any, /) -> Any:
             result = record_later(
                 lambda: plain(x) / plain(y),
-                shaped(x, lambda g: g / plain(y)),
-                shaped(y, lambda g: -(g * plain(result)) / plain(y)),
+                (x, lambda g: g / plain(y)),
+                (y, lambda g: -(g * plain(result)) / plain(y)),
             )
             return result
 
         def power(x: Any, n: Any, /) -> Any:
             n = plain(n)
             back = lambda g: g * (n * plain(x) ** (n - 1))  # noqa: E731
-            return record_later(lambda: plain(x) ** n, shaped(x, back))
+            return record_later(lambda: plain(x) ** n, (x, back))
 
         def where(condition: Array, x: Any, y: Any, /) -> Any:
             if isinstance(condition, bool):
@@ -176,8 +198,8 @@ class TapeLibrary(CarrierLibrary):
             condition = plain(condition)
             return record_later(
                 lambda: xp.where(condition, plain(x), plain(y)),
-                shaped(x, lambda g: xp.where(condition, g, 0.0)),
-                shaped(y, lambda g: xp.where(condition, 0.0, g)),
+                (x, lambda g: xp.where(condition, g, 0.0)),
+                (y, lambda g: xp.where(condition, 0.0, g)),
                 (condition, lambda g: g),
             )
 
@@ -188,24 +210,25 @@ class TapeLibrary(CarrierLibrary):
             def call(x: Any, y: Any, *rest: Any) -> Any:
                 return record_later(
                     lambda: function(plain(x), plain(y), *rest),
-                    shaped(x, lambda g: pulled(g, plain(x), plain(y), *rest)),
-                    shaped(y, lambda g: -pulled(g, plain(x), plain(y), *rest)),
+                    (x, lambda g: pulled(g, plain(x), plain(y), *rest)),
+                    (y, lambda g: -pulled(g, plain(x), plain(y), *rest)),
                 )
 
             return call
 
-        def either_alone(x: Any, y: Any, /) -> Any:
-            return record_later(
-                lambda: xp.either_alone(plain(x), plain(y)),
-                shaped(x, lambda g: g * (1 - 2 * plain(y))),
-                shaped(y, lambda g: g * (1 - 2 * plain(x))),
+        def overlap(x: Any, y: Any, /) -> Any:
+            value = xp.remembered(lambda: xp.overlap(plain(x), plain(y)))
+            return record(
+                value,
+                (x, lambda g: xp.overlap_back(g, plain(x), plain(y))),
+                (y, lambda g: xp.overlap_back(g, plain(y), plain(x))),
             )
 
         def sigmoid_power(x: Any, power: Any, /) -> Any:
             def back(g: Array) -> Array:
                 return xp.sigmoid_power_back(g, plain(x), plain(power), plain(result))
 
-            result = record_later(lambda: xp.sigmoid_power(plain(x), plain(power)), shaped(x, back))
+            result = record_later(lambda: xp.sigmoid_power(plain(x), plain(power)), (x, back))
             return result
 
         def unit_vector(x: Any, /) -> Any:
@@ -227,7 +250,7 @@ class TapeLibrary(CarrierLibrary):
 
         def label_cross_entropy(x: Any, labels: Any, /) -> Any:
             at = plain(labels)
-            value = xp.label_cross_entropy(plain(x), at)
+            value = xp.remembered(lambda: xp.label_cross_entropy(plain(x), at))
             back = lambda g: xp.label_cross_entropy_back(g, plain(x), at, value)  # noqa: E731
             return record(value, (x, back))
 
@@ -235,18 +258,21 @@ class TapeLibrary(CarrierLibrary):
             if isinstance(shares, Node) and shares.varies:
                 return special.cross_entropy(library.namespace(*key), shares, x)
             given = plain(shares)
-            value = xp.cross_entropy(given, plain(x))
+            value = xp.remembered(lambda: xp.cross_entropy(given, plain(x)))
             return record(value, (x, lambda g: xp.cross_entropy_back(g, given, plain(x))))
 
         def either(name: str) -> Any:
             def function(x: Any, y: Any, /) -> Any:
-                a, b = plain(x), plain(y)
-                value = getattr(xp, name)(a, b)
-                tie = a == b
-                return record(
-                    value,
-                    shaped(x, lambda g: xp.where(tie, g / 2, xp.where(value == a, g, 0.0))),
-                    shaped(y, lambda g: xp.where(tie, g / 2, xp.where(value == b, g, 0.0))),
+                def back(mine: Any, other: Any) -> Pullback:
+                    def pull(g: Array) -> Array:
+                        a, b = plain(mine), plain(other)
+                        ahead = a > b if name == "maximum" else a < b
+                        return xp.where(a == b, g / 2, xp.where(ahead, g, 0.0))
+
+                    return pull
+
+                return record_later(
+                    lambda: getattr(xp, name)(plain(x), plain(y)), (x, back(x, y)), (y, back(y, x))
                 )
 
             return function
@@ -258,19 +284,14 @@ class TapeLibrary(CarrierLibrary):
             return reduced
 
         def total(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-            a = plain(x)
-            value = xp.sum(a, axis=axis, keepdims=keepdims)
-            back = lambda g: xp.broadcast_to(expanded(g, axis, keepdims, a.ndim), a.shape)  # noqa: E731
-            return record(value, (x, back))
+            value = xp.remembered(lambda: xp.sum(plain(x), axis=axis, keepdims=keepdims))
+            return record(value, (x, lambda g: expanded(g, axis, keepdims, x.ndim)))
 
         def mean(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-            value = total(x, axis, keepdims=keepdims)
-            length = 1
-            for one, other in zip(
-                x.shape, expanded(plain(value), axis, keepdims, x.ndim).shape, strict=True
-            ):
-                length *= one // other
-            return value / length
+            axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+            length = math.prod(x.shape[one] for one in axes)
+            value = xp.sum(plain(x), axis=axis, keepdims=keepdims)
+            return record(value, (x, lambda g: expanded(g, axis, keepdims, x.ndim))) / length
 
         def largest(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
             a = plain(x)
@@ -285,7 +306,7 @@ class TapeLibrary(CarrierLibrary):
 
         def accurate(x: Any, axes: tuple[int, ...]) -> Any:
             a = plain(x)
-            return record(xp.total(a, axes), (x, lambda g: xp.broadcast_to(g, a.shape)))
+            return record(xp.total(a, axes), (x, lambda g: g))
 
         def shape_of(name: str) -> Any:
             def function(x: Any, /, *rest: Any, **named: Any) -> Any:
@@ -331,10 +352,6 @@ class TapeLibrary(CarrierLibrary):
             backs = ((x, lambda g, k=k: column(g, axis, k)) for k, x in enumerate(arrays))
             return record(value, *backs)
 
-        def along(x: Any, axis: int) -> Array:
-            """Return 0, 1, 2, ... along an axis, without creating an array from nothing."""
-            return xp.cumulative_sum(xp.ones_like(x, dtype=xp.counting), axis=axis) - 1
-
         def cumulative_sum(x: Any, /, *, axis: int = -1) -> Any:
             def back(g: Array) -> Array:
                 return xp.sum(g, axis=axis, keepdims=True) - xp.cumulative_sum(g, axis=axis) + g
@@ -364,7 +381,7 @@ class TapeLibrary(CarrierLibrary):
                     and len(key) == 2
                 ):
                     last = key[1] % a.shape[-1]  # [..., k], without writing into an array
-                    return xp.where(along(a, -1) == last, xp.expand_dims(g, axis=-1), 0.0)
+                    return xp.where(xp.places(a) == last, xp.expand_dims(g, axis=-1), 0.0)
                 whole = xp.zeros_like(a)
                 whole[key] = g
                 return whole
@@ -374,14 +391,7 @@ class TapeLibrary(CarrierLibrary):
         def take_along_axis(x: Any, indices: Array, /, *, axis: int = -1) -> Any:
             a = plain(x)
 
-            def back(g: Array) -> Array:
-                place, result = along(a, axis), xp.zeros_like(a)
-                for k in range(indices.shape[axis]):
-                    at = xp.expand_dims(column(plain(indices), axis, k), axis=axis)
-                    part = xp.expand_dims(column(g, axis, k), axis=axis)
-                    result = result + xp.where(place == at, part, 0.0)
-                return result
-
+            back = lambda g: xp.added_along_axis(g, a, plain(indices), axis)  # noqa: E731
             return record(xp.take_along_axis(a, plain(indices), axis=axis), (x, back))
 
         return {
@@ -389,7 +399,7 @@ class TapeLibrary(CarrierLibrary):
             **{name: shape_of(name) for name in ("reshape", "squeeze", "expand_dims")},
             "add": add, "multiply": multiply, "divide": divide, "pow": power, "where": where,
             "subtract": subtract, "huber": difference("huber"),
-            "either_alone": either_alone, "sigmoid_power": sigmoid_power, "unit_vector": unit_vector,
+            "overlap": overlap, "sigmoid_power": sigmoid_power, "unit_vector": unit_vector,
             "sigmoid_cross_entropy": sigmoid_cross_entropy,
             "label_cross_entropy": label_cross_entropy, "cross_entropy": cross_entropy,
             "maximum": either("maximum"), "minimum": either("minimum"),

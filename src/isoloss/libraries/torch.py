@@ -286,19 +286,21 @@ class EagerKernels(TorchLibrary):
             **super().overrides(result),
             "counting": torch.int64,  # as gather and scatter want it
             "total": _sum_in_pieces,
-            "sum": _row_sum,
+            "sum": rows.kept(_row_sum),
             "sqrt": torch.sqrt,
-            "softplus": lambda x: torch.logaddexp(x, x.new_zeros(())),
+            "softplus": lambda x: torch.logaddexp(
+                x, torch.zeros((), dtype=x.dtype, device=x.device)
+            ),
             "sigmoid": torch.sigmoid,
             "log_cosh": _log_cosh,
-            "either_alone": lambda x, y: torch.lerp(y, 1 - y, x),
+            "remembered": rows.remembered,
+            "added_along_axis": lambda g, x, indices, axis: torch.zeros_like(x).scatter_add_(
+                axis, indices, g
+            ),
+            "overlap": rows.kept(_overlap),
             "sigmoid_power": lambda x, power: torch.sigmoid(x).pow_(power),
-            "unit_vector": _unit_vector
-            if result == "float32"
-            else partial(special.unit_vector, raw),
-            "unit_vector_back": _unit_vector_back
-            if result == "float32"
-            else partial(special.unit_vector_back, raw),
+            "unit_vector": _unit_vector,
+            "unit_vector_back": _unit_vector_back,
             "huber": _huber,
             "huber_back": _huber_back,
             "sigmoid_cross_entropy": partial(_sigmoid_cross_entropy, raw),
@@ -423,17 +425,21 @@ class _RowMemory(threading.local):
         self.replay: Iterator[Array] | None = None
 
     def kept(self, function: Callable[..., Array]) -> Callable[..., Array]:
-        """Return a function that remembers its results, or gives those that are remembered."""
+        """Return a function whose results are remembered while a node of the graph is made."""
 
-        def call(*arguments: Any) -> Array:
-            if self.replay is not None:
-                return next(self.replay)
-            result = function(*arguments)
+        def call(*arguments: Any, **named: Any) -> Array:
+            result = function(*arguments, **named)
             if self.results is not None:
-                self.results.append(result)
+                small = any(result.numel() * 8 <= x.numel() for x in arguments if x is not None)
+                self.results.append(result if small else None)
             return result
 
         return call
+
+    def remembered(self, evaluate: Callable[[], Array]) -> Array:
+        """Return what the function gave before, or evaluate it."""
+        result = None if self.replay is None else next(self.replay)
+        return evaluate() if result is None else result
 
 
 def _row_sum(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Array:
@@ -532,17 +538,35 @@ def _cross_entropy_back(g: Array, shares: Array, x: Array) -> Array:
     return slope.addcmul_(shares, g, value=-1)
 
 
-def _unit_vector(x: Array) -> Array:
-    """Divide by the norm, whose squares are summed in float64; the zero vector stays."""
+def _scaled(x: Array) -> tuple[Array, Array, Array]:
+    """Return rows on a scale, that scale, and the norm on it.
+
+    The squares of float32 are summed in float64; those of float64 need a scale that is near 1.
+    """
+    scale = torch.ones((), dtype=x.dtype, device=x.device)
+    if x.dtype == torch.float64:
+        exponent = torch.frexp(x.abs().amax(-1, keepdim=True)).exponent
+        scale = torch.ldexp(scale, -exponent.clamp(-1000, 1000))
+        x = x * scale
     norm = torch.linalg.vector_norm(x, 2, -1, keepdim=True, dtype=torch.float64).to(x.dtype)
+    return x, scale, norm
+
+
+def _unit_vector(x: Array) -> Array:
+    """Divide by the norm; the zero vector stays."""
+    x, _, norm = _scaled(x)
     return x / torch.where(norm == 0, 1.0, norm)
 
 
 def _unit_vector_back(g: Array, x: Array, unit: Array) -> Array:
-    norm = torch.linalg.vector_norm(x, 2, -1, keepdim=True, dtype=torch.float64).to(x.dtype)
+    _, scale, norm = _scaled(x)
     along = (g * unit).sum(-1, keepdim=True)
-    over = torch.where(norm == 0, 0.0, 1 / norm)
-    return torch.addcmul(g, unit, along, value=-1).mul_(over)
+    over = torch.where(norm == 0, 0.0, scale / norm)
+    return torch.addcmul(g.expand(x.shape), unit, along, value=-1).mul_(over)
+
+
+def _overlap(x: Array, y: Array) -> Array:
+    return torch.stack([(x * y).sum(-1), torch.lerp(y, 1 - y, x).sum(-1)], -1)
 
 
 def _huber(x: Array, y: Array, delta: Any, factor: Any = 1.0) -> Array:
@@ -557,7 +581,7 @@ def _huber_back(g: Array, x: Array, y: Array, delta: Any, factor: Any = 1.0) -> 
 
 def _sigmoid_cross_entropy(xp: Functions, x: Array, yes: Array, no: Array | None = None) -> Array:
     """Weigh softplus of both signs; with an infinite logit by the form that knows of it."""
-    zero = x.new_zeros(())
+    zero = torch.zeros((), dtype=x.dtype, device=x.device)
     value = torch.logaddexp(x, zero)
     other = torch.logaddexp(-x, zero)
     value = torch.lerp(value, other, yes) if no is None else value.mul_(no).addcmul_(other, yes)

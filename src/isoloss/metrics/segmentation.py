@@ -45,12 +45,6 @@ __all__ = [
 # --- ratios of what is right and what is wrong ----------------------------------------------------
 
 
-def _overlap(xp: Namespace, prediction: Array, target: Array) -> tuple[Array, Array]:
-    """Return TP, and FP + FN."""
-    apart = xp.either_alone(prediction, target)
-    return xp.sum(prediction * target, axis=-1), xp.sum(apart, axis=-1)
-
-
 def _regions(xp: Namespace, prediction: Array, target: Array, axis: int) -> tuple[Array, ...]:
     """Return TP, FP and FN."""
     products = prediction * target, prediction * (1 - target), (1 - prediction) * target
@@ -117,8 +111,8 @@ class DiceLoss(Loss):
         return Domain(UNIT, UNIT)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
-        right, wrong = _overlap(xp, prediction, target)
-        return _share(xp, wrong, 2 * right + self.smoothing)
+        overlap = xp.overlap(prediction, target)
+        return _share(xp, overlap[..., 1], 2 * overlap[..., 0] + self.smoothing)
 
 
 @final
@@ -158,8 +152,8 @@ class JaccardLoss(Loss):
         return Domain(UNIT, UNIT)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
-        right, wrong = _overlap(xp, prediction, target)
-        return _share(xp, wrong, right + self.smoothing)
+        overlap = xp.overlap(prediction, target)
+        return _share(xp, overlap[..., 1], overlap[..., 0] + self.smoothing)
 
 
 def _tversky(
