@@ -239,7 +239,7 @@ class CarrierLibrary(PlainLibrary):
         namespace: Any = made
         namespace.__dict__["__getattr__"] = unknown
         namespace.stop_gradient = lambda x: self.constant(plain(x))
-        for name in ("overlap", "sigmoid_power", "unit_vector", "huber", "sigmoid_cross_entropy", "label_cross_entropy", "cross_entropy",
+        for name in ("overlap", "sigmoid_power", "unit_vector", "huber", "sigmoid_cross_entropy", "label_cross_entropy", "cross_entropy", "relative_entropy",
                      "softplus", "sigmoid", "total", "maximum", "minimum", "where", "sqrt1pm1", "log_cosh", "clip",
                      "bins", "bin_of", "chosen", "rank", *special.DERIVATIVES):  # fmt: skip
             if name in vars(self.raw):

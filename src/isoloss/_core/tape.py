@@ -254,12 +254,17 @@ class TapeLibrary(CarrierLibrary):
             back = lambda g: xp.label_cross_entropy_back(g, plain(x), at, value)  # noqa: E731
             return record(value, (x, back))
 
-        def cross_entropy(shares: Any, x: Any, /) -> Any:
-            if isinstance(shares, Node) and shares.varies:
-                return special.cross_entropy(library.namespace(*key), shares, x)
-            given = plain(shares)
-            value = xp.remembered(lambda: xp.cross_entropy(given, plain(x)))
-            return record(value, (x, lambda g: xp.cross_entropy_back(g, given, plain(x))))
+        def of_shares(name: str) -> Any:
+            """Record a function of shares and logits, whose slope is that of the cross-entropy."""
+
+            def call(shares: Any, x: Any, /) -> Any:
+                if isinstance(shares, Node) and shares.varies:
+                    return getattr(special, name)(library.namespace(*key), shares, x)
+                given = plain(shares)
+                value = xp.remembered(lambda: getattr(xp, name)(given, plain(x)))
+                return record(value, (x, lambda g: xp.cross_entropy_back(g, given, plain(x))))
+
+            return call
 
         def either(name: str) -> Any:
             def function(x: Any, y: Any, /) -> Any:
@@ -401,7 +406,8 @@ class TapeLibrary(CarrierLibrary):
             "subtract": subtract, "huber": difference("huber"),
             "overlap": overlap, "sigmoid_power": sigmoid_power, "unit_vector": unit_vector,
             "sigmoid_cross_entropy": sigmoid_cross_entropy,
-            "label_cross_entropy": label_cross_entropy, "cross_entropy": cross_entropy,
+            "label_cross_entropy": label_cross_entropy, "cross_entropy": of_shares("cross_entropy"),
+            "relative_entropy": of_shares("relative_entropy"),
             "maximum": either("maximum"), "minimum": either("minimum"),
             "sum": total, "mean": mean, "max": largest, "total": accurate,
             "broadcast_to": broadcast_to, "permute_dims": permute_dims, "moveaxis": moveaxis,

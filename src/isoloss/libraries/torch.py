@@ -268,6 +268,7 @@ class EagerKernels(TorchLibrary):
 
     def __init__(self, raw: Functions) -> None:
         super().__init__(raw)
+        self.plain = TorchLibrary(raw)
         self.rows = _RowMemory()
         self.tape = TapeLibrary(self)
 
@@ -278,6 +279,14 @@ class EagerKernels(TorchLibrary):
     def cast(self, xp: Namespace, array: Array) -> Array:
         """Return a tensor in the dtype of the computation: itself where it has that."""
         return array.to(xp.computing)
+
+    def _relative_entropy(self, shares: Array, x: Array) -> Array:
+        if x.dtype == torch.float32:
+            value = _relative_entropy(shares, x)
+            if x.device.type != "cpu" or bool(value.isfinite().all()):
+                return value
+        plain = self.plain.namespace(dtype_name(x.dtype), False)
+        return special.relative_entropy(plain, shares, x)
 
     def overrides(self, result: str) -> dict[str, Any]:
         """Return kernels of torch, fused or in place, and their slopes."""
@@ -309,6 +318,7 @@ class EagerKernels(TorchLibrary):
             "label_cross_entropy_back": _label_cross_entropy_back,
             "cross_entropy": rows.kept(_cross_entropy),
             "cross_entropy_back": _cross_entropy_back,
+            "relative_entropy": rows.kept(self._relative_entropy),
         }
 
 
@@ -546,7 +556,7 @@ def _scaled(x: Array) -> tuple[Array, Array, Array]:
     scale = torch.ones((), dtype=x.dtype, device=x.device)
     if x.dtype == torch.float64:
         exponent = torch.frexp(x.abs().amax(-1, keepdim=True)).exponent
-        scale = torch.ldexp(scale, -exponent.clamp(-1000, 1000))
+        scale = torch.ldexp(scale.expand(exponent.shape), -exponent.clamp(-1000, 1000))
         x = x * scale
     norm = torch.linalg.vector_norm(x, 2, -1, keepdim=True, dtype=torch.float64).to(x.dtype)
     return x, scale, norm
@@ -595,6 +605,17 @@ def _sigmoid_cross_entropy_back(g: Array, x: Array, yes: Array, no: Array | None
     other = torch.nn.functional.logsigmoid(x).expm1_()  # less that of -x, all digits of a small one
     slope = torch.lerp(one, other, yes) if no is None else one.mul_(no).addcmul_(other, yes)
     return slope.mul_(g)
+
+
+def _relative_entropy(shares: Array, x: Array) -> Array:
+    """Add up ``t (l + expm1(-l))`` with l = log(t / p), which is t l - t + p, and what that leaves."""
+    highest = x.amax(-1, keepdim=True)
+    log_p = (x - highest).sub_(_rest(x, highest).log1p_())
+    ratio = shares.log().sub_(log_p)
+    terms = (-ratio).expm1_().add_(ratio).mul_(shares)
+    terms = torch.where(shares == 0, log_p.exp_(), terms)
+    whole = shares.sum(-1, dtype=torch.float64) - 1  # less that of p
+    return (terms.sum(-1, dtype=torch.float64) + whole).to(x.dtype)
 
 
 class _Step(NamedTuple):
