@@ -695,6 +695,9 @@ def _masked(step: _Step, batch: Batch, terms: Array) -> Array:
 def _total(step: _Step, predictions: tuple[Array, ...]) -> tuple[Array, Array | None, list[Any]]:
     """Return the sum of the terms, that of the weights, and what to keep for the backward pass."""
     memory, total, weight, kept = step.kernels.rows, None, None, []
+    if torch.is_autocast_enabled(predictions[0].device.type):  # as for a loss of float32
+        with torch.autocast(predictions[0].device.type, enabled=False):
+            return _total(step, predictions)
     for inputs, index in step.blocks(predictions):
         batch = inputs.batch(index, filled=1 if step.loss.weighs else 0)
         memory.results = results = []
@@ -733,6 +736,9 @@ def _slopes(
 ) -> tuple[Array, ...]:
     """Return the derivatives of the sum, times those of what came after it."""
     whole: list[Any] = [None] * len(predictions)
+    if torch.is_autocast_enabled(predictions[0].device.type):
+        with torch.autocast(predictions[0].device.type, enabled=False):
+            return _slopes(step, predictions, incoming, kept)
     for (inputs, index), (results, inside) in zip(step.blocks(predictions), kept, strict=True):
         slopes = _slopes_of_block(step, inputs, index, incoming, results, inside)
         for k, (p, slope) in enumerate(zip(predictions, slopes, strict=True)):
