@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import array_api_compat.torch
 import numpy as np
 import torch
+from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 from .._core import special
@@ -46,6 +47,11 @@ class TorchLibrary(PlainLibrary):
 
     name = "PyTorch"
     quiet = staticmethod(nullcontext)
+
+    @cached_property
+    def plans(self) -> dict[Any, _LossPlan]:
+        """How calls are evaluated, by what they depend on."""
+        return {}
 
     @cached_property
     def kernels(self) -> EagerKernels:
@@ -141,25 +147,33 @@ class TorchLibrary(PlainLibrary):
         empty: Any,
         event_axis: Any,
     ) -> Any | None:
-        """Return the value of a loss from its sum, a node of the graph; None asks for the general way."""
-        loss = _loss_under(metric)
-        tensors, targeted = several(predictions) + several(targets), several(targets)
-        if loss is None or not _eager(tensors, (*targeted, weights, where, denominator)):
+        """Return the value of a loss from a node of the graph; None asks for the general way."""
+        if torch.compiler.is_compiling():
             return None
-        if reduction == "none" and metric is not loss:
+        arrays = (*several(predictions), *several(targets), weights, where)
+        if not _eager(arrays) or getattr(denominator, "requires_grad", False):
             return None
-        check_reduction(metric, reduction, denominator, axis, keepdims)
-        inputs = Inputs(metric, predictions, targets, weights, where, axis, event_axis)
-        if inputs.library is not self or (loss.padding is not None and where is not None):
-            return None
-        names = inputs.names[0]
-        arrays = [inputs.arrays[name] for name in names]
-        real = all(isinstance(values, Interval) for values in loss.domain.of_predictions)
-        if not (real and all(x.is_floating_point() for x in arrays)) or 0 in inputs.shape:
-            return None
-        if _rooted(metric) and (inputs.xp.result_name == "float64" or not inputs.unweighted):
-            return None  # squares may leave the range of what they are computed in
-        return _value(self, metric, loss, inputs, reduction, denominator, empty, keepdims)
+        options = axis, event_axis, reduction, keepdims, denominator is None, len(arrays)
+        try:
+            key = metric, options, torch.get_default_dtype(), *map(_signature, arrays)
+            plan = self.plans.get(key)
+        except TypeError:  # a hyper-parameter, or an option, that has no hash
+            key = plan = None
+        if plan is None:
+            check_reduction(metric, reduction, denominator, axis, keepdims)
+            inputs = Inputs(metric, predictions, targets, weights, where, axis, event_axis)
+            plan = _plan_of(self, metric, inputs, reduction, keepdims, denominator is None)
+            if plan is None:
+                return None
+            given = dict(zip((*inputs.data, "weights", "where"), arrays, strict=True))
+            found = inputs.arrays
+            if key is not None and all(found[name] is given[name] for name in found):
+                if len(self.plans) >= PLANS:
+                    self.plans.clear()
+                self.plans[key] = plan
+        else:
+            found = dict(zip(plan.given, filter(_there, arrays), strict=True))
+        return plan.value(found, denominator, empty)
 
     def gathers(self, predictions: Array, targets: Array) -> list[Any]:
         """Return two tensors that are just numbers as NumPy arrays; nothing of others."""
@@ -243,7 +257,7 @@ def _sum_of_blocks(xp: Functions, x: Array, axes: tuple[int, ...]) -> Array:
 def _plain_tensors(p: Array, t: Array) -> bool:
     """Whether two tensors of a CPU are just numbers, of one shape."""
     return (
-        _eager((p, t), ())
+        _eager((p, t))
         and torch._C._len_torch_dispatch_stack() == 0
         and not t.requires_grad
         and p.shape == t.shape
@@ -255,6 +269,7 @@ def _plain_tensors(p: Array, t: Array) -> bool:
 
 # --- the sum of terms as one node of the graph ---------------------------------------------------
 
+PLANS = 1024  # how many are remembered
 BLOCK = 1 << 16  # numbers that stay in a core's cache while all operations go over them
 _FUSED = 1 << 12  # numbers that are summed in their own width, before the sums are in float64
 
@@ -322,22 +337,36 @@ class EagerKernels(TorchLibrary):
         }
 
 
-def _eager(tensors: tuple[Any, ...], options: tuple[Any, ...]) -> bool:
-    """Whether tensors are just numbers, and nothing but autograd looks at what is done to them."""
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
-        return False
-    if torch.autograd.forward_ad._current_level >= 0:
+def _there(x: Any) -> bool:
+    return x is not None
+
+
+def _signature(x: Any) -> Any:
+    """Return what a plan depends on of an argument; what is no tensor has no plan."""
+    if x is None:
+        return None
+    return (x.shape, x.dtype, x.device) if isinstance(x, torch.Tensor) else [x]
+
+
+def _eager(arrays: tuple[Any, ...]) -> bool:
+    """Whether tensors are just numbers, and nothing but autograd looks at what is done to them.
+
+    Only predictions, the first, may have a gradient.
+    """
+    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
         return False
     if torch._C._len_torch_dispatch_stack() and any(
         getattr(mode, "_mode_key", None) is not None for mode in _get_current_dispatch_mode_stack()
     ):  # torch's own: it makes a program of what it sees
         return False
-    return all(
-        type(x) in (torch.Tensor, torch.nn.Parameter)
-        and x.layout is torch.strided
-        and x.device.type != "mps"
-        for x in tensors
-    ) and not any(getattr(x, "requires_grad", False) for x in options)
+    for x in arrays:
+        if isinstance(x, torch.Tensor) and (
+            type(x) not in (torch.Tensor, torch.nn.Parameter)
+            or x.layout is not torch.strided
+            or x.device.type == "mps"
+        ):
+            return False
+    return isinstance(arrays[0], torch.Tensor)
 
 
 def _loss_under(metric: Any) -> Loss | None:
@@ -360,71 +389,148 @@ def _rooted(metric: Any) -> bool:
     return False
 
 
-def _value(
+def _plan_of(
     library: TorchLibrary,
     metric: Metric,
-    loss: Loss,
     inputs: Inputs,
     reduction: str,
-    denominator: Any,
-    empty: float,
     keepdims: bool,
-) -> Array | None:
-    """Return the value from the sum of the terms."""
-    xp, kernels = inputs.xp, library.kernels
-    inputs.xp, inputs.library = kernels.namespace(xp.result_name, False), kernels
-    if reduction == "none":
-        inputs.axes = ()
-    predictions = tuple(inputs.arrays[name] for name in inputs.names[0])
-    # the sum itself, or a mean over a known number, is what the node gives
-    counted = reduction == "mean" and inputs.unweighted and denominator is None
-    direct = metric is loss and (counted or reduction != "mean")
-    divisor = math.prod(inputs.shape[axis] for axis in inputs.axes) if direct and counted else 1
-    dtype = xp.result if direct else torch.float64
-    squares = isinstance(loss, SquaredLoss) and inputs.unweighted and reduction != "none"
-    squares = squares and xp.result is not torch.float64
-    step = _Step(library, kernels, inputs, loss, squares, divisor, dtype)
-    if torch.is_grad_enabled() and any(x.requires_grad for x in predictions):
-        total, weight = SumOfTerms.apply(step, *predictions)
-    else:
-        with torch.no_grad():
-            total, weight, _ = _total(step, predictions)
-            total = (total / divisor).to(dtype)
-    if (
-        xp.result is torch.float64
-        and total.device.type == "cpu"
-        and not bool(total.isfinite().all())
-    ):
-        return None  # a mean may be finite where the sum is not
-    value = (
-        total
-        if direct
-        else _from_state(metric, xp, inputs, total, weight, reduction, denominator, empty)
-    )
-    for axis in inputs.axes if keepdims else ():
-        value = value.unsqueeze(axis)
-    return value
+    counted: bool,
+) -> _LossPlan | None:
+    """Return how to evaluate a loss from the sum of its terms; None where that is not the way."""
+    loss, arrays = _loss_under(metric), inputs.arrays
+    if loss is None or inputs.library is not library or 0 in inputs.shape:
+        return None
+    if reduction == "none" and metric is not loss:
+        return None
+    if loss.padding is not None and "where" in arrays:
+        return None
+    intervals = loss.domain.of_predictions
+    predictions = [arrays[name] for name in inputs.names[0]]
+    if not all(isinstance(values, Interval) for values in intervals):
+        return None
+    if not all(x.is_floating_point() for x in predictions):
+        return None
+    single = inputs.xp.result_name == "float32"
+    if _rooted(metric) and not (single and inputs.unweighted):
+        return None  # squares may leave the range of what they are computed in
+    return _LossPlan(library, metric, loss, inputs, reduction, keepdims, counted)
 
 
-def _from_state(
-    metric: Metric,
-    xp: Namespace,
-    inputs: Inputs,
-    total: Array,
-    weight: Array | None,
-    reduction: str,
-    denominator: Any,
-    empty: float,
-) -> Array:
-    """Return the value of a state, of numbers that autograd follows."""
-    zero = torch.zeros_like(total, dtype=xp.result)
-    if weight is None:
-        size = math.prod(inputs.shape[axis] for axis in inputs.axes)
-        weight = torch.full_like(total, size, requires_grad=False)
-    state = Mean(Total(total, zero), Total(weight.to(torch.float64), zero))
-    if reduction == "sum":
-        return metric.sum(state).to(xp.result)
-    return metric.value(xp, state, denominator, empty).to(xp.result)
+class _LossPlan:
+    """How to evaluate a loss for arrays of some shapes and dtypes, found once."""
+
+    def __init__(
+        self,
+        library: TorchLibrary,
+        metric: Metric,
+        loss: Loss,
+        inputs: Inputs,
+        reduction: str,
+        keepdims: bool,
+        counted: bool,
+    ) -> None:
+        self.library, self.kernels = library, library.kernels
+        self.metric, self.loss, self.reduction = metric, loss, reduction
+        self.given = tuple(inputs.arrays)
+        self.predictions = inputs.names[0]
+        self.xp = inputs.xp  # of states
+        self.inputs = inputs = copy(inputs)
+        inputs.xp = self.kernels.namespace(self.xp.result_name, False)
+        inputs.library, inputs.arrays = self.kernels, {}
+        self.tape_xp = self.kernels.tape.namespace(self.xp.result_name, False)
+        if reduction == "none":
+            inputs.axes = ()
+        self.whole = len(inputs.axes) == len(inputs.shape)
+        self.kept_axes = inputs.axes if keepdims else ()
+        self.size = math.prod(inputs.shape[axis] for axis in inputs.axes)
+        unweighted = len(self.given) == len(inputs.data) and not loss.weighs
+        self.filled = 1 if loss.weighs else 0
+        # whether a batch is the arrays as they are
+        domain = (*loss.domain.of_predictions, *loss.domain.of_targets)
+        self.plain = unweighted and all(isinstance(values, Interval) for values in domain)
+        # the sum itself, or a mean over a known number, is what the node gives
+        counted = reduction == "mean" and unweighted and counted
+        self.direct = metric is loss and (counted or reduction != "mean")
+        self.divisor = self.size if self.direct and counted else 1
+        self.dtype = self.xp.result if self.direct else torch.float64
+        # whether the terms are squares that are summed as such
+        single = self.xp.result is torch.float32
+        self.squares = (
+            isinstance(loss, SquaredLoss) and unweighted and reduction != "none" and single
+        )
+
+    def value(self, arrays: dict[str, Array], denominator: Any, empty: float) -> Array | None:
+        """Return the value from the sum of the terms."""
+        graph = False
+        for name, x in arrays.items():
+            if x.requires_grad:
+                if name not in self.predictions:
+                    return None
+                graph = torch.is_grad_enabled()
+        if graph:
+            total, weight = SumOfTerms.apply(self, arrays, *(arrays[n] for n in self.predictions))
+        else:
+            with torch.no_grad():
+                total, weight, _ = _total(self, arrays)
+                total = (total / self.divisor).to(self.dtype)
+        if self.xp.result is torch.float64 and total.device.type == "cpu":
+            if not bool(total.isfinite().all()):
+                return None  # a mean may be finite where the sum is not
+        if not self.direct:
+            total = self._from_state(total, weight, denominator, empty)
+        for axis in self.kept_axes:
+            total = total.unsqueeze(axis)
+        return total
+
+    def _from_state(
+        self, total: Array, weight: Array | None, denominator: Any, empty: float
+    ) -> Array:
+        """Return the value of a state, of numbers that autograd follows."""
+        zero = torch.zeros_like(total, dtype=self.xp.result)
+        if weight is None:
+            weight = torch.full_like(total, self.size, requires_grad=False)
+        state = Mean(Total(total, zero), Total(weight.to(torch.float64), zero))
+        if self.reduction == "sum":
+            return self.metric.sum(state).to(self.xp.result)
+        return self.metric.value(self.xp, state, denominator, empty).to(self.xp.result)
+
+    def blocks(self, arrays: dict[str, Array]) -> Iterator[Any]:
+        """Yield an index of the samples for each block, and the inputs that it is an index of."""
+        inputs = copy(self.inputs)
+        inputs.arrays = arrays
+        largest = max(x.numel() for x in arrays.values())
+        if (
+            largest <= 2 * BLOCK
+            or not self.whole
+            or arrays[self.predictions[0]].device.type != "cpu"
+        ):
+            yield inputs, ()
+            return
+        ndim = len(inputs.shape)
+        if ndim > 1 and all(x.is_contiguous() for x in arrays.values()):
+            count = math.prod(inputs.shape)
+            inputs.arrays = {k: x.reshape(count, *x.shape[ndim:]) for k, x in arrays.items()}
+            inputs.shape, inputs.axes = (count,), (0,)
+        length = inputs.shape[0]
+        size = max(1, BLOCK * length // largest)
+        for start in range(0, length, size):
+            yield inputs, (slice(start, start + size),)
+
+    def batch(self, inputs: Inputs, index: Any) -> Batch:
+        """Return the samples of a block, in the dtype of the computation."""
+        if not self.plain:
+            return inputs.batch(index, filled=self.filled)
+        xp, names = inputs.xp, inputs.names
+        kind = xp.computing
+        found = [(x[index] if index else x).to(kind) for x in inputs.arrays.values()]
+        count, shape = len(names[0]), inputs.shape
+        if index:
+            shape = (found[0].shape[0], *shape[1:])
+        p, t = tuple(found[:count]), tuple(found[count:])
+        loss = self.loss
+        return Batch(loss, xp, p if loss.prediction_names else p[0], t if loss.target_names else t[0],
+                     None, None, shape, inputs.axes)  # fmt: skip
 
 
 class _RowMemory(threading.local):
@@ -618,49 +724,14 @@ def _relative_entropy(shares: Array, x: Array) -> Array:
     return (terms.sum(-1, dtype=torch.float64) + whole).to(x.dtype)
 
 
-class _Step(NamedTuple):
-    """A sum of terms: what is checked, and what the sum is divided by."""
-
-    library: TorchLibrary
-    kernels: EagerKernels
-    inputs: Inputs  # with the namespace of the kernels
-    loss: Metric  # whose terms they are
-    squares: bool  # whether they are the squares of its residuals
-    divisor: int
-    dtype: Any  # of the result
-
-    @property
-    def whole(self) -> bool:
-        """Whether all samples are in one sum."""
-        return len(self.inputs.axes) == len(self.inputs.shape)
-
-    def blocks(self, predictions: tuple[Array, ...]) -> Iterator[Any]:
-        """Yield an index of the samples for each block, and the inputs that it is an index of."""
-        inputs = copy(self.inputs)
-        inputs.arrays = {**inputs.arrays, **dict(zip(inputs.names[0], predictions, strict=True))}
-        count = math.prod(inputs.shape)
-        numbers = sum(x.numel() for x in inputs.arrays.values())
-        if not self.whole or predictions[0].device.type != "cpu" or numbers <= 2 * BLOCK:
-            yield inputs, ()
-            return
-        ndim = len(inputs.shape)
-        if ndim > 1 and all(x.is_contiguous() for x in inputs.arrays.values()):
-            inputs.arrays = {k: x.reshape(count, *x.shape[ndim:]) for k, x in inputs.arrays.items()}
-            inputs.shape, inputs.axes = (count,), (0,)
-        length = inputs.shape[0]
-        size = max(1, BLOCK * length // max(x.numel() for x in inputs.arrays.values()))
-        for start in range(0, length, size):
-            yield inputs, (slice(start, start + size),)
-
-
-def _terms(step: _Step, batch: Batch, inside: Any) -> Any:
+def _terms(step: _LossPlan, batch: Batch, inside: Any) -> Any:
     """Return the terms, or the residuals whose squares they are, before weights and masks."""
     xp, p, t = batch.xp, batch.predictions, batch.targets
     values = step.loss.residual(xp, p, t) if step.squares else step.loss.pointwise(xp, p, t)
     return step.loss._inside(xp, p, t, values) if inside is False else values
 
 
-def _inside(step: _Step, batch: Batch) -> Any:
+def _inside(step: _LossPlan, batch: Batch) -> Any:
     """Whether all numbers are inside the domain, or a tensor that says so of all of them.
 
     A number outside makes its term nan, and with it the sum of all: to ask each number again in
@@ -681,7 +752,7 @@ def _inside(step: _Step, batch: Batch) -> Any:
     return bool(found) if found is not True and found.device.type == "cpu" else found
 
 
-def _masked(step: _Step, batch: Batch, terms: Array) -> Array:
+def _masked(step: _LossPlan, batch: Batch, terms: Array) -> Array:
     """Multiply terms by the weights; make those of labels that are none nan, and the excluded 0."""
     if tuple(terms.shape) != tuple(batch.shape):
         Totals(batch).weighted(terms)  # which says what is wrong
@@ -692,14 +763,15 @@ def _masked(step: _Step, batch: Batch, terms: Array) -> Array:
     return terms if batch.mask is None else torch.where(batch.mask, terms, 0.0)
 
 
-def _total(step: _Step, predictions: tuple[Array, ...]) -> tuple[Array, Array | None, list[Any]]:
+def _total(step: _LossPlan, arrays: dict[str, Array]) -> tuple[Array, Array | None, list[Any]]:
     """Return the sum of the terms, that of the weights, and what to keep for the backward pass."""
     memory, total, weight, kept = step.kernels.rows, None, None, []
-    if torch.is_autocast_enabled(predictions[0].device.type):  # as for a loss of float32
-        with torch.autocast(predictions[0].device.type, enabled=False):
-            return _total(step, predictions)
-    for inputs, index in step.blocks(predictions):
-        batch = inputs.batch(index, filled=1 if step.loss.weighs else 0)
+    device = arrays[step.predictions[0]].device.type
+    if torch.is_autocast_enabled(device):  # a loss is computed in float32
+        with torch.autocast(device, enabled=False):
+            return _total(step, arrays)
+    for inputs, index in step.blocks(arrays):
+        batch = step.batch(inputs, index)
         memory.results = results = []
         try:
             inside = _inside(step, batch)
@@ -732,14 +804,16 @@ def _sum_of_squares(x: Array, axes: tuple[int, ...]) -> Array:
 
 
 def _slopes(
-    step: _Step, predictions: tuple[Array, ...], incoming: Array, kept: list[Any]
+    step: _LossPlan, arrays: dict[str, Array], incoming: Array, kept: list[Any]
 ) -> tuple[Array, ...]:
     """Return the derivatives of the sum, times those of what came after it."""
+    predictions = [arrays[name] for name in step.predictions]
     whole: list[Any] = [None] * len(predictions)
-    if torch.is_autocast_enabled(predictions[0].device.type):
-        with torch.autocast(predictions[0].device.type, enabled=False):
-            return _slopes(step, predictions, incoming, kept)
-    for (inputs, index), (results, inside) in zip(step.blocks(predictions), kept, strict=True):
+    device = predictions[0].device.type
+    if torch.is_autocast_enabled(device):
+        with torch.autocast(device, enabled=False):
+            return _slopes(step, arrays, incoming, kept)
+    for (inputs, index), (results, inside) in zip(step.blocks(arrays), kept, strict=True):
         slopes = _slopes_of_block(step, inputs, index, incoming, results, inside)
         for k, (p, slope) in enumerate(zip(predictions, slopes, strict=True)):
             if not index:
@@ -754,13 +828,13 @@ def _slopes(
 
 
 def _slopes_of_block(
-    step: _Step, inputs: Inputs, index: Any, incoming: Array, results: list[Array], inside: Any
+    step: _LossPlan, inputs: Inputs, index: Any, incoming: Array, results: list[Array], inside: Any
 ) -> tuple[Array, ...]:
     kernels, kind = step.kernels, inputs.xp.computing
-    batch = inputs.batch(index, filled=1 if step.loss.weighs else 0)
+    batch = step.batch(inputs, index)
     nodes = tuple(Node(x, kernels.tape, varies=True) for x in several(batch.predictions))
     batch.predictions = nodes if isinstance(batch.predictions, tuple) else nodes[0]
-    batch.xp = kernels.tape.namespace(inputs.xp.result_name, False)
+    batch.xp = step.tape_xp
     kernels.rows.replay = iter(results)
     try:
         output = _terms(step, batch, inside)
@@ -782,7 +856,7 @@ def _where(mask: Array, slope: Array) -> Array:
     return torch.where(mask.reshape(*mask.shape, *[1] * (slope.ndim - mask.ndim)), slope, 0.0)
 
 
-def _seed(step: _Step, batch: Batch, output: Node, incoming: Array, kind: Any) -> Array:
+def _seed(step: _LossPlan, batch: Batch, output: Node, incoming: Array, kind: Any) -> Array:
     """Return what the derivatives of the terms are multiplied by: one number, or one a sample."""
     seed = incoming.to(torch.float64) / step.divisor
     for axis in batch.axes if seed.ndim else ():
@@ -792,7 +866,7 @@ def _seed(step: _Step, batch: Batch, output: Node, incoming: Array, kind: Any) -
         seed = seed * batch.weights
     if batch.wrong is not None:
         seed = torch.where(batch.wrong, 0.0, seed)
-    if batch.mask is not None and (batch.weights is None or "where" in step.inputs.arrays):
+    if batch.mask is not None and (batch.weights is None or "where" in step.given):
         seed = torch.where(batch.mask, seed, 0.0)  # otherwise the weights are 0 there
     return seed if step.loss.elementwise and seed.ndim == 0 else seed.expand(output.shape)
 
@@ -810,10 +884,13 @@ class SumOfTerms(torch.autograd.Function):
     """The sum of the terms; the backward pass evaluates them again, and goes back through them."""
 
     @staticmethod
-    def forward(ctx: Any, step: _Step, *predictions: Array) -> Any:
-        total, weight, ctx.kept = _total(step, predictions)
-        ctx.step = step
-        ctx.save_for_backward(*predictions)
+    def forward(ctx: Any, step: _LossPlan, arrays: dict[str, Array], *predictions: Array) -> Any:
+        total, weight, ctx.kept = _total(
+            step, arrays | dict(zip(step.predictions, predictions, strict=True))
+        )
+        others = [name for name in arrays if name not in step.predictions]
+        ctx.step, ctx.others = step, others
+        ctx.save_for_backward(*predictions, *(arrays[name] for name in others))
         value = (total / step.divisor).to(step.dtype)
         if weight is not None:
             ctx.mark_non_differentiable(weight)
@@ -821,23 +898,25 @@ class SumOfTerms(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, incoming: Array, *_: Array) -> tuple[Any, ...]:
-        step, predictions = ctx.step, ctx.saved_tensors
+        step, saved = ctx.step, ctx.saved_tensors
+        arrays = dict(zip((*step.predictions, *ctx.others), saved, strict=True))
+        arrays = {name: arrays[name] for name in step.given}
         if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
-            return None, *_again(step, predictions, incoming)
-        return None, *_slopes(step, predictions, incoming, ctx.kept)
+            return None, None, *_again(step, arrays, incoming)
+        return None, None, *_slopes(step, arrays, incoming, ctx.kept)
 
 
-def _again(step: _Step, predictions: tuple[Array, ...], incoming: Array) -> tuple[Array, ...]:
+def _again(step: _LossPlan, arrays: dict[str, Array], incoming: Array) -> tuple[Array, ...]:
     """Return the derivatives in a form that can be differentiated."""
     create = torch.is_grad_enabled()
     with torch.enable_grad():
-        leaves = tuple(p if p.requires_grad else p.detach().requires_grad_() for p in predictions)
-        inputs = copy(step.inputs)
-        inputs.library = step.library
-        inputs.xp = step.library.namespace(
-            inputs.xp.result_name, step.library.has_float64(leaves[0])
+        leaves = tuple(
+            p if p.requires_grad else p.detach().requires_grad_()
+            for p in (arrays[name] for name in step.predictions)
         )
-        inputs.arrays = {**inputs.arrays, **dict(zip(inputs.names[0], leaves, strict=True))}
+        inputs = copy(step.inputs)
+        inputs.library, inputs.xp = step.library, step.xp
+        inputs.arrays = arrays | dict(zip(step.predictions, leaves, strict=True))
         batch = inputs.batch()
         totals = Totals(batch)
         terms = step.loss.terms(batch.xp, batch.predictions, batch.targets)
@@ -915,7 +994,7 @@ def _watched(*tensors: Any) -> bool:
         torch.compiler.is_compiling()
         or torch._C._are_functorch_transforms_active()
         or torch._C._len_torch_dispatch_stack() > 0
-        or torch.autograd.forward_ad._current_level >= 0
+        or forward_ad._current_level >= 0
         or any(type(x) not in (torch.Tensor, torch.nn.Parameter) for x in tensors if x is not None)
     )
 
