@@ -270,7 +270,7 @@ def _plain_tensors(p: Array, t: Array) -> bool:
 # --- the sum of terms as one node of the graph ---------------------------------------------------
 
 PLANS = 1024  # how many are remembered
-BLOCK = 1 << 16  # numbers that stay in a core's cache while all operations go over them
+BLOCK = 1 << 20  # numbers that are worth the Python of one more evaluation, and stay in a cache
 _FUSED = 1 << 12  # numbers that are summed in their own width, before the sums are in float64
 
 
@@ -448,7 +448,8 @@ class _LossPlan:
         self.filled = 1 if loss.weighs else 0
         # whether a batch is the arrays as they are
         domain = (*loss.domain.of_predictions, *loss.domain.of_targets)
-        self.plain = unweighted and all(isinstance(values, Interval) for values in domain)
+        numbers = all(isinstance(values, Interval) for values in domain) and not loss.weighs
+        self.plain = numbers and "where" not in self.given
         # the sum itself, or a mean over a known number, is what the node gives
         counted = reduction == "mean" and unweighted and counted
         self.direct = metric is loss and (counted or reduction != "mean")
@@ -524,13 +525,16 @@ class _LossPlan:
         xp, names = inputs.xp, inputs.names
         kind = xp.computing
         found = [(x[index] if index else x).to(kind) for x in inputs.arrays.values()]
-        count, shape = len(names[0]), inputs.shape
+        count, shape, loss = len(names[0]), inputs.shape, self.loss
+        weights = found.pop() if "weights" in inputs.arrays else None
         if index:
             shape = (found[0].shape[0], *shape[1:])
         p, t = tuple(found[:count]), tuple(found[count:])
-        loss = self.loss
-        return Batch(loss, xp, p if loss.prediction_names else p[0], t if loss.target_names else t[0],
-                     None, None, shape, inputs.axes)  # fmt: skip
+        p, t = p if loss.prediction_names else p[0], t if loss.target_names else t[0]
+        mask = None
+        if weights is not None and weights.device.type != "cpu":
+            mask = weights != 0  # on a CPU it is asked for where a term is not finite
+        return Batch(loss, xp, p, t, weights, mask, shape, inputs.axes)
 
 
 class _RowMemory(threading.local):
@@ -697,18 +701,27 @@ def _huber_back(g: Array, x: Array, y: Array, delta: Any, factor: Any = 1.0) -> 
 
 def _sigmoid_cross_entropy(xp: Functions, x: Array, yes: Array, no: Array | None = None) -> Array:
     """Weigh softplus of both signs; with an infinite logit by the form that knows of it."""
+    if x.device.type == "cpu":  # one exponential, which costs more than passes over a cache
+        above = x.clamp(min=0)
+        tail = x.abs().neg_().exp_().log1p_()
+        below = above - x
+        if no is None:
+            value = torch.lerp(above, below, yes).add_(tail)
+        else:
+            value = above.mul_(no).addcmul_(below, yes).addcmul_(tail, yes + no)
+        finite = bool(value.sum().isfinite())
+        return value if finite else special.sigmoid_cross_entropy(xp, x, yes, no)
     zero = torch.zeros((), dtype=x.dtype, device=x.device)
-    value = torch.logaddexp(x, zero)
-    other = torch.logaddexp(-x, zero)
-    value = torch.lerp(value, other, yes) if no is None else value.mul_(no).addcmul_(other, yes)
-    if x.device.type == "cpu" and not bool(value.sum().isfinite()):
-        return special.sigmoid_cross_entropy(xp, x, yes, no)
-    return value
+    value, other = torch.logaddexp(x, zero), torch.logaddexp(-x, zero)
+    return torch.lerp(value, other, yes) if no is None else value.mul_(no).addcmul_(other, yes)
 
 
 def _sigmoid_cross_entropy_back(g: Array, x: Array, yes: Array, no: Array | None = None) -> Array:
     one = torch.sigmoid(x)
-    other = torch.nn.functional.logsigmoid(x).expm1_()  # less that of -x, all digits of a small one
+    if x.device.type == "cpu":
+        other = (-x).sigmoid_().neg_()  # all digits of a small one
+    else:
+        other = torch.nn.functional.logsigmoid(x).expm1_()
     slope = torch.lerp(one, other, yes) if no is None else one.mul_(no).addcmul_(other, yes)
     return slope.mul_(g)
 
@@ -763,11 +776,15 @@ def _masked(step: _LossPlan, batch: Batch, terms: Array) -> Array:
     return terms if batch.mask is None else torch.where(batch.mask, terms, 0.0)
 
 
+def _autocast(device: str) -> bool:
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
 def _total(step: _LossPlan, arrays: dict[str, Array]) -> tuple[Array, Array | None, list[Any]]:
     """Return the sum of the terms, that of the weights, and what to keep for the backward pass."""
     memory, total, weight, kept = step.kernels.rows, None, None, []
     device = arrays[step.predictions[0]].device.type
-    if torch.is_autocast_enabled(device):  # a loss is computed in float32
+    if _autocast(device):  # a loss is computed in float32
         with torch.autocast(device, enabled=False):
             return _total(step, arrays)
     for inputs, index in step.blocks(arrays):
@@ -775,13 +792,17 @@ def _total(step: _LossPlan, arrays: dict[str, Array]) -> tuple[Array, Array | No
         memory.results = results = []
         try:
             inside = _inside(step, batch)
-            terms = _masked(step, batch, _terms(step, batch, inside))
+            terms = _terms(step, batch, inside)
         finally:
             memory.results = None
-        kept.append((results, inside))
-        part = _sum_of_squares(terms, batch.axes) if step.squares else _squeezed(terms, batch.axes)
+        part = _added(step, batch, _masked(step, batch, terms))
+        if device == "cpu" and batch.weights is not None and batch.mask is None:
+            if not bool(part.isfinite().all()):  # what has no weight may hold anything
+                batch.mask = batch.weights != 0
+                part = _added(step, batch, _masked(step, batch, terms))
         if isinstance(inside, torch.Tensor):
             part = torch.where(inside, part, math.nan)
+        kept.append((results, inside, batch.mask is not None))
         total = part if total is None else total + part
         if batch.weights is not None or batch.mask is not None:
             own = batch.mask if batch.weights is None else batch.weights
@@ -795,12 +816,15 @@ def _squeezed(x: Array, axes: tuple[int, ...]) -> Array:
     return _sum_in_pieces(x, axes).squeeze(axes) if axes else x
 
 
-def _sum_of_squares(x: Array, axes: tuple[int, ...]) -> Array:
-    """Sum squares in float64, where those of float32 are in range."""
-    if x.device.type == "cpu" and len(axes) == x.ndim:
-        flat = x.reshape(-1).to(torch.float64)
-        return torch.dot(flat, flat)
-    return torch.linalg.vector_norm(x, 2, axes or None, dtype=torch.float64).square()
+def _added(step: _LossPlan, batch: Batch, terms: Array) -> Array:
+    """Return the sum of the terms, or of their squares."""
+    if not step.squares:
+        return _squeezed(terms, batch.axes)
+    if terms.device.type == "cpu" and step.whole:
+        total = _squeezed(terms * terms, batch.axes)
+        if 1e-20 * terms.numel() < float(total) < 1e30:  # no square left the range of float32
+            return total
+    return torch.linalg.vector_norm(terms, 2, batch.axes, dtype=torch.float64).square()
 
 
 def _slopes(
@@ -810,11 +834,11 @@ def _slopes(
     predictions = [arrays[name] for name in step.predictions]
     whole: list[Any] = [None] * len(predictions)
     device = predictions[0].device.type
-    if torch.is_autocast_enabled(device):
+    if _autocast(device):
         with torch.autocast(device, enabled=False):
             return _slopes(step, arrays, incoming, kept)
-    for (inputs, index), (results, inside) in zip(step.blocks(arrays), kept, strict=True):
-        slopes = _slopes_of_block(step, inputs, index, incoming, results, inside)
+    for (inputs, index), memory in zip(step.blocks(arrays), kept, strict=True):
+        slopes = _slopes_of_block(step, inputs, index, incoming, memory)
         for k, (p, slope) in enumerate(zip(predictions, slopes, strict=True)):
             if not index:
                 whole[k] = slope.to(p.dtype).contiguous()
@@ -828,10 +852,13 @@ def _slopes(
 
 
 def _slopes_of_block(
-    step: _LossPlan, inputs: Inputs, index: Any, incoming: Array, results: list[Array], inside: Any
+    step: _LossPlan, inputs: Inputs, index: Any, incoming: Array, memory: Any
 ) -> tuple[Array, ...]:
+    results, inside, masked = memory
     kernels, kind = step.kernels, inputs.xp.computing
     batch = step.batch(inputs, index)
+    if masked and batch.mask is None:
+        batch.mask = batch.weights != 0
     nodes = tuple(Node(x, kernels.tape, varies=True) for x in several(batch.predictions))
     batch.predictions = nodes if isinstance(batch.predictions, tuple) else nodes[0]
     batch.xp = step.tape_xp
