@@ -259,6 +259,7 @@ class Inputs:
             for name, fill in zip(self.data, metric.padding, strict=True):
                 data[name] = xp.where(mask, data[name], fill)
             mask = xp.any(mask, axis=-1)
+        others = mask is not None or metric.weighs or "groups" in arrays
         if weights is not None:
             mask = _and(mask, weights != 0)
         if metric.weighs:
@@ -269,7 +270,9 @@ class Inputs:
             known = (groups >= 0) & (groups < self.number)
             mask = _and(mask, known)
             groups = xp.where(known, groups, xp.zeros_like(groups))
-        weights = self._exclude(data, weights, mask)
+        # what nothing but its weight excludes has a weight of 0 already
+        excluded = self._exclude(data, weights if others else None, mask)
+        weights = excluded if others else weights
         # only now: what is excluded may hold anything
         factor = metric.importance(xp, self._together(data, 1)) if metric.weighs else None
         if factor is not None:

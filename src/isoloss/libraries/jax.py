@@ -7,6 +7,7 @@ a tracer has no value to be found by, and is evaluated as written.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -19,17 +20,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._core import special
-from .._core.inputs import Inputs
+from .._core.inputs import Batch, Inputs
 from .._core.library import Library
 from .._core.metric import Metric, several
 from .._core.passes import NOTHING, Arrays, Needed, Plan, Slopes, Tokens, gone_through, of_chunk
 from .._core.plain import PlainLibrary
-from .._core.states import State, leafwise
+from .._core.states import SPARE, Rooted, State, Total, leafwise, ratio
 from .._core.totals import Totals
-from .._core.types import Array
+from .._core.types import Array, dtype_name
 
 PROGRAMS = 256  # how many compiled programs of a kind are kept
 SMALL = 4096  # fewer samples are summed twice sooner than the other way is compiled as well
+ROWS = 4  # what has so many numbers a term has few terms
 PASSES = 64  # how many compiled passes over the tokens of a linear layer are kept
 
 
@@ -377,11 +379,89 @@ def _compiles(metric: Metric) -> bool:
     return metric.averages or metric.kind == "counts" or bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
 
 
-class _PlainSums(Totals):
-    """Sums without a spare."""
+# Squares whose sum lies between two bounds have lost none that matters. Otherwise the residuals are
+# multiplied by the third number, or divided by it, before they are squared. Powers of two.
+_SQUARES = {
+    "float32": (2.0**-80, 2.0**120, 2.0**79),
+    "float64": (2.0**-700, 2.0**900, 2.0**540),
+}
 
-    __slots__ = ()
-    spares = False
+
+class _Sums(Totals):
+    """Sums without a spare, which keep what they found and whether it serves.
+
+    From what another one found, ``known``, they find what did not serve in another unit. Given the
+    ``roots`` of mean squares, they differentiate by them.
+    """
+
+    __slots__ = ("found", "known", "rooted", "roots", "serves")
+
+    def __init__(
+        self, inputs: Batch, known: Sequence[Array] = (), roots: Sequence[Array] = ()
+    ) -> None:
+        super().__init__(inputs)
+        self.known, self.roots = list(known), list(roots)
+        self.found: list[Array] = []
+        self.rooted: list[Array] = []
+        self.serves: list[Array] = []
+
+    def __call__(self, terms: Array) -> Total:
+        xp, weighted = self.xp, self.weighted(terms)
+        spare = None
+        if self.known:
+            value = self.known.pop(0)
+            spare = self._sum(weighted * SPARE[dtype_name(value.dtype)])
+        else:
+            value = self._sum(weighted)
+            self.found.append(value)
+            self.serves.append(jnp.isfinite(value))
+        return Total(value, xp.zeros_like(value, dtype=xp.result), spare)
+
+    def root_mean_square(self, residual: Array) -> Any:
+        """Summarise residuals by their root mean square, which is found here."""
+        xp = self.xp
+        weight = self._weight(self._sum(xp.zeros_like(residual)))
+        if self.roots:
+            return self._rooted(self._moving(residual, weight, self.roots.pop(0)), weight)
+        low, high, unit = _SQUARES[xp.computing_name]
+        scale = xp.ones_like(weight.value)
+        if self.known:  # numbers of the data: XLA would square a constant, to 0
+            before = self.known.pop(0)
+            other = xp.where(before > 1, scale / unit, scale * unit)
+            scale = xp.where((low < before) & (before < high), scale, other)
+            residual = residual * self._expand(scale)
+        total = self._sum(self.weighted(residual * residual))
+        self.found.append(total)
+        self.serves.append((low < total) & (total < high))
+        return self._rooted(xp.sqrt(ratio(xp, total, weight.sum)) / scale, weight)
+
+    def _rooted(self, root: Array, weight: Total) -> Rooted:
+        self.rooted.append(root)
+        return Rooted(root, weight, weight)
+
+    def _moving(self, residual: Array, weight: Total, root: Array) -> Array:
+        """Return the root, which is known, with its derivative by residuals and weights."""
+        xp, weights = self.xp, self._inputs.weights
+        if weights is None and self._inputs.mask is not None:
+            weights = xp.astype(self._inputs.mask, xp.computing)
+
+        # everything is an argument: a rule must not close over what is being differentiated
+        @jax.custom_jvp
+        def moving(residual: Array, weights: Any, number: Array, root: Array) -> Array:
+            return root
+
+        def rule(primals: Any, tangents: Any) -> tuple[Array, Array]:
+            (residual, weights, number, _), (change, heavier, *_) = primals, tangents
+            root = moving(*primals)
+            share = residual / self._expand(xp.where(root == 0, xp.ones_like(root), root))
+            terms = share * change
+            added = self._sum(terms if weights is None else terms * weights)
+            if weights is not None:
+                added += root / 2 * self._sum((share * share - 1) * heavier)
+            return root, ratio(xp, added, number, 0.0)
+
+        moving.defjvp(rule)
+        return moving(residual, weights, weight.sum, root)
 
 
 class _Program(NamedTuple):
@@ -402,25 +482,58 @@ def _program(
             p, t, weights, where, axis, keepdims, reduction, denominator, empty, event_axis
         )
 
-    # XLA's CPU computes two sums of the same terms in ten times the time of one. So there is one,
-    # and where it overflows, the evaluation starts again with a spare. A slope needs no spare.
-    @jax.custom_jvp
-    def guarded(value: Array, *arguments: Any) -> Array:
-        finite = jax.numpy.all(jax.numpy.isfinite(value))
-        return jax.lax.cond(finite, lambda *_: value, whole, *arguments)
+    def sums(arguments: Any, **given: Any) -> tuple[Array, _Sums]:
+        p, t, weights, where, denominator = arguments
+        inputs = Inputs(metric, p, t, weights, where, axis, event_axis)
+        xp, batch = inputs.xp, inputs.batch()
+        totals = _Sums(batch, **given)
+        state = metric.statistics(xp, batch.predictions, batch.targets, totals)
+        value = metric.value(xp, state, denominator, empty)
+        for kept in inputs.axes if keepdims else ():
+            value = xp.expand_dims(value, axis=kept)
+        return xp.astype(value, xp.result), totals
 
-    guarded.defjvp(lambda primals, tangents: (guarded(*primals), tangents[0]), symbolic_zeros=True)
+    # A second sum beside the first, in case that one overflows, would read the data twice, and
+    # XLA's CPU takes ten times as long for both. So there is one, and where it does not serve, the
+    # evaluation starts again with another. The barrier keeps what is found here, and not needed for
+    # a derivative, out of what is: XLA would write what both share to memory.
+    @jax.custom_jvp
+    def guarded(*arguments: Any) -> tuple[Array, list[Array]]:
+        value, totals = sums(jax.lax.optimization_barrier(arguments))
+        serves = reduce(operator.and_, map(jnp.all, totals.serves))
+        found = (value, totals.rooted)
+        return jax.lax.cond(serves, lambda *_: found, again, totals.found, *arguments)
+
+    def again(known: Any, *arguments: Any) -> tuple[Array, list[Array]]:
+        value, totals = sums(arguments, known=known)
+        return value, totals.rooted
+
+    def moved(primals: Any, tangents: Any) -> tuple[Any, Any]:
+        found = guarded(*primals)
+        leaves, tree = jax.tree.flatten(primals)
+        changes = {
+            k: change
+            for k, change in enumerate(jax.tree.leaves(tangents))
+            if not isinstance(change, jax.custom_derivatives.SymbolicZero)
+        }
+
+        def of_moving(moving: dict[int, Array]) -> tuple[Array, list[Array]]:
+            arguments = [moving.get(k, leaf) for k, leaf in enumerate(leaves)]
+            value, totals = sums(tree.unflatten(arguments), roots=found[1])
+            return value, totals.rooted
+
+        return found, jax.jvp(of_moving, ({k: leaves[k] for k in changes},), (changes,))[1]
+
+    guarded.defjvp(moved, symbolic_zeros=True)
 
     def call(*arguments: Any) -> Array:
         p, t, weights, where, denominator = arguments
-        small = p.size < SMALL or jax.default_backend() != "cpu"
-        if small or not (metric.averages and reduction == "mean" and not keepdims):
+        large = p.size >= SMALL and jax.default_backend() == "cpu"
+        if not (large and metric.averages and reduction == "mean"):
             return whole(*arguments)
         inputs = Inputs(metric, p, t, weights, where, axis, event_axis)
-        xp, batch = inputs.xp, inputs.batch()
-        state = metric.statistics(xp, batch.predictions, batch.targets, _PlainSums(batch))
-        value = xp.astype(metric.value(xp, state, denominator, empty), xp.result)
-        return value if xp.wide else guarded(value, *arguments)
+        few = math.prod(inputs.shape) * ROWS <= p.size  # a second sum of them costs nothing
+        return whole(*arguments) if inputs.xp.wide or few else guarded(*arguments)[0]
 
     return _Program(call, jax.jit(call))
 
