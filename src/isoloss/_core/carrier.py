@@ -197,6 +197,11 @@ class CarrierLibrary(PlainLibrary):
         """Return the functions that know what is carried, over the namespace ``xp``."""
         raise NotImplementedError
 
+    def primitives(self, xp: Namespace) -> dict[str, Any]:
+        """Return the rules of primitives, and what is made of them."""
+        made = super().primitives(xp)
+        return {name: vars(self.raw).get(name, function) for name, function in made.items()}
+
     def _build(self, result: str, wide: bool) -> Namespace:
         xp = self.under.namespace(result, wide)
 

@@ -377,7 +377,7 @@ def label_cross_entropy(xp: Namespace, x: Array, labels: Array, /) -> Array:
     )
 
 
-def cross_entropy(xp: Namespace, shares: Array, x: Array, /) -> Array:
+def cross_entropy(xp: Namespace, x: Array, shares: Array, /) -> Array:
     """``-sum(shares log(softmax(x)))`` along the last axis; a share of 0 adds 0, whatever x is."""
     highest, rest = xp.logsumexp(x)
     below = xp.expand_dims(highest, axis=-1) - x

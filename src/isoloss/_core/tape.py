@@ -10,7 +10,9 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-from .carrier import DERIVATIVES, Carrier, CarrierLibrary, plain
+from . import special
+from .carrier import DERIVATIVES, Carrier, CarrierLibrary, plain, varies
+from .primitives import PRIMITIVES
 from .special import horner
 from .special import polynomial as evaluated
 from .types import Array, Namespace
@@ -131,6 +133,19 @@ class TapeLibrary(CarrierLibrary):
                     shaped(x, lambda g: xp.where(tie, g / 2, xp.where(value == a, g, 0.0))),
                     shaped(y, lambda g: xp.where(tie, g / 2, xp.where(value == b, g, 0.0))),
                 )
+
+            return function
+
+        def of_row(name: str) -> Any:
+            slope = PRIMITIVES[name].slope
+
+            def function(x: Any, /, *rest: Any) -> Any:
+                if any(map(varies, rest)):  # by which there is no closed form
+                    kind = (xp.result_name, xp.wide)
+                    return getattr(special, name)(library.namespace(*kind), x, *rest)
+                a, rest = plain(x), tuple(map(plain, rest))
+                back = lambda g: xp.expand_dims(g, axis=-1) * slope(xp, a, *rest)  # noqa: E731
+                return record(getattr(xp, name)(a, *rest), (x, back))
 
             return function
 
@@ -269,6 +284,7 @@ class TapeLibrary(CarrierLibrary):
 
         return {
             **{name: unary(name) for name in DERIVATIVES},
+            **{name: of_row(name) for name in PRIMITIVES},
             **{name: shape_of(name) for name in ("reshape", "squeeze", "expand_dims")},
             "add": add, "multiply": multiply, "divide": divide, "pow": power, "where": where,
             "subtract": lambda x, y, /: add(x, -y),

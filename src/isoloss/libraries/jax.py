@@ -25,9 +25,10 @@ from .._core.library import Library
 from .._core.metric import Metric, several
 from .._core.passes import NOTHING, Arrays, Needed, Plan, Slopes, Tokens, gone_through, of_chunk
 from .._core.plain import PlainLibrary
+from .._core.primitives import PRIMITIVES, Primitive, apart, shares
 from .._core.states import SPARE, Rooted, State, Total, leafwise, ratio
 from .._core.totals import Totals
-from .._core.types import Array, dtype_name
+from .._core.types import Array, Namespace, dtype_name
 
 PROGRAMS = 256  # how many compiled programs of a kind are kept
 SMALL = 4096  # fewer samples are summed twice sooner than the other way is compiled as well
@@ -77,16 +78,24 @@ class JaxLibrary(PlainLibrary):
             "maximum": raw.maximum,
             "minimum": raw.minimum,
             "stop_gradient": jax.lax.stop_gradient,
+            # uses of one number would be one barrier
+            "alone": lambda use, *arrays: jax.lax.optimization_barrier((*arrays, use))[:-1],
             "bins": _bins,
             "bin_max": _bin_max,
             "chosen": _chosen,
             "bin_of": _bin_of,
             "rows": _rows,
+            "places": lambda x: jnp.zeros_like(x, dtype=int) + jnp.arange(x.shape[-1]),
             "sums_by": _sums_by,
             "scan": _scan,
             **_rules(),
             "total": partial(special.sum_directly, raw),
         }
+
+    def primitives(self, xp: Namespace) -> dict[str, Any]:
+        """Return the primitives, each with its rule."""
+        ruled = {name: _of_row(xp, entry) for name, entry in PRIMITIVES.items()}
+        return super().primitives(xp) | ruled | {"shares": _shares(xp)}
 
     def direct(
         self,
@@ -348,6 +357,51 @@ def _rules() -> dict[str, Any]:
     return rules
 
 
+def _moves(change: Any) -> bool:
+    """Whether a tangent is one; nothing has none, and what is held has a zero of its own kind."""
+    return change is not None and not isinstance(change, jax.custom_derivatives.SymbolicZero)
+
+
+def _of_row(xp: Namespace, entry: Primitive) -> Any:
+    """Return a primitive whose derivatives, of every order, are its closed forms."""
+    value, slope = (jax.custom_jvp(partial(f, xp)) for f in (entry.value, entry.slope))
+
+    def by_rest(function: Callable[..., Array], primals: Any, tangents: Any) -> Any:
+        """Return the change by what is not the row, in which primitives are as they are written."""
+        (x, *rest), (_, *changes) = primals, tangents
+        if not any(map(_moves, changes)):
+            return 0.0
+        return jax.jvp(lambda *rest: function(xp, x, *rest), tuple(rest), tuple(changes))[1]
+
+    def value_rule(primals: Any, tangents: Any) -> tuple[Array, Array]:
+        change = by_rest(entry.value, primals, tangents)
+        if _moves(tangents[0]):
+            change = change + xp.sum(slope(*primals) * tangents[0], axis=-1)
+        return value(*primals), change
+
+    def slope_rule(primals: Any, tangents: Any) -> tuple[Array, Array]:
+        change = by_rest(entry.slope, primals, tangents)
+        if _moves(tangents[0]):
+            change = change + entry.turn(xp, *primals, tangents[0])
+        return slope(*primals), change
+
+    value.defjvp(value_rule, symbolic_zeros=True)
+    slope.defjvp(slope_rule, symbolic_zeros=True)
+    return value
+
+
+def _shares(xp: Namespace) -> Any:
+    """Return the softmax, whose derivative is made of itself."""
+    function = jax.custom_jvp(partial(shares, xp))
+
+    def rule(primals: Any, tangents: Any) -> tuple[Array, Array]:
+        p = function(*primals)
+        return p, p * apart(xp, *primals, p, *tangents)
+
+    function.defjvp(rule)
+    return function
+
+
 # --- calls ----------------------------------------------------------------------------------------
 
 
@@ -514,7 +568,7 @@ def _program(
         changes = {
             k: change
             for k, change in enumerate(jax.tree.leaves(tangents))
-            if not isinstance(change, jax.custom_derivatives.SymbolicZero)
+            if _moves(change)
         }
 
         def of_moving(moving: dict[int, Array]) -> tuple[Array, list[Array]]:
@@ -610,11 +664,8 @@ def _linear_total(plan: Plan) -> Callable[..., Array]:
     def total(*tokens: Any) -> Array:
         return through(NOTHING, Tokens(*tokens))[0]
 
-    def moving(dx: Any) -> bool:
-        return dx is not None and not isinstance(dx, jax.custom_derivatives.SymbolicZero)
-
     def with_slopes(primals: Any, tangents: Any) -> tuple[Array, Array]:
-        moves = tuple(moving(dx) for dx in tangents[:4])
+        moves = tuple(map(_moves, tangents[:4]))
         value, losses, slopes = through(moves[:3], Tokens(*primals))
         change = jax.numpy.zeros_like(value)
         for slope, dx, move in zip((*slopes, losses), tangents[:4], moves, strict=True):

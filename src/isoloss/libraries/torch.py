@@ -74,6 +74,10 @@ class TorchLibrary(PlainLibrary):
         plain_kind = kind in (torch.Tensor, torch.nn.Parameter)
         return plain_kind and not torch.compiler.is_compiling()
 
+    def primitives(self, xp: Namespace) -> dict[str, Any]:
+        """Return those that are not in `special`, whose forms torch differentiates."""
+        return {"log_rest": lambda x: xp.logsumexp(x)[1], "shares": lambda x: xp.softmax(x)[0]}
+
     def overrides(self, result: str) -> dict[str, Any]:
         """Return what torch does faster, or as a compiler can read it."""
         raw = self.raw

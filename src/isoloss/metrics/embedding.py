@@ -448,7 +448,7 @@ class SupervisedContrastive(_OfBatch):
         alike = xp.astype((one == other) & (logits > -math.inf), xp.computing)
         number = xp.sum(alike, axis=-1)
         shares = alike / xp.expand_dims(xp.maximum(number, 1.0), axis=-1)
-        total = xp.sum(xp.cross_entropy(shares, logits), axis=-1)
+        total = xp.sum(xp.cross_entropy(logits, shares), axis=-1)
         return total / xp.maximum(xp.sum(xp.minimum(number, 1.0), axis=-1), 1.0)
 
 
