@@ -444,32 +444,41 @@ _SQUARES = {
 class _Sums(Totals):
     """Sums without a spare, which keep what they found and whether it serves.
 
-    From what another one found, ``known``, they find what did not serve in another unit. Given the
-    ``roots`` of mean squares, they differentiate by them.
+    From what was found first, ``known``, they find the sums in another unit; from both, the state.
+    Given the ``roots`` of mean squares, they differentiate by them.
     """
 
-    __slots__ = ("found", "known", "rooted", "roots", "serves")
+    __slots__ = ("found", "known", "others", "rooted", "roots", "serves")
 
     def __init__(
-        self, inputs: Batch, known: Sequence[Array] = (), roots: Sequence[Array] = ()
+        self,
+        inputs: Batch,
+        known: Sequence[Array] = (),
+        others: Sequence[Array] = (),
+        roots: Sequence[Array] = (),
     ) -> None:
         super().__init__(inputs)
-        self.known, self.roots = list(known), list(roots)
-        self.found: list[Array] = []
-        self.rooted: list[Array] = []
+        self.known, self.others, self.roots = list(known), list(others), list(roots)
+        self.found: list[tuple[Array, Array]] = []  # sums, and what stands for those that serve
         self.serves: list[Array] = []
+        self.rooted: list[Array] = []
 
     def __call__(self, terms: Array) -> Total:
-        xp, weighted = self.xp, self.weighted(terms)
-        spare = None
-        if self.known:
+        xp = self.xp
+        if self.others:
             value = self.known.pop(0)
-            spare = self._sum(weighted * SPARE[dtype_name(value.dtype)])
-        else:
-            value = self._sum(weighted)
-            self.found.append(value)
-            self.serves.append(jnp.isfinite(value))
-        return Total(value, xp.zeros_like(value, dtype=xp.result), spare)
+            return Total(value, xp.zeros_like(value, dtype=xp.result), self.others.pop(0))
+        unit, weighted = SPARE[xp.computing_name], self.weighted(terms)
+        if self.known:
+            self.known.pop(0)
+            weighted = weighted * unit
+        value = self._sum(weighted)
+        self._keep(value, value * unit, xp.isfinite(value))
+        return Total(value, xp.zeros_like(value, dtype=xp.result))
+
+    def _keep(self, value: Array, instead: Array, serves: Array) -> None:
+        self.found.append((value, instead))
+        self.serves.append(serves)
 
     def root_mean_square(self, residual: Array) -> Any:
         """Summarise residuals by their root mean square, which is found here."""
@@ -483,10 +492,12 @@ class _Sums(Totals):
             before = self.known.pop(0)
             other = xp.where(before > 1, scale / unit, scale * unit)
             scale = xp.where((low < before) & (before < high), scale, other)
+        if self.others:
+            total = self.others.pop(0)
+        else:
             residual = residual * self._expand(scale)
-        total = self._sum(self.weighted(residual * residual))
-        self.found.append(total)
-        self.serves.append((low < total) & (total < high))
+            total = self._sum(self.weighted(residual * residual))
+            self._keep(total, total, (low < total) & (total < high))
         return self._rooted(xp.sqrt(ratio(xp, total, weight.sum)) / scale, weight)
 
     def _rooted(self, root: Array, weight: Total) -> Rooted:
@@ -536,31 +547,40 @@ def _program(
             p, t, weights, where, axis, keepdims, reduction, denominator, empty, event_axis
         )
 
-    def sums(arguments: Any, **given: Any) -> tuple[Array, _Sums]:
-        p, t, weights, where, denominator = arguments
-        inputs = Inputs(metric, p, t, weights, where, axis, event_axis)
-        xp, batch = inputs.xp, inputs.batch()
+    def sums(arguments: Any, **given: Any) -> tuple[Inputs, Any, _Sums]:
+        inputs = Inputs(metric, *arguments[:4], axis, event_axis)
+        batch = inputs.batch()
         totals = _Sums(batch, **given)
-        state = metric.statistics(xp, batch.predictions, batch.targets, totals)
-        value = metric.value(xp, state, denominator, empty)
+        state = metric.statistics(batch.xp, batch.predictions, batch.targets, totals)
+        return inputs, state, totals
+
+    def valued(arguments: Any, **given: Any) -> tuple[Array, list[Array]]:
+        inputs, state, totals = sums(arguments, **given)
+        xp = inputs.xp
+        value = metric.value(xp, state, arguments[4], empty)
         for kept in inputs.axes if keepdims else ():
             value = xp.expand_dims(value, axis=kept)
-        return xp.astype(value, xp.result), totals
+        return xp.astype(value, xp.result), totals.rooted
 
     # A second sum beside the first, in case that one overflows, would read the data twice, and
     # XLA's CPU takes ten times as long for both. So there is one, and where it does not serve, the
     # evaluation starts again with another. The barrier keeps what is found here, and not needed for
-    # a derivative, out of what is: XLA would write what both share to memory.
+    # a derivative, out of what is: XLA would write what both share to memory. The last of the
+    # results is 1, known after the sum: a derivative times that lies where the terms have lain.
     @jax.custom_jvp
-    def guarded(*arguments: Any) -> tuple[Array, list[Array]]:
-        value, totals = sums(jax.lax.optimization_barrier(arguments))
+    def guarded(*arguments: Any) -> tuple[Array, list[Array], Array]:
+        arguments = jax.lax.optimization_barrier(arguments)
+        inputs, _, totals = sums(arguments)
+        found, instead = (list(part) for part in zip(*totals.found, strict=True))
         serves = reduce(operator.and_, map(jnp.all, totals.serves))
-        found = (value, totals.rooted)
-        return jax.lax.cond(serves, lambda *_: found, again, totals.found, *arguments)
+        again = partial(_in_parts, inputs, of_part)
+        others = jax.lax.cond(serves, lambda *_: instead, again, found, *arguments[:4])
+        served = serves.astype(found[0].dtype)
+        one = jnp.maximum(served, 1 - served)
+        return *valued(arguments, known=found, others=others), one
 
-    def again(known: Any, *arguments: Any) -> tuple[Array, list[Array]]:
-        value, totals = sums(arguments, known=known)
-        return value, totals.rooted
+    def of_part(known: Any, *part: Any) -> list[Array]:
+        return [value for value, _ in sums(part, known=known)[2].found]
 
     def moved(primals: Any, tangents: Any) -> tuple[Any, Any]:
         found = guarded(*primals)
@@ -573,10 +593,11 @@ def _program(
 
         def of_moving(moving: dict[int, Array]) -> tuple[Array, list[Array]]:
             arguments = [moving.get(k, leaf) for k, leaf in enumerate(leaves)]
-            value, totals = sums(tree.unflatten(arguments), roots=found[1])
-            return value, totals.rooted
+            return valued(tree.unflatten(arguments), roots=found[1])
 
-        return found, jax.jvp(of_moving, ({k: leaves[k] for k in changes},), (changes,))[1]
+        moving = {k: leaves[k] for k in changes}
+        _, (change, roots) = jax.jvp(of_moving, (moving,), (changes,))
+        return found, (change * found[2], roots, jnp.zeros_like(found[2]))
 
     guarded.defjvp(moved, symbolic_zeros=True)
 
@@ -590,6 +611,50 @@ def _program(
         return whole(*arguments) if inputs.xp.wide or few else guarded(*arguments)[0]
 
     return _Program(call, jax.jit(call))
+
+
+PART = 1 << 16  # samples that are evaluated together where a sum is found again
+PARTS = 64  # how many parts there are at most, so that their sums add up to few roundings
+
+
+def _in_parts(
+    inputs: Inputs,
+    function: Callable[..., list[Array]],
+    known: Any,
+    predictions: Array,
+    targets: Array,
+    weights: Any,
+    where: Any,
+) -> list[Array]:
+    """Return sums of all samples, by parts along a reduced axis, in a loop that needs no memory."""
+    shape, arrays = inputs.shape, (predictions, targets, weights, where)
+    axis = max(inputs.axes, key=shape.__getitem__, default=None)
+    parts = min(PARTS, math.prod(shape) // PART)
+    plain = inputs.metric.padding is None and predictions.shape[: len(shape)] == shape
+    spread = (name for x in arrays if x is not None for name in jax.typeof(x).sharding.spec)
+    if axis is None or parts < 2 or not plain or any(name is not None for name in spread):
+        return function(known, *arrays)
+    length = -(-shape[axis] // parts)
+
+    def part(k: Any) -> list[Array]:
+        start = jnp.minimum(k * length, shape[axis] - length)  # the last overlaps another
+        own = jnp.arange(length) + start >= k * length
+        own = jnp.reshape(own, (length, *(1,) * (len(shape) - axis - 1)))
+
+        def cut(x: Any, back: int) -> Any:
+            """Cut an array along the axis, counted from the end, where it has more than one."""
+            if x is None or x.ndim < -back or x.shape[back] == 1:
+                return x
+            return jax.lax.dynamic_slice_in_dim(x, start, length, back)
+
+        p, t = (cut(x, axis - x.ndim) if x.ndim else x for x in (predictions, targets))
+        w, mask = (cut(x, axis - len(shape)) for x in (weights, where))
+        return function(known, p, t, w, own if mask is None else mask & own)
+
+    def step(k: Any, sums: list[Array]) -> list[Array]:
+        return [one + other for one, other in zip(sums, part(k), strict=True)]
+
+    return jax.lax.fori_loop(1, -(-shape[axis] // length), step, part(0))
 
 
 # --- states ---------------------------------------------------------------------------------------
