@@ -185,6 +185,28 @@ def _cross_entropy_slope(xp: Namespace, x: Array, targets: Array) -> Array:
     return xp.where(sure, _column(xp, exact), plain)
 
 
+def softmax_divergence(xp: Namespace, x: Array, targets: Array) -> Array:
+    """Return the Kullback-Leibler divergence of the targets t from p = softmax(x).
+
+    It is a sum of ``t log(t / p) + p - t``, none of which is negative. Where p is nearly t, that is
+    found from their difference; elsewhere from their ratio, or from log(p) where that is far.
+    """
+    p, log_p = xp.softmax(x)
+    positive = targets > 0
+    one = xp.ones_like(p)
+    t = xp.where(positive, targets, one)
+    ratio = xp.log(t) - xp.where(positive, log_p, one)
+    known = positive & (xp.abs(ratio) < 8)
+    held = xp.where(known, p, t)
+    relative = (held - t) / t
+    near = known & (xp.abs(relative) < 0.5)
+    close = (held - t) * xp.relative_log1p(xp.where(near, relative, xp.zeros_like(p)))
+    ratio = xp.where(known, -xp.log(held / t), ratio)
+    far = xp.where(positive, targets * ratio, xp.zeros_like(p)) + (p - targets)
+    high, low = xp.sum_in_two(targets)  # less 1, the sum of p
+    return xp.sum(xp.where(near, close, far), axis=-1) + ((high - 1) + low)
+
+
 PRIMITIVES: dict[str, Primitive] = {
     "log_rest": Primitive(log_rest, _log_rest_slope, _curvature, _turn),
     "label_cross_entropy": Primitive(
@@ -206,6 +228,8 @@ PRIMITIVES: dict[str, Primitive] = {
         lambda xp, x, targets, v: xp.sum(targets, axis=-1, keepdims=True) * _turn(xp, x, v),
     ),
 }
+# it is that less what does not depend on x
+PRIMITIVES["softmax_divergence"] = PRIMITIVES["cross_entropy"]._replace(value=softmax_divergence)
 
 
 def logsumexp(xp: Namespace, x: Array) -> tuple[Array, Array]:

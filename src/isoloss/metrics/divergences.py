@@ -116,14 +116,7 @@ class KLDivergenceWithLogits(Loss):
         return Domain(LOGITS, UNIT)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
-        p, log_p = xp.softmax(prediction)
-        positive = target > 0
-        log_ratio = xp.log(xp.where(positive, target, 1.0)) - xp.where(positive, log_p, 0.0)
-        near = positive & (xp.abs(log_ratio) < 8)
-        close = xp.tweedie_deviance(xp.where(near, p, 1.0), xp.where(near, target, 1.0), 1) / 2
-        terms = xp.where(near, close, target * xp.where(near, 0.0, log_ratio) + (p - target))
-        high, low = _sum_in_two(xp, target)  # less 1, the sum of p
-        return xp.sum(terms, axis=-1) + ((high - 1) + low)
+        return xp.softmax_divergence(prediction, target)
 
 
 @final
@@ -578,20 +571,6 @@ def _power(x: Array, n: Any) -> Any:
     return 1.0 if _is(n, 0) else x**n
 
 
-def _sum_in_two(xp: Namespace, x: Array) -> tuple[Array, Array]:
-    """Return two numbers whose sum is that along the last axis, the first of them exact.
-
-    The leading digits of all numbers, down to one place, add up without rounding (Rump, Ogita and
-    Oishi 2008). Where float32 is summed in float64, a sum has digits to spare.
-    """
-    if xp.wide:
-        total = xp.sum(x, axis=-1)
-        return total, xp.zeros_like(total)
-    size = 4 * xp.sum(xp.abs(xp.stop_gradient(x)), axis=-1, keepdims=True)
-    high = (size + x) - size
-    return xp.sum(high, axis=-1), xp.sum(x - high, axis=-1)
-
-
 def _first_difference(xp: Namespace, c: Any, log_ratio: Array, start: Array, end: Array) -> Array:
     """Return ``(end - start) / c`` for ``end = start exp(c log_ratio)``, smooth in c through 0."""
     if _is(c, 0):
@@ -647,7 +626,7 @@ def _excess(xp: Namespace, p: Array, t: Array, alpha: Any) -> Array:
     near = _near_0(xp, alpha, log_ratio)
     rest = alpha * _near_second_difference(xp, alpha, log_ratio, start, near)
     terms = xp.where(near, rest, 0.0 - _first_difference(xp, alpha - 1, log_ratio, start, t))
-    high, low = _sum_in_two(xp, xp.where(near, t - p, 0.0))
+    high, low = xp.sum_in_two(xp.where(near, t - p, 0.0))
     return xp.sum(terms, axis=-1) + (high + low)
 
 
@@ -729,7 +708,7 @@ def _missing_overlap(xp: Namespace, p: Array, t: Array, product: Array) -> Array
     near = (p < 16 * t) & (t < 16 * p)
     difference = _difference_of_roots(xp, p, t)
     terms = xp.where(near, difference * difference / 2, 0.0 - product)
-    (high_p, low_p), (high_t, low_t) = (_sum_in_two(xp, xp.where(near, x, 0.0)) for x in (p, t))
+    (high_p, low_p), (high_t, low_t) = (xp.sum_in_two(xp.where(near, x, 0.0)) for x in (p, t))
     nearly_0 = (high_p - 1) + (high_t - 1) + (low_p + low_t)
     return xp.sum(terms, axis=-1) - nearly_0 / 2
 
