@@ -34,7 +34,8 @@ METRICS = {f"metrics.{family.__name__.rpartition('.')[2]}" for family in FAMILIE
 # Each layer may import those before it when it runs, never those after.
 LAYERS = (
     {"_core.types"},
-    {"_core.errors", "_core.primitives", "_core.special", "_core.domains", "_core.threads"},
+    {"_core.errors", "_core.special", "_core.domains", "_core.threads"},
+    {"_core.primitives"},
     {"_core.library", "_core.parameters"},
     {"_core.states", "_core.inputs", "_core.passes"},
     {"_core.totals"},

@@ -398,8 +398,9 @@ def sum_in_two(xp: Namespace, x: Array, /) -> tuple[Array, Array]:
         total = xp.sum(x, axis=-1)
         return total, xp.zeros_like(total)
     size = 4 * xp.sum(xp.abs(xp.stop_gradient(x)), axis=-1, keepdims=True)
-    high = (size + x) - size
-    return xp.sum(high, axis=-1), xp.sum(x - high, axis=-1)
+    (one, unit), (other, same) = xp.alone(7, x, size), xp.alone(8, x, size)
+    low = xp.sum(other - ((same + other) - same), axis=-1)
+    return xp.sum((unit + one) - unit, axis=-1), low
 
 
 def softmax_divergence(xp: Namespace, x: Array, target: Array, /) -> Array:
@@ -621,7 +622,7 @@ def relative_log1p(xp: Namespace, x: Array, /) -> Array:
 
 
 # (exp(x) - 1 - x) / x^2
-_EXP_REMAINDER = tuple(1 / math.factorial(k + 2) for k in range(18))
+EXP_REMAINDER = tuple(1 / math.factorial(k + 2) for k in range(18))
 
 
 def exp_remainder(xp: Namespace, x: Array, /) -> Array:
@@ -630,7 +631,7 @@ def exp_remainder(xp: Namespace, x: Array, /) -> Array:
     inside = xp.where(near, x, xp.zeros_like(x))
     outside = xp.where(near, xp.ones_like(x), x)
     far = xp.quotient(xp.quotient(xp.exp(outside) - 1, outside) - 1, outside)
-    return xp.where(near, polynomial(_EXP_REMAINDER, inside), far)
+    return xp.where(near, polynomial(EXP_REMAINDER, inside), far)
 
 
 def stirling_error(xp: Namespace, t: Array, /) -> Array:
