@@ -93,7 +93,7 @@ def apart(xp: Namespace, x: Array, p: Array, v: Array) -> Array:
     return v - xp.sum(p * v, axis=-1, keepdims=True)
 
 
-def _turn(xp: Namespace, x: Array, v: Array) -> Array:
+def shares_turn(xp: Namespace, x: Array, v: Array) -> Array:
     """Return how the softmax changes along v."""
     p = xp.shares(x)
     return p * apart(xp, x, p, v)
@@ -205,28 +205,98 @@ def softmax_divergence(xp: Namespace, x: Array, targets: Array) -> Array:
 
 
 PRIMITIVES: dict[str, Primitive] = {
-    "log_rest": Primitive(log_rest, _log_rest_slope, _curvature, _turn),
+    "log_rest": Primitive(log_rest, _log_rest_slope, _curvature, shares_turn),
     "label_cross_entropy": Primitive(
         label_cross_entropy,
         _label_slope,
         lambda xp, x, labels, v: _curvature(xp, x, v),
-        lambda xp, x, labels, v: _turn(xp, x, v),
+        lambda xp, x, labels, v: shares_turn(xp, x, v),
     ),
     "margin": Primitive(
         margin,
         _margin_slope,
         lambda xp, x, labels, v: _curvature(xp, _others(xp, x, labels), v),
-        lambda xp, x, labels, v: _turn(xp, _others(xp, x, labels), v),
+        lambda xp, x, labels, v: shares_turn(xp, _others(xp, x, labels), v),
     ),
     "cross_entropy": Primitive(
         cross_entropy,
         _cross_entropy_slope,
         lambda xp, x, targets, v: xp.sum(targets, axis=-1) * _curvature(xp, x, v),
-        lambda xp, x, targets, v: xp.sum(targets, axis=-1, keepdims=True) * _turn(xp, x, v),
+        lambda xp, x, targets, v: xp.sum(targets, axis=-1, keepdims=True) * shares_turn(xp, x, v),
     ),
 }
 # it is that less what does not depend on x
 PRIMITIVES["softmax_divergence"] = PRIMITIVES["cross_entropy"]._replace(value=softmax_divergence)
+
+
+# --- directions -----------------------------------------------------------------------------------
+
+
+def _length(xp: Namespace, x: Array) -> tuple[Array, Array, Array]:
+    """Return a power of two, and the Euclidean norm of the row times that, and whether that is 0.
+
+    Where it is, 1 stands for it.
+    """
+    unit = xp.power_of_two(xp.max(xp.abs(x), axis=-1, keepdims=True))
+    part, same = xp.alone(9, x, unit)
+    held = part * same
+    square = xp.sum(held * held, axis=-1, keepdims=True)
+    zero = square == 0
+    return unit, xp.sqrt(xp.where(zero, xp.ones_like(square), square)), zero
+
+
+def unit_vector(xp: Namespace, x: Array) -> Array:
+    """Divide a row by its Euclidean norm; the zero vector stays."""
+    return _direction(xp, x, 10)
+
+
+def direction(xp: Namespace, x: Array) -> Array:
+    """Return the same for derivatives, which share nothing with values."""
+    return _direction(xp, x, 11)
+
+
+def _direction(xp: Namespace, x: Array, use: int) -> Array:
+    unit, length, _ = _length(xp, x)
+    x, unit, inverse = xp.alone(use, x, unit, 1 / length)
+    return x * unit * inverse
+
+
+def inverse_norm(xp: Namespace, x: Array) -> Array:
+    """Return one over the Euclidean norm of a row, and 0 for the zero vector."""
+    unit, length, zero = _length(xp, x)
+    return xp.where(zero, xp.zeros_like(length), unit / length)
+
+
+def direction_turn(xp: Namespace, x: Array, v: Array) -> Array:
+    """Return how the direction of a row changes along v."""
+    u, v = xp.direction(x), v * xp.inverse_norm(x)
+    return v - u * xp.sum(u * v, axis=-1, keepdims=True)
+
+
+def inverse_turn(xp: Namespace, x: Array, v: Array) -> Array:
+    """Return how one over the norm of a row changes along v."""
+    u, inverse = xp.direction(x), xp.inverse_norm(x)
+    return -inverse * xp.sum(u * (v * inverse), axis=-1, keepdims=True)
+
+
+def cosine_distance(xp: Namespace, x: Array, y: Array) -> Array:
+    """Return 1 less the cosine of the angle between two rows; 1 for the zero vector."""
+    apart = xp.unit_vector(x) - xp.unit_vector(y)
+    distance = xp.sum(apart * apart, axis=-1)
+    zero = (xp.inverse_norm(x) == 0) | (xp.inverse_norm(y) == 0)
+    return xp.where(zero[..., 0], xp.ones_like(distance), distance / 2)
+
+
+def cosine_slope(xp: Namespace, x: Array, y: Array, cosine: Array) -> Array:
+    """Return how the cosine of the angle between two rows changes with the first."""
+    u, v = xp.direction(x), xp.direction(y)
+    return (v - u * _column(xp, cosine)) * xp.inverse_norm(x)
+
+
+def distance_slope(xp: Namespace, x: Array, y: Array, distance: Array) -> Array:
+    """Return how 1 less the cosine changes, exactly where that is small."""
+    u, v = xp.direction(x), xp.direction(y)
+    return ((u - v) - u * _column(xp, distance)) * xp.inverse_norm(x)
 
 
 def logsumexp(xp: Namespace, x: Array) -> tuple[Array, Array]:

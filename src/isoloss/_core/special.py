@@ -309,6 +309,19 @@ def unit_vector(xp: Namespace, x: Array, /) -> Array:
     return xp.where(zero, xp.zeros_like(x), x / xp.sqrt(xp.where(zero, 1.0, square)))
 
 
+def cosine(xp: Namespace, x: Array, y: Array, /) -> Array:
+    """Return the cosine of the angle between two rows; 0 for the zero vector, with gradient 0."""
+    return xp.sum(xp.unit_vector(x) * xp.unit_vector(y), axis=-1)
+
+
+def cosine_distance(xp: Namespace, x: Array, y: Array, /) -> Array:
+    """Return 1 less the cosine, without cancellation."""
+    a, b = xp.unit_vector(x), xp.unit_vector(y)
+    distance = xp.sum((a - b) * (a - b), axis=-1) / 2
+    zero = xp.all(x == 0, axis=-1) | xp.all(y == 0, axis=-1)
+    return xp.where(zero, xp.ones_like(distance), distance)
+
+
 # --- classes along the last axis ------------------------------------------------------------------
 
 
@@ -748,7 +761,7 @@ def euclidean_norm(xp: Namespace, x: Array, /) -> Array:
 FUNCTIONS: tuple[Callable[..., Array], ...] = (
     clip, sqrt, xlogy, xlog1py, softplus, sigmoid, sigmoid_power, log_ratio,
     relative_expm1, lgamma, log_cosh, sqrt1pm1, tweedie_deviance, power_of_two,
-    symmetric_percentage, unit_vector, pick, places, at, exponentials, logsumexp, softmax,
+    symmetric_percentage, unit_vector, cosine, cosine_distance, pick, places, at, exponentials, logsumexp, softmax,
     margin, label_cross_entropy, cross_entropy, sum_in_two, softmax_divergence, parameter, chosen, bins, bin_max, bin_of,
     sums_by, rows, scan,
     erf, erfc, ndtr, log_ndtr, relative_log1p, exp_remainder, stirling_error,

@@ -25,7 +25,20 @@ from .._core.library import Library
 from .._core.metric import Metric, several
 from .._core.passes import NOTHING, Arrays, Needed, Plan, Slopes, Tokens, gone_through, of_chunk
 from .._core.plain import PlainLibrary
-from .._core.primitives import PRIMITIVES, Primitive, apart, shares
+from .._core.primitives import (
+    PRIMITIVES,
+    Primitive,
+    cosine_distance,
+    cosine_slope,
+    direction,
+    direction_turn,
+    distance_slope,
+    inverse_norm,
+    inverse_turn,
+    shares,
+    shares_turn,
+    unit_vector,
+)
 from .._core.states import SPARE, Rooted, State, Total, leafwise, ratio
 from .._core.totals import Totals
 from .._core.types import Array, Namespace, dtype_name
@@ -95,7 +108,16 @@ class JaxLibrary(PlainLibrary):
     def primitives(self, xp: Namespace) -> dict[str, Any]:
         """Return the primitives, each with its rule."""
         ruled = {name: _of_row(xp, entry) for name, entry in PRIMITIVES.items()}
-        return super().primitives(xp) | ruled | {"shares": _shares(xp)}
+        turns = (
+            ("shares", shares, shares_turn),
+            ("unit_vector", unit_vector, direction_turn),
+            ("direction", direction, direction_turn),
+            ("inverse_norm", inverse_norm, inverse_turn),
+        )
+        ruled |= {name: _turned(xp, function, turn) for name, function, turn in turns}
+        ruled["cosine"] = _angle(xp, special.cosine, cosine_slope)
+        ruled["cosine_distance"] = _angle(xp, cosine_distance, distance_slope)
+        return super().primitives(xp) | ruled
 
     def direct(
         self,
@@ -390,16 +412,27 @@ def _of_row(xp: Namespace, entry: Primitive) -> Any:
     return value
 
 
-def _shares(xp: Namespace) -> Any:
-    """Return the softmax, whose derivative is made of itself."""
-    function = jax.custom_jvp(partial(shares, xp))
+def _turned(xp: Namespace, function: Any, turn: Any) -> Any:
+    """Return a function of a row that is a row, whose derivative is made of such functions."""
+    ruled = jax.custom_jvp(partial(function, xp))
+    ruled.defjvp(lambda x, v: (ruled(*x), turn(xp, *x, *v)))
+    return ruled
+
+
+def _angle(xp: Namespace, function: Any, slope: Any) -> Any:
+    """Return a function of the angle between two rows, whose slope is made of its value."""
+    ruled = jax.custom_jvp(partial(function, xp))
 
     def rule(primals: Any, tangents: Any) -> tuple[Array, Array]:
-        p = function(*primals)
-        return p, p * apart(xp, *primals, p, *tangents)
+        (x, y), (dx, dy), change = primals, tangents, 0.0
+        value = ruled(x, y)
+        for one, other, d in ((x, y, dx), (y, x, dy)):
+            if _moves(d):
+                change = change + xp.sum(slope(xp, one, other, value) * d, axis=-1)
+        return value, change
 
-    function.defjvp(rule)
-    return function
+    ruled.defjvp(rule, symbolic_zeros=True)
+    return ruled
 
 
 # --- calls ----------------------------------------------------------------------------------------
@@ -613,7 +646,7 @@ def _program(
     return _Program(call, jax.jit(call))
 
 
-PART = 1 << 16  # samples that are evaluated together where a sum is found again
+PART = 4096  # samples, or more, that are evaluated together where a sum is found again
 PARTS = 64  # how many parts there are at most, so that their sums add up to few roundings
 
 

@@ -270,7 +270,7 @@ def _own(xp: Namespace, pairs: Array) -> Array:
 
 def _choice(xp: Namespace, logits: Array, label: Array) -> Array:
     """Return the mean over the rows of the cross-entropy of choosing the label among all."""
-    return xp.mean(xp.softplus(xp.margin(logits, label)), axis=-1)
+    return xp.mean(xp.label_cross_entropy(logits, label), axis=-1)
 
 
 def _but_self(xp: Namespace, logits: Array) -> Array:
