@@ -262,7 +262,8 @@ class JetLibrary(CarrierLibrary):
             def function(x: Any, /, *rest: Any) -> Any:
                 if any(map(varies, rest)):  # by which there is no closed form
                     return getattr(special, name)(library.namespace(*kind), x, *rest)
-                value, rest = getattr(xp, name)(plain(x), *map(plain, rest)), tuple(map(plain, rest))
+                rest = tuple(map(plain, rest))
+                value = getattr(xp, name)(plain(x), *rest)
                 if not varies(x):
                     return library.constant(value)
                 a, a1, a2 = parts(x)

@@ -761,9 +761,9 @@ def euclidean_norm(xp: Namespace, x: Array, /) -> Array:
 FUNCTIONS: tuple[Callable[..., Array], ...] = (
     clip, sqrt, xlogy, xlog1py, softplus, sigmoid, sigmoid_power, log_ratio,
     relative_expm1, lgamma, log_cosh, sqrt1pm1, tweedie_deviance, power_of_two,
-    symmetric_percentage, unit_vector, cosine, cosine_distance, pick, places, at, exponentials, logsumexp, softmax,
-    margin, label_cross_entropy, cross_entropy, sum_in_two, softmax_divergence, parameter, chosen, bins, bin_max, bin_of,
-    sums_by, rows, scan,
+    symmetric_percentage, unit_vector, cosine, cosine_distance, pick, places, at, exponentials,
+    logsumexp, softmax, margin, label_cross_entropy, cross_entropy, sum_in_two,
+    softmax_divergence, parameter, chosen, bins, bin_max, bin_of, sums_by, rows, scan,
     erf, erfc, ndtr, log_ndtr, relative_log1p, exp_remainder, stirling_error,
     student_t, negative_binomial, rank, absolute_power, euclidean_norm,
 )  # fmt: skip

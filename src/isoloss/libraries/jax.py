@@ -41,7 +41,7 @@ from .._core.primitives import (
 )
 from .._core.states import SPARE, Rooted, State, Total, leafwise, ratio
 from .._core.totals import Totals
-from .._core.types import Array, Namespace, dtype_name
+from .._core.types import Array, Namespace
 
 PROGRAMS = 256  # how many compiled programs of a kind are kept
 SMALL = 4096  # fewer samples are summed twice sooner than the other way is compiled as well
@@ -581,7 +581,8 @@ def _program(
         )
 
     def sums(arguments: Any, **given: Any) -> tuple[Inputs, Any, _Sums]:
-        inputs = Inputs(metric, *arguments[:4], axis, event_axis)
+        p, t, weights, where = arguments[:4]
+        inputs = Inputs(metric, p, t, weights, where, axis, event_axis)
         batch = inputs.batch()
         totals = _Sums(batch, **given)
         state = metric.statistics(batch.xp, batch.predictions, batch.targets, totals)
@@ -617,16 +618,14 @@ def _program(
 
     def moved(primals: Any, tangents: Any) -> tuple[Any, Any]:
         found = guarded(*primals)
-        leaves, tree = jax.tree.flatten(primals)
+        leaves, tree = jax.tree.flatten(primals)  # some are None
         changes = {
-            k: change
-            for k, change in enumerate(jax.tree.leaves(tangents))
-            if _moves(change)
+            k: change for k, change in enumerate(jax.tree.leaves(tangents)) if _moves(change)
         }
 
         def of_moving(moving: dict[int, Array]) -> tuple[Array, list[Array]]:
             arguments = [moving.get(k, leaf) for k, leaf in enumerate(leaves)]
-            return valued(tree.unflatten(arguments), roots=found[1])
+            return valued(jax.tree.unflatten(tree, arguments), roots=found[1])
 
         moving = {k: leaves[k] for k in changes}
         _, (change, roots) = jax.jvp(of_moving, (moving,), (changes,))
@@ -635,7 +634,7 @@ def _program(
     guarded.defjvp(moved, symbolic_zeros=True)
 
     def call(*arguments: Any) -> Array:
-        p, t, weights, where, denominator = arguments
+        p, t, weights, where, _ = arguments
         large = p.size >= SMALL and jax.default_backend() == "cpu"
         if not (large and metric.averages and reduction == "mean"):
             return whole(*arguments)
@@ -687,7 +686,8 @@ def _in_parts(
     def step(k: Any, sums: list[Array]) -> list[Array]:
         return [one + other for one, other in zip(sums, part(k), strict=True)]
 
-    return jax.lax.fori_loop(1, -(-shape[axis] // length), step, part(0))
+    sums: list[Array] = jax.lax.fori_loop(1, -(-shape[axis] // length), step, part(0))
+    return sums
 
 
 # --- states ---------------------------------------------------------------------------------------
