@@ -35,6 +35,7 @@ METRICS = {f"metrics.{family.__name__.rpartition('.')[2]}" for family in FAMILIE
 LAYERS = (
     {"_core.types"},
     {"_core.errors", "_core.special", "_core.domains", "_core.threads"},
+    {"_core.primitives"},
     {"_core.library", "_core.parameters"},
     {"_core.states", "_core.inputs", "_core.passes"},
     {"_core.totals"},

@@ -204,6 +204,11 @@ class CarrierLibrary(PlainLibrary):
         """Return the functions that know what is carried, over the namespace ``xp``."""
         raise NotImplementedError
 
+    def primitives(self, xp: Namespace) -> dict[str, Any]:
+        """Return the rules of primitives, and what is made of them."""
+        made = super().primitives(xp)
+        return {name: vars(self.raw).get(name, function) for name, function in made.items()}
+
     def _build(self, result: str, wide: bool) -> Namespace:
         xp = self.under.namespace(result, wide)
 
@@ -239,9 +244,11 @@ class CarrierLibrary(PlainLibrary):
         namespace: Any = made
         namespace.__dict__["__getattr__"] = unknown
         namespace.stop_gradient = lambda x: self.constant(plain(x))
-        for name in ("overlap", "sigmoid_power", "unit_vector", "huber", "sigmoid_cross_entropy", "label_cross_entropy", "cross_entropy", "relative_entropy",
-                     "softplus", "sigmoid", "total", "maximum", "minimum", "where", "sqrt1pm1", "log_cosh", "clip",
-                     "bins", "bin_of", "chosen", "rank", *special.DERIVATIVES):  # fmt: skip
+        for name in (
+            "overlap", "sigmoid_power", "unit_vector", "huber", "sigmoid_cross_entropy", "softplus",
+            "sigmoid", "total", "maximum", "minimum", "where", "sqrt1pm1", "log_cosh", "clip",
+            "bins", "bin_of", "chosen", "rank", *special.DERIVATIVES,
+        ):  # fmt: skip
             if name in vars(self.raw):
                 setattr(namespace, name, getattr(self.raw, name))
         return made

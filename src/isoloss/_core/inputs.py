@@ -263,6 +263,7 @@ class Inputs:
             for name, fill in zip(self.data, metric.padding, strict=True):
                 data[name] = xp.where(mask, data[name], fill)
             mask = xp.any(mask, axis=-1)
+        others = mask is not None or metric.weighs or "groups" in arrays
         if weights is not None:
             mask = _and(mask, weights != 0)
         if metric.weighs:
@@ -274,7 +275,9 @@ class Inputs:
             mask = _and(mask, known)
             groups = xp.where(known, groups, xp.zeros_like(groups))
         names = (*self.names[1], *self.names[0])[: (0, len(self.names[1]), len(self.data))[filled]]
-        weights = self._exclude(data, weights, mask, names)
+        # what nothing but its weight excludes has a weight of 0 already
+        excluded = self._exclude(data, weights if others else None, mask, names)
+        weights = excluded if others else weights
         # only now: what is excluded may hold anything
         factor = metric.importance(xp, self._together(data, 1)) if metric.weighs else None
         if factor is not None:
@@ -305,8 +308,6 @@ class Inputs:
                 if name not in names:
                     continue
                 data[name] = _filled(xp, data[name], mask, values.inside)
-        if "where" not in self.arrays and "groups" not in self.arrays and not self.metric.weighs:
-            return weights  # it is 0 itself wherever something is left out
         return None if weights is None else xp.where(mask, weights, xp.zeros_like(weights))
 
     def among(self, values: Labels) -> Interval:

@@ -11,6 +11,7 @@ from typing import Any
 from . import special
 from .carrier import DERIVATIVES, Carrier, CarrierLibrary, plain, varies
 from .library import Library
+from .primitives import PRIMITIVES
 from .types import Array, Namespace
 
 
@@ -258,11 +259,35 @@ class JetLibrary(CarrierLibrary):
                 return library.constant(xp.bins(plain(index), weights, size))
             return _linear(lambda part: xp.bins(plain(index), part, size), filled(weights))
 
+        def of_row(name: str) -> Any:
+            entry = PRIMITIVES[name]
+
+            def function(x: Any, /, *rest: Any) -> Any:
+                if any(map(varies, rest)):  # by which there is no closed form
+                    return getattr(special, name)(library.namespace(*kind), x, *rest)
+                rest = tuple(map(plain, rest))
+                value = getattr(xp, name)(plain(x), *rest)
+                if not varies(x):
+                    return library.constant(value)
+                a, a1, a2 = parts(x)
+                zero = xp.zeros_like(a)
+                slope = entry.slope(xp, a, *rest)
+                first, second = (
+                    None if p is None else xp.sum(slope * (zero + p), axis=-1) for p in (a1, a2)
+                )
+                if curved and a1 is not None:
+                    second = _plus(entry.curvature(xp, a, *rest, zero + a1), second)
+                return Jet(value, first, second, library)
+
+            return function
+
+        kind = (xp.result_name, xp.wide)
         names = ("sum", "mean", "reshape", "permute_dims", "squeeze", "expand_dims",
                  "broadcast_to", "astype", "moveaxis", "cumulative_sum", "flip")  # fmt: skip
         return {
             **{name: unary(name) for name in DERIVATIVES},
             **{name: linear(name) for name in names},
+            **{name: of_row(name) for name in PRIMITIVES},
             "add": add, "multiply": multiply, "divide": divide, "pow": power, "where": where,
             "subtract": subtract, "clip": clip, "take_along_axis": take_along_axis, "bins": bins,
             "max": extremum("max"), "min": extremum("min"), "concat": joined("concat"),

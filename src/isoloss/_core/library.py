@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import array_api_compat
 import numpy as np
 
+from .primitives import PRIMITIVES, logsumexp, shares
 from .special import FUNCTIONS, either, sum_directly, sum_of_rows, where
 from .types import FLOATS, INTEGERS, Array, Functions, Namespace, dtype_name
 
@@ -212,6 +213,12 @@ class Library:
         """Return the functions in which this library differs from the generic forms."""
         return {}
 
+    def primitives(self, xp: Namespace) -> dict[str, Any]:
+        """Return the primitives over a namespace."""
+        functions = {name: entry.value for name, entry in PRIMITIVES.items()}
+        functions |= {"logsumexp": logsumexp, "shares": shares}
+        return {name: partial(function, xp) for name, function in functions.items()}
+
     def namespace(self, result: str, wide: bool) -> Namespace:
         """Return ``xp`` for results of one dtype, computed in float64 where ``wide``."""
         found = self._namespaces.get((result, wide))
@@ -240,6 +247,8 @@ class Library:
             "stop_gradient": lambda x: x,
             # a result that may be there from an earlier pass over the same definition
             "remembered": lambda evaluate: evaluate(),
+            # arrays of which a compiler shares nothing with what else is made of them
+            "alone": lambda use, *arrays: arrays,
             "quotient": operator.truediv,
             # whether a size is a number, not the name of one in a program that is exported
             "is_known": lambda size: type(size) is int,
@@ -254,6 +263,7 @@ class Library:
             if name not in changed:
                 # sqrt is written with the library's own sqrt, the others with the changed forms
                 setattr(xp, name, partial(function, raw if name == "sqrt" else xp))
+        xp.__dict__.update(self.primitives(xp))
         made: Namespace = xp
         return made
 

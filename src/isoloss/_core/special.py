@@ -355,6 +355,19 @@ def unit_vector_back(xp: Namespace, g: Array, x: Array, unit: Array, /) -> Array
     return xp.where(zero, xp.zeros_like(slope), slope)
 
 
+def cosine(xp: Namespace, x: Array, y: Array, /) -> Array:
+    """Return the cosine of the angle between two rows; 0 for the zero vector, with gradient 0."""
+    return xp.sum(xp.unit_vector(x) * xp.unit_vector(y), axis=-1)
+
+
+def cosine_distance(xp: Namespace, x: Array, y: Array, /) -> Array:
+    """Return 1 less the cosine, without cancellation."""
+    a, b = xp.unit_vector(x), xp.unit_vector(y)
+    distance = xp.sum((a - b) * (a - b), axis=-1) / 2
+    zero = xp.all(x == 0, axis=-1) | xp.all(y == 0, axis=-1)
+    return xp.where(zero, xp.ones_like(distance), distance)
+
+
 # --- classes along the last axis ------------------------------------------------------------------
 
 
@@ -446,26 +459,7 @@ def label_cross_entropy(xp: Namespace, x: Array, labels: Array, /) -> Array:
     )
 
 
-def label_cross_entropy_back(
-    xp: Namespace, g: Array, x: Array, labels: Array, value: Array, /
-) -> Array:
-    """Multiply by the derivative of `label_cross_entropy`, which has that value.
-
-    It is the share of each class, less 1 at the label: ``expm1(-value)``, all digits of a sure one.
-    """
-    shares, _ = xp.softmax(x)
-    own = xp.expand_dims(xp.expm1(-value), axis=-1)
-    return xp.expand_dims(g, axis=-1) * xp.where(xp.at(x, labels), own, shares)
-
-
-def cross_entropy_back(xp: Namespace, g: Array, shares: Array, x: Array, /) -> Array:
-    """Multiply by the derivative of `cross_entropy` with respect to x."""
-    of_classes, _ = xp.softmax(x)
-    slope = xp.sum(shares, axis=-1, keepdims=True) * of_classes - shares
-    return xp.expand_dims(g, axis=-1) * slope
-
-
-def cross_entropy(xp: Namespace, shares: Array, x: Array, /) -> Array:
+def cross_entropy(xp: Namespace, x: Array, shares: Array, /) -> Array:
     """``-sum(shares log(softmax(x)))`` along the last axis; a share of 0 adds 0, whatever x is."""
     highest, rest = xp.logsumexp(x)
     below = xp.expand_dims(highest, axis=-1) - x
@@ -486,19 +480,20 @@ def sum_in_two(xp: Namespace, x: Array, /) -> tuple[Array, Array]:
         total = xp.sum(x, axis=-1)
         return total, xp.zeros_like(total)
     size = 4 * xp.sum(xp.abs(xp.stop_gradient(x)), axis=-1, keepdims=True)
-    high = (size + x) - size
-    return xp.sum(high, axis=-1), xp.sum(x - high, axis=-1)
+    (one, unit), (other, same) = xp.alone(7, x, size), xp.alone(8, x, size)
+    low = xp.sum(other - ((same + other) - same), axis=-1)
+    return xp.sum((unit + one) - unit, axis=-1), low
 
 
-def relative_entropy(xp: Namespace, shares: Array, x: Array, /) -> Array:
-    """``sum(shares log(shares / softmax(x)))`` along the last axis, exact where they are near."""
+def softmax_divergence(xp: Namespace, x: Array, target: Array, /) -> Array:
+    """Return the Kullback-Leibler divergence of the target from ``softmax(x)``."""
     p, log_p = xp.softmax(x)
-    positive = shares > 0
-    log_ratio = xp.log(xp.where(positive, shares, 1.0)) - xp.where(positive, log_p, 0.0)
+    positive = target > 0
+    log_ratio = xp.log(xp.where(positive, target, 1.0)) - xp.where(positive, log_p, 0.0)
     near = positive & (xp.abs(log_ratio) < 8)
-    close = xp.tweedie_deviance(xp.where(near, p, 1.0), xp.where(near, shares, 1.0), 1) / 2
-    terms = xp.where(near, close, shares * xp.where(near, 0.0, log_ratio) + (p - shares))
-    high, low = xp.sum_in_two(shares)  # less 1, the sum of p
+    close = xp.tweedie_deviance(xp.where(near, p, 1.0), xp.where(near, target, 1.0), 1) / 2
+    terms = xp.where(near, close, target * xp.where(near, 0.0, log_ratio) + (p - target))
+    high, low = xp.sum_in_two(target)  # less 1, the sum of p
     return xp.sum(terms, axis=-1) + ((high - 1) + low)
 
 
@@ -709,7 +704,7 @@ def relative_log1p(xp: Namespace, x: Array, /) -> Array:
 
 
 # (exp(x) - 1 - x) / x^2
-_EXP_REMAINDER = tuple(1 / math.factorial(k + 2) for k in range(18))
+EXP_REMAINDER = tuple(1 / math.factorial(k + 2) for k in range(18))
 
 
 def exp_remainder(xp: Namespace, x: Array, /) -> Array:
@@ -718,7 +713,7 @@ def exp_remainder(xp: Namespace, x: Array, /) -> Array:
     inside = xp.where(near, x, xp.zeros_like(x))
     outside = xp.where(near, xp.ones_like(x), x)
     far = xp.quotient(xp.quotient(xp.exp(outside) - 1, outside) - 1, outside)
-    return xp.where(near, polynomial(_EXP_REMAINDER, inside), far)
+    return xp.where(near, polynomial(EXP_REMAINDER, inside), far)
 
 
 def stirling_error(xp: Namespace, t: Array, /) -> Array:
@@ -835,9 +830,10 @@ def euclidean_norm(xp: Namespace, x: Array, /) -> Array:
 FUNCTIONS: tuple[Callable[..., Array], ...] = (
     clip, sqrt, huber, huber_back, sigmoid_cross_entropy, sigmoid_cross_entropy_back, xlogy, xlog1py, softplus, sigmoid, sigmoid_power, sigmoid_power_back, log_ratio,
     relative_expm1, lgamma, log_cosh, sqrt1pm1, tweedie_deviance, power_of_two,
-    symmetric_percentage, unit_vector, unit_vector_back, added_along_axis, overlap, overlap_back, pick, places, at, exponentials, logsumexp, softmax,
-    margin, label_cross_entropy, label_cross_entropy_back, cross_entropy, cross_entropy_back, sum_in_two, relative_entropy, parameter, chosen, bins, bin_max, bin_of,
-    sums_by, rows, scan,
+    symmetric_percentage, unit_vector, unit_vector_back, cosine, cosine_distance,
+    added_along_axis, overlap, overlap_back, pick, places, at, exponentials, logsumexp, softmax,
+    margin, label_cross_entropy, cross_entropy, sum_in_two, softmax_divergence, parameter, chosen,
+    bins, bin_max, bin_of, sums_by, rows, scan,
     erf, erfc, ndtr, log_ndtr, relative_log1p, exp_remainder, stirling_error,
     student_t, negative_binomial, rank, absolute_power, euclidean_norm,
 )  # fmt: skip

@@ -155,6 +155,20 @@ class RootMeanSquare(NamedTuple):
         return xp.where(xp.isnan(medium), medium, root)
 
 
+class Rooted(NamedTuple):
+    """A root mean square that was found at once, and the sum of the weights it was found by."""
+
+    value: Array
+    own: Total
+    weight: Total
+
+    def root(self) -> Array:
+        if self.weight is self.own:
+            return self.value
+        xp = self.own.xp  # the sum is divided by another number than that of the weights
+        return self.value * xp.sqrt(ratio(xp, self.own.sum, self.weight.sum))
+
+
 class Ratio(NamedTuple):
     """Two weighted sums, one over the other."""
 

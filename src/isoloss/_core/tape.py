@@ -12,7 +12,8 @@ from itertools import count
 from typing import Any
 
 from . import special
-from .carrier import DERIVATIVES, Carrier, CarrierLibrary, plain
+from .carrier import DERIVATIVES, Carrier, CarrierLibrary, plain, varies
+from .primitives import PRIMITIVES
 from .special import horner
 from .special import polynomial as evaluated
 from .types import Array, Namespace
@@ -248,24 +249,6 @@ class TapeLibrary(CarrierLibrary):
                 (given[0], lambda g: g),
             )
 
-        def label_cross_entropy(x: Any, labels: Any, /) -> Any:
-            at = plain(labels)
-            value = xp.remembered(lambda: xp.label_cross_entropy(plain(x), at))
-            back = lambda g: xp.label_cross_entropy_back(g, plain(x), at, value)  # noqa: E731
-            return record(value, (x, back))
-
-        def of_shares(name: str) -> Any:
-            """Record a function of shares and logits, whose slope is that of the cross-entropy."""
-
-            def call(shares: Any, x: Any, /) -> Any:
-                if isinstance(shares, Node) and shares.varies:
-                    return getattr(special, name)(library.namespace(*key), shares, x)
-                given = plain(shares)
-                value = xp.remembered(lambda: getattr(xp, name)(given, plain(x)))
-                return record(value, (x, lambda g: xp.cross_entropy_back(g, given, plain(x))))
-
-            return call
-
         def either(name: str) -> Any:
             def function(x: Any, y: Any, /) -> Any:
                 def back(mine: Any, other: Any) -> Pullback:
@@ -281,6 +264,24 @@ class TapeLibrary(CarrierLibrary):
                 )
 
             return function
+
+        def of_row(name: str) -> Any:
+            slope, pulled = PRIMITIVES[name].slope, getattr(xp, f"{name}_back", None)
+
+            def call(x: Any, /, *rest: Any) -> Any:
+                if any(map(varies, rest)):  # by which there is no closed form
+                    return getattr(special, name)(library.namespace(*key), x, *rest)
+                rest = tuple(map(plain, rest))
+                value = xp.remembered(lambda: getattr(xp, name)(plain(x), *rest))
+
+                def back(g: Array) -> Array:
+                    if pulled is not None:  # a kernel
+                        return pulled(g, plain(x), *rest, value)
+                    return xp.expand_dims(g, axis=-1) * slope(xp, plain(x), *rest)
+
+                return record(value, (x, back))
+
+            return call
 
         def expanded(reduced: Array, axis: Any, keepdims: bool, ndim: int) -> Array:
             axes = range(ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
@@ -401,13 +402,12 @@ class TapeLibrary(CarrierLibrary):
 
         return {
             **{name: unary(name) for name in DERIVATIVES},
+            **{name: of_row(name) for name in PRIMITIVES},
             **{name: shape_of(name) for name in ("reshape", "squeeze", "expand_dims")},
             "add": add, "multiply": multiply, "divide": divide, "pow": power, "where": where,
             "subtract": subtract, "huber": difference("huber"),
             "overlap": overlap, "sigmoid_power": sigmoid_power, "unit_vector": unit_vector,
             "sigmoid_cross_entropy": sigmoid_cross_entropy,
-            "label_cross_entropy": label_cross_entropy, "cross_entropy": of_shares("cross_entropy"),
-            "relative_entropy": of_shares("relative_entropy"),
             "maximum": either("maximum"), "minimum": either("minimum"),
             "sum": total, "mean": mean, "max": largest, "total": accurate,
             "broadcast_to": broadcast_to, "permute_dims": permute_dims, "moveaxis": moveaxis,

@@ -9,7 +9,7 @@ from .domains import REAL, Domain
 from .errors import fail
 from .metric import Core, Metric, Parts, SquaredLoss
 from .parameters import parameter
-from .states import RootMeanSquare, State
+from .states import Rooted, RootMeanSquare, State
 from .totals import Totals
 from .types import Array, Namespace
 
@@ -129,7 +129,7 @@ class Root(Wrapper):
         return total.root_mean_square(self._inside(xp, prediction, target, residual))
 
     def formula(self, xp: Namespace, state: State) -> Array:
-        if isinstance(state, RootMeanSquare):
+        if isinstance(state, (RootMeanSquare, Rooted)):
             return state.root()
         return xp.sqrt(self.metric.formula(xp, state))
 

@@ -7,6 +7,7 @@ a tracer has no value to be found by, and is evaluated as written.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -19,17 +20,32 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._core import special
-from .._core.inputs import Inputs
+from .._core.inputs import Batch, Inputs
 from .._core.library import Library
 from .._core.metric import Metric, several
 from .._core.passes import NOTHING, Arrays, Needed, Plan, Slopes, Tokens, gone_through, of_chunk
 from .._core.plain import PlainLibrary
-from .._core.states import State, leafwise
+from .._core.primitives import (
+    PRIMITIVES,
+    Primitive,
+    cosine_distance,
+    cosine_slope,
+    direction,
+    direction_turn,
+    distance_slope,
+    inverse_norm,
+    inverse_turn,
+    shares,
+    shares_turn,
+    unit_vector,
+)
+from .._core.states import SPARE, Rooted, State, Total, leafwise, ratio
 from .._core.totals import Totals
-from .._core.types import Array
+from .._core.types import Array, Namespace
 
 PROGRAMS = 256  # how many compiled programs of a kind are kept
 SMALL = 4096  # fewer samples are summed twice sooner than the other way is compiled as well
+ROWS = 4  # what has so many numbers a term has few terms
 PASSES = 64  # how many compiled passes over the tokens of a linear layer are kept
 
 
@@ -75,16 +91,33 @@ class JaxLibrary(PlainLibrary):
             "maximum": raw.maximum,
             "minimum": raw.minimum,
             "stop_gradient": jax.lax.stop_gradient,
+            # uses of one number would be one barrier
+            "alone": lambda use, *arrays: jax.lax.optimization_barrier((*arrays, use))[:-1],
             "bins": _bins,
             "bin_max": _bin_max,
             "chosen": _chosen,
             "bin_of": _bin_of,
             "rows": _rows,
+            "places": lambda x: jnp.zeros_like(x, dtype=int) + jnp.arange(x.shape[-1]),
             "sums_by": _sums_by,
             "scan": _scan,
             **_rules(),
             "total": partial(special.sum_directly, raw),
         }
+
+    def primitives(self, xp: Namespace) -> dict[str, Any]:
+        """Return the primitives, each with its rule."""
+        ruled = {name: _of_row(xp, entry) for name, entry in PRIMITIVES.items()}
+        turns = (
+            ("shares", shares, shares_turn),
+            ("unit_vector", unit_vector, direction_turn),
+            ("direction", direction, direction_turn),
+            ("inverse_norm", inverse_norm, inverse_turn),
+        )
+        ruled |= {name: _turned(xp, function, turn) for name, function, turn in turns}
+        ruled["cosine"] = _angle(xp, special.cosine, cosine_slope)
+        ruled["cosine_distance"] = _angle(xp, cosine_distance, distance_slope)
+        return super().primitives(xp) | ruled
 
     def direct(
         self,
@@ -346,6 +379,62 @@ def _rules() -> dict[str, Any]:
     return rules
 
 
+def _moves(change: Any) -> bool:
+    """Whether a tangent is one; nothing has none, and what is held has a zero of its own kind."""
+    return change is not None and not isinstance(change, jax.custom_derivatives.SymbolicZero)
+
+
+def _of_row(xp: Namespace, entry: Primitive) -> Any:
+    """Return a primitive whose derivatives, of every order, are its closed forms."""
+    value, slope = (jax.custom_jvp(partial(f, xp)) for f in (entry.value, entry.slope))
+
+    def by_rest(function: Callable[..., Array], primals: Any, tangents: Any) -> Any:
+        """Return the change by what is not the row, in which primitives are as they are written."""
+        (x, *rest), (_, *changes) = primals, tangents
+        if not any(map(_moves, changes)):
+            return 0.0
+        return jax.jvp(lambda *rest: function(xp, x, *rest), tuple(rest), tuple(changes))[1]
+
+    def value_rule(primals: Any, tangents: Any) -> tuple[Array, Array]:
+        change = by_rest(entry.value, primals, tangents)
+        if _moves(tangents[0]):
+            change = change + xp.sum(slope(*primals) * tangents[0], axis=-1)
+        return value(*primals), change
+
+    def slope_rule(primals: Any, tangents: Any) -> tuple[Array, Array]:
+        change = by_rest(entry.slope, primals, tangents)
+        if _moves(tangents[0]):
+            change = change + entry.turn(xp, *primals, tangents[0])
+        return slope(*primals), change
+
+    value.defjvp(value_rule, symbolic_zeros=True)
+    slope.defjvp(slope_rule, symbolic_zeros=True)
+    return value
+
+
+def _turned(xp: Namespace, function: Any, turn: Any) -> Any:
+    """Return a function of a row that is a row, whose derivative is made of such functions."""
+    ruled = jax.custom_jvp(partial(function, xp))
+    ruled.defjvp(lambda x, v: (ruled(*x), turn(xp, *x, *v)))
+    return ruled
+
+
+def _angle(xp: Namespace, function: Any, slope: Any) -> Any:
+    """Return a function of the angle between two rows, whose slope is made of its value."""
+    ruled = jax.custom_jvp(partial(function, xp))
+
+    def rule(primals: Any, tangents: Any) -> tuple[Array, Array]:
+        (x, y), (dx, dy), change = primals, tangents, 0.0
+        value = ruled(x, y)
+        for one, other, d in ((x, y, dx), (y, x, dy)):
+            if _moves(d):
+                change = change + xp.sum(slope(xp, one, other, value) * d, axis=-1)
+        return value, change
+
+    ruled.defjvp(rule, symbolic_zeros=True)
+    return ruled
+
+
 # --- calls ----------------------------------------------------------------------------------------
 
 
@@ -377,11 +466,100 @@ def _compiles(metric: Metric) -> bool:
     return metric.averages or metric.kind == "counts" or bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
 
 
-class _PlainSums(Totals):
-    """Sums without a spare."""
+# Squares whose sum lies between two bounds have lost none that matters. Otherwise the residuals are
+# multiplied by the third number, or divided by it, before they are squared. Powers of two.
+_SQUARES = {
+    "float32": (2.0**-80, 2.0**120, 2.0**79),
+    "float64": (2.0**-700, 2.0**900, 2.0**540),
+}
 
-    __slots__ = ()
-    spares = False
+
+class _Sums(Totals):
+    """Sums without a spare, which keep what they found and whether it serves.
+
+    From what was found first, ``known``, they find the sums in another unit; from both, the state.
+    Given the ``roots`` of mean squares, they differentiate by them.
+    """
+
+    __slots__ = ("found", "known", "others", "rooted", "roots", "serves")
+
+    def __init__(
+        self,
+        inputs: Batch,
+        known: Sequence[Array] = (),
+        others: Sequence[Array] = (),
+        roots: Sequence[Array] = (),
+    ) -> None:
+        super().__init__(inputs)
+        self.known, self.others, self.roots = list(known), list(others), list(roots)
+        self.found: list[tuple[Array, Array]] = []  # sums, and what stands for those that serve
+        self.serves: list[Array] = []
+        self.rooted: list[Array] = []
+
+    def __call__(self, terms: Array) -> Total:
+        xp = self.xp
+        if self.others:
+            value = self.known.pop(0)
+            return Total(value, xp.zeros_like(value, dtype=xp.result), self.others.pop(0))
+        unit, weighted = SPARE[xp.computing_name], self.weighted(terms)
+        if self.known:
+            self.known.pop(0)
+            weighted = weighted * unit
+        value = self._sum(weighted)
+        self._keep(value, value * unit, xp.isfinite(value))
+        return Total(value, xp.zeros_like(value, dtype=xp.result))
+
+    def _keep(self, value: Array, instead: Array, serves: Array) -> None:
+        self.found.append((value, instead))
+        self.serves.append(serves)
+
+    def root_mean_square(self, residual: Array) -> Any:
+        """Summarise residuals by their root mean square, which is found here."""
+        xp = self.xp
+        weight = self._weight(self._sum(xp.zeros_like(residual)))
+        if self.roots:
+            return self._rooted(self._moving(residual, weight, self.roots.pop(0)), weight)
+        low, high, unit = _SQUARES[xp.computing_name]
+        scale = xp.ones_like(weight.value)
+        if self.known:  # numbers of the data: XLA would square a constant, to 0
+            before = self.known.pop(0)
+            other = xp.where(before > 1, scale / unit, scale * unit)
+            scale = xp.where((low < before) & (before < high), scale, other)
+        if self.others:
+            total = self.others.pop(0)
+        else:
+            residual = residual * self._expand(scale)
+            total = self._sum(self.weighted(residual * residual))
+            self._keep(total, total, (low < total) & (total < high))
+        return self._rooted(xp.sqrt(ratio(xp, total, weight.sum)) / scale, weight)
+
+    def _rooted(self, root: Array, weight: Total) -> Rooted:
+        self.rooted.append(root)
+        return Rooted(root, weight, weight)
+
+    def _moving(self, residual: Array, weight: Total, root: Array) -> Array:
+        """Return the root, which is known, with its derivative by residuals and weights."""
+        xp, weights = self.xp, self._inputs.weights
+        if weights is None and self._inputs.mask is not None:
+            weights = xp.astype(self._inputs.mask, xp.computing)
+
+        # everything is an argument: a rule must not close over what is being differentiated
+        @jax.custom_jvp
+        def moving(residual: Array, weights: Any, number: Array, root: Array) -> Array:
+            return root
+
+        def rule(primals: Any, tangents: Any) -> tuple[Array, Array]:
+            (residual, weights, number, _), (change, heavier, *_) = primals, tangents
+            root = moving(*primals)
+            share = residual / self._expand(xp.where(root == 0, xp.ones_like(root), root))
+            terms = share * change
+            added = self._sum(terms if weights is None else terms * weights)
+            if weights is not None:
+                added += root / 2 * self._sum((share * share - 1) * heavier)
+            return root, ratio(xp, added, number, 0.0)
+
+        moving.defjvp(rule)
+        return moving(residual, weights, weight.sum, root)
 
 
 class _Program(NamedTuple):
@@ -402,27 +580,114 @@ def _program(
             p, t, weights, where, axis, keepdims, reduction, denominator, empty, event_axis
         )
 
-    # XLA's CPU computes two sums of the same terms in ten times the time of one. So there is one,
-    # and where it overflows, the evaluation starts again with a spare. A slope needs no spare.
-    @jax.custom_jvp
-    def guarded(value: Array, *arguments: Any) -> Array:
-        finite = jax.numpy.all(jax.numpy.isfinite(value))
-        return jax.lax.cond(finite, lambda *_: value, whole, *arguments)
+    def sums(arguments: Any, **given: Any) -> tuple[Inputs, Any, _Sums]:
+        p, t, weights, where = arguments[:4]
+        inputs = Inputs(metric, p, t, weights, where, axis, event_axis)
+        batch = inputs.batch()
+        totals = _Sums(batch, **given)
+        state = metric.statistics(batch.xp, batch.predictions, batch.targets, totals)
+        return inputs, state, totals
 
-    guarded.defjvp(lambda primals, tangents: (guarded(*primals), tangents[0]), symbolic_zeros=True)
+    def valued(arguments: Any, **given: Any) -> tuple[Array, list[Array]]:
+        inputs, state, totals = sums(arguments, **given)
+        xp = inputs.xp
+        value = metric.value(xp, state, arguments[4], empty)
+        for kept in inputs.axes if keepdims else ():
+            value = xp.expand_dims(value, axis=kept)
+        return xp.astype(value, xp.result), totals.rooted
+
+    # A second sum beside the first, in case that one overflows, would read the data twice, and
+    # XLA's CPU takes ten times as long for both. So there is one, and where it does not serve, the
+    # evaluation starts again with another. The barrier keeps what is found here, and not needed for
+    # a derivative, out of what is: XLA would write what both share to memory. The last of the
+    # results is 1, known after the sum: a derivative times that lies where the terms have lain.
+    @jax.custom_jvp
+    def guarded(*arguments: Any) -> tuple[Array, list[Array], Array]:
+        arguments = jax.lax.optimization_barrier(arguments)
+        inputs, _, totals = sums(arguments)
+        found, instead = (list(part) for part in zip(*totals.found, strict=True))
+        serves = reduce(operator.and_, map(jnp.all, totals.serves))
+        again = partial(_in_parts, inputs, of_part)
+        others = jax.lax.cond(serves, lambda *_: instead, again, found, *arguments[:4])
+        served = serves.astype(found[0].dtype)
+        one = jnp.maximum(served, 1 - served)
+        return *valued(arguments, known=found, others=others), one
+
+    def of_part(known: Any, *part: Any) -> list[Array]:
+        return [value for value, _ in sums(part, known=known)[2].found]
+
+    def moved(primals: Any, tangents: Any) -> tuple[Any, Any]:
+        found = guarded(*primals)
+        leaves, tree = jax.tree.flatten(primals)  # some are None
+        changes = {
+            k: change for k, change in enumerate(jax.tree.leaves(tangents)) if _moves(change)
+        }
+
+        def of_moving(moving: dict[int, Array]) -> tuple[Array, list[Array]]:
+            arguments = [moving.get(k, leaf) for k, leaf in enumerate(leaves)]
+            return valued(jax.tree.unflatten(tree, arguments), roots=found[1])
+
+        moving = {k: leaves[k] for k in changes}
+        _, (change, roots) = jax.jvp(of_moving, (moving,), (changes,))
+        return found, (change * found[2], roots, jnp.zeros_like(found[2]))
+
+    guarded.defjvp(moved, symbolic_zeros=True)
 
     def call(*arguments: Any) -> Array:
-        p, t, weights, where, denominator = arguments
-        small = p.size < SMALL or jax.default_backend() != "cpu"
-        if small or not (metric.averages and reduction == "mean" and not keepdims):
+        p, t, weights, where, _ = arguments
+        large = p.size >= SMALL and jax.default_backend() == "cpu"
+        if not (large and metric.averages and reduction == "mean"):
             return whole(*arguments)
         inputs = Inputs(metric, p, t, weights, where, axis, event_axis)
-        xp, batch = inputs.xp, inputs.batch()
-        state = metric.statistics(xp, batch.predictions, batch.targets, _PlainSums(batch))
-        value = xp.astype(metric.value(xp, state, denominator, empty), xp.result)
-        return value if xp.wide else guarded(value, *arguments)
+        few = math.prod(inputs.shape) * ROWS <= p.size  # a second sum of them costs nothing
+        return whole(*arguments) if inputs.xp.wide or few else guarded(*arguments)[0]
 
     return _Program(call, jax.jit(call))
+
+
+PART = 4096  # samples, or more, that are evaluated together where a sum is found again
+PARTS = 64  # how many parts there are at most, so that their sums add up to few roundings
+
+
+def _in_parts(
+    inputs: Inputs,
+    function: Callable[..., list[Array]],
+    known: Any,
+    predictions: Array,
+    targets: Array,
+    weights: Any,
+    where: Any,
+) -> list[Array]:
+    """Return sums of all samples, by parts along a reduced axis, in a loop that needs no memory."""
+    shape, arrays = inputs.shape, (predictions, targets, weights, where)
+    axis = max(inputs.axes, key=shape.__getitem__, default=None)
+    parts = min(PARTS, math.prod(shape) // PART)
+    plain = inputs.metric.padding is None and predictions.shape[: len(shape)] == shape
+    spread = (name for x in arrays if x is not None for name in jax.typeof(x).sharding.spec)
+    if axis is None or parts < 2 or not plain or any(name is not None for name in spread):
+        return function(known, *arrays)
+    length = -(-shape[axis] // parts)
+
+    def part(k: Any) -> list[Array]:
+        start = jnp.minimum(k * length, shape[axis] - length)  # the last overlaps another
+        own = jnp.arange(length) + start >= k * length
+        own = jnp.reshape(own, (length, *(1,) * (len(shape) - axis - 1)))
+
+        def cut(x: Any, back: int) -> Any:
+            """Cut an array along the axis, counted from the end, where it has more than one."""
+            if x is None or x.ndim < -back or x.shape[back] == 1:
+                return x
+            return jax.lax.dynamic_slice_in_dim(x, start, length, back)
+
+        p, t = (cut(x, axis - x.ndim) if x.ndim else x for x in (predictions, targets))
+        w, mask = (cut(x, axis - len(shape)) for x in (weights, where))
+        return function(known, p, t, w, own if mask is None else mask & own)
+
+    def step(k: Any, sums: list[Array]) -> list[Array]:
+        return [one + other for one, other in zip(sums, part(k), strict=True)]
+
+    sums: list[Array] = jax.lax.fori_loop(1, -(-shape[axis] // length), step, part(0))
+    return sums
 
 
 # --- states ---------------------------------------------------------------------------------------
@@ -497,11 +762,8 @@ def _linear_total(plan: Plan) -> Callable[..., Array]:
     def total(*tokens: Any) -> Array:
         return through(NOTHING, Tokens(*tokens))[0]
 
-    def moving(dx: Any) -> bool:
-        return dx is not None and not isinstance(dx, jax.custom_derivatives.SymbolicZero)
-
     def with_slopes(primals: Any, tangents: Any) -> tuple[Array, Array]:
-        moves = tuple(moving(dx) for dx in tangents[:4])
+        moves = tuple(map(_moves, tangents[:4]))
         value, losses, slopes = through(moves[:3], Tokens(*primals))
         change = jax.numpy.zeros_like(value)
         for slope, dx, move in zip((*slopes, losses), tangents[:4], moves, strict=True):

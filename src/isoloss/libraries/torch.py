@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import array_api_compat.torch
 import numpy as np
@@ -30,6 +30,7 @@ from .._core.library import Library
 from .._core.metric import Loss, Metric, SquaredLoss, check_reduction, several
 from .._core.passes import NOTHING, Arrays, InPlaceArrays, Plan, Tokens, gone_through
 from .._core.plain import PlainLibrary
+from .._core.primitives import PRIMITIVES
 from .._core.special import clip as clip_of
 from .._core.special import rows, sum_directly
 from .._core.states import Mean, Samples, State, Total, leafwise
@@ -92,6 +93,10 @@ class TorchLibrary(PlainLibrary):
         """Whether a type may be remembered: a compiler guards on the dictionaries it reads."""
         plain_kind = kind in (torch.Tensor, torch.nn.Parameter)
         return plain_kind and not torch.compiler.is_compiling()
+
+    def primitives(self, xp: Namespace) -> dict[str, Any]:
+        """Return those that are not in `special`, whose forms torch differentiates."""
+        return {"log_rest": lambda x: xp.logsumexp(x)[1], "shares": lambda x: xp.softmax(x)[0]}
 
     def overrides(self, result: str) -> dict[str, Any]:
         """Return what torch does faster, or as a compiler can read it."""
@@ -295,13 +300,22 @@ class EagerKernels(TorchLibrary):
         """Return a tensor in the dtype of the computation: itself where it has that."""
         return array.to(xp.computing)
 
-    def _relative_entropy(self, shares: Array, x: Array) -> Array:
+    def primitives(self, xp: Namespace) -> dict[str, Any]:
+        """Return the primitives, whose results are kept between the passes."""
+        made = Library.primitives(self, xp) | {
+            "label_cross_entropy": _label_cross_entropy,
+            "cross_entropy": _cross_entropy,
+            "softmax_divergence": self._softmax_divergence,
+        }
+        return made | {name: self.rows.kept(made[name]) for name in PRIMITIVES}
+
+    def _softmax_divergence(self, x: Array, shares: Array) -> Array:
         if x.dtype == torch.float32:
-            value = _relative_entropy(shares, x)
+            value = _softmax_divergence(x, shares)
             if x.device.type != "cpu" or bool(value.isfinite().all()):
                 return value
         plain = self.plain.namespace(dtype_name(x.dtype), False)
-        return special.relative_entropy(plain, shares, x)
+        return special.softmax_divergence(plain, x, shares)
 
     def overrides(self, result: str) -> dict[str, Any]:
         """Return kernels of torch, fused or in place, and their slopes."""
@@ -329,11 +343,9 @@ class EagerKernels(TorchLibrary):
             "huber_back": _huber_back,
             "sigmoid_cross_entropy": partial(_sigmoid_cross_entropy, raw),
             "sigmoid_cross_entropy_back": _sigmoid_cross_entropy_back,
-            "label_cross_entropy": rows.kept(_label_cross_entropy),
             "label_cross_entropy_back": _label_cross_entropy_back,
-            "cross_entropy": rows.kept(_cross_entropy),
             "cross_entropy_back": _cross_entropy_back,
-            "relative_entropy": rows.kept(self._relative_entropy),
+            "softmax_divergence_back": _cross_entropy_back,
         }
 
 
@@ -548,10 +560,14 @@ class _RowMemory(threading.local):
         """Return a function whose results are remembered while a node of the graph is made."""
 
         def call(*arguments: Any, **named: Any) -> Array:
-            result = function(*arguments, **named)
-            if self.results is not None:
-                small = any(result.numel() * 8 <= x.numel() for x in arguments if x is not None)
-                self.results.append(result if small else None)
+            results, self.results = self.results, None  # not what it calls itself
+            try:
+                result = function(*arguments, **named)
+            finally:
+                self.results = results
+            if results is not None:
+                small = result.numel() * 8 <= arguments[0].numel()
+                results.append(result if small else None)
             return result
 
         return call
@@ -637,7 +653,7 @@ def _label_cross_entropy_back(g: Array, x: Array, labels: Array, value: Array) -
     return slope.scatter_(-1, labels.unsqueeze(-1), own.unsqueeze(-1))
 
 
-def _cross_entropy(shares: Array, x: Array) -> Array:
+def _cross_entropy(x: Array, shares: Array) -> Array:
     highest = x.amax(-1, keepdim=True)
     rest = _rest(x, highest).log1p_().squeeze(-1)
     below = x - highest
@@ -652,7 +668,7 @@ def _cross_entropy(shares: Array, x: Array) -> Array:
     return shares.sum(-1) * rest - below.mul_(shares).sum(-1)
 
 
-def _cross_entropy_back(g: Array, shares: Array, x: Array) -> Array:
+def _cross_entropy_back(g: Array, x: Array, shares: Array, value: Array) -> Array:
     g = g.to(x.dtype).unsqueeze(-1)
     slope = _probabilities(x).mul_(shares.sum(-1, keepdim=True) * g)
     return slope.addcmul_(shares, g, value=-1)
@@ -726,7 +742,7 @@ def _sigmoid_cross_entropy_back(g: Array, x: Array, yes: Array, no: Array | None
     return slope.mul_(g)
 
 
-def _relative_entropy(shares: Array, x: Array) -> Array:
+def _softmax_divergence(x: Array, shares: Array) -> Array:
     """Add up ``t (l + expm1(-l))`` with l = log(t / p), which is t l - t + p, and what that leaves."""
     highest = x.amax(-1, keepdim=True)
     log_p = (x - highest).sub_(_rest(x, highest).log1p_())

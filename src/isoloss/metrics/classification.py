@@ -462,7 +462,7 @@ class SoftmaxCrossEntropyWithProbabilities(Loss):
             whole = xp.expand_dims(self.importance(xp, target), axis=-1)
             share = share * xp.constant(self.class_weights, target)
             share = share / xp.where(whole == 0, 1.0, whole)
-        loss = xp.cross_entropy(share, prediction)
+        loss = xp.cross_entropy(prediction, share)
         return loss if is_zero(self.z_loss) else loss + _z_loss(xp, prediction, self.z_loss)
 
 

@@ -116,7 +116,7 @@ class KLDivergenceWithLogits(Loss):
         return Domain(LOGITS, UNIT)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
-        return xp.relative_entropy(target, prediction)
+        return xp.softmax_divergence(prediction, target)
 
 
 @final

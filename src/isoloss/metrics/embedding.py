@@ -270,7 +270,7 @@ def _own(xp: Namespace, pairs: Array) -> Array:
 
 def _choice(xp: Namespace, logits: Array, label: Array) -> Array:
     """Return the mean over the rows of the cross-entropy of choosing the label among all."""
-    return xp.mean(xp.softplus(xp.margin(logits, label)), axis=-1)
+    return xp.mean(xp.label_cross_entropy(logits, label), axis=-1)
 
 
 def _but_self(xp: Namespace, logits: Array) -> Array:
@@ -448,7 +448,7 @@ class SupervisedContrastive(_OfBatch):
         alike = xp.astype((one == other) & (logits > -math.inf), xp.computing)
         number = xp.sum(alike, axis=-1)
         shares = alike / xp.expand_dims(xp.maximum(number, 1.0), axis=-1)
-        total = xp.sum(xp.cross_entropy(shares, logits), axis=-1)
+        total = xp.sum(xp.cross_entropy(logits, shares), axis=-1)
         return total / xp.maximum(xp.sum(xp.minimum(number, 1.0), axis=-1), 1.0)
 
 

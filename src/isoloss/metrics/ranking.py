@@ -156,7 +156,7 @@ class ListNet(_OfLists):
 
     def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
         shares, _ = xp.softmax(relevance)
-        return xp.cross_entropy(shares, score)
+        return xp.cross_entropy(score, shares)
 
 
 @final

@@ -714,7 +714,7 @@ class CosineSimilarity(Loss):
     greater_is_better: ClassVar[bool] = True
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
-        return xp.sum(xp.unit_vector(prediction) * xp.unit_vector(target), axis=-1)
+        return xp.cosine(prediction, target)
 
 
 @final
@@ -741,10 +741,7 @@ class CosineDistance(Loss):
     signature: ClassVar[str] = "(features),(features)->()"
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
-        a, b = xp.unit_vector(prediction), xp.unit_vector(target)
-        distance = xp.sum((a - b) * (a - b), axis=-1) / 2  # 1 - <a, b>, without cancellation
-        zero = xp.all(a == 0, axis=-1) | xp.all(b == 0, axis=-1)
-        return xp.where(zero, xp.ones_like(distance), distance)
+        return xp.cosine_distance(prediction, target)
 
 
 # --- scores of a whole sample ---------------------------------------------------------------------

@@ -1,0 +1,304 @@
+"""Functions of a row with their derivatives in closed form: one entry serves every library.
+
+A row is the last axis of the first argument, which is what is differentiated. JAX, the second-order
+numbers and the tape take their rule from here, so that nothing differentiates through the largest
+number of a row, a mask or a guard. PyTorch differentiates the forms of `special`, which are written
+for that.
+
+The largest numbers of a row are left out of the sum of exponentials, and counted, so that a small
+rest has all its digits. Neither they nor their places are found: numbers are compared with them.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from .special import EXP_REMAINDER, polynomial
+from .types import WIDE, Array, Namespace, dtype_name
+
+# The largest numbers: beyond them is infinity, with which no arithmetic is done.
+_FAR = {"float32": float(np.finfo(np.float32).max), **dict.fromkeys(WIDE, sys.float_info.max)}
+
+
+class Primitive(NamedTuple):
+    """A function of a row, its gradient, and its second derivative along a direction.
+
+    Each takes ``xp``, the row, and what else the function takes; ``curvature`` takes the direction
+    last. ``turn`` is how the gradient changes along it.
+    """
+
+    value: Callable[..., Array]
+    slope: Callable[..., Array]
+    curvature: Callable[..., Array]
+    turn: Callable[..., Array]
+
+
+# --- the sum of exponentials ----------------------------------------------------------------------
+
+
+def _column(xp: Namespace, x: Array) -> Array:
+    return xp.expand_dims(x, axis=-1)
+
+
+class _Row(NamedTuple):
+    """The largest number of a row, h, and the sum of the exponentials of all less h."""
+
+    h: Array
+    finite: Array  # that, or the largest number that is finite
+    below: Array  # x less that
+    number: Array  # how many are the largest
+    above: Array  # the sum of exp(x - h) of the others
+    rest: Array  # the sum of all, less 1; 0 where h is infinite
+
+
+def _row(xp: Namespace, x: Array) -> _Row:
+    """Sum by arithmetic alone, which compilers do on the way; a selection they write to memory."""
+    x = xp.stop_gradient(x)
+    h = xp.max(x, axis=-1)
+    infinite = h == math.inf
+    finite = xp.where(infinite, xp.full_like(h, _FAR[dtype_name(x.dtype)]), h)
+
+    def below(use: int) -> Array:
+        alone, highest = xp.alone(use, x, finite)
+        return alone - _column(xp, highest)
+
+    number = x.shape[-1] + xp.sum(xp.sign(below(1)), axis=-1)  # a sign is 0 or -1, 1 of inf
+    number = xp.where(infinite, number / 2, number)
+    apart = below(2)
+    above = xp.sum(-xp.sign(apart) * xp.exp(apart), axis=-1)
+    rest = xp.where(xp.isinf(h), xp.zeros_like(h), above + (number - 1))
+    return _Row(h, finite, below(3), number, above, rest)
+
+
+def shares(xp: Namespace, x: Array) -> Array:
+    """Return the softmax."""
+    return _of_row(xp, _row(xp, x))
+
+
+def _of_row(xp: Namespace, row: _Row) -> Array:
+    return xp.exp(xp.minimum(row.below, 0.0)) / (1 + _column(xp, row.rest))
+
+
+def apart(xp: Namespace, x: Array, p: Array, v: Array) -> Array:
+    """Return ``v - sum(p v)`` for p the softmax of x, exactly where one share is nearly 1."""
+    x = xp.stop_gradient(x)
+    ties = xp.astype(x == xp.max(x, axis=-1, keepdims=True), v.dtype)
+    number = xp.sum(ties, axis=-1, keepdims=True)
+    v = v - xp.sum(ties * v, axis=-1, keepdims=True) / number
+    return v - xp.sum(p * v, axis=-1, keepdims=True)
+
+
+def shares_turn(xp: Namespace, x: Array, v: Array) -> Array:
+    """Return how the softmax changes along v."""
+    p = xp.shares(x)
+    return p * apart(xp, x, p, v)
+
+
+def _curvature(xp: Namespace, x: Array, v: Array) -> Array:
+    """Return the variance of v under the softmax."""
+    p = xp.shares(x)
+    v = apart(xp, x, p, v)
+    return xp.sum(p * v * v, axis=-1)
+
+
+# --- primitives -----------------------------------------------------------------------------------
+
+
+def log_rest(xp: Namespace, x: Array) -> Array:
+    """``log(sum(exp(x - max(x))))``."""
+    return xp.log1p(_row(xp, x).rest)
+
+
+def _log_rest_slope(xp: Namespace, x: Array) -> Array:
+    """Return the softmax less the slope of the largest, which those that are equal share."""
+    row = _row(xp, x)
+    at_top = -row.above / (row.number * (1 + row.rest))
+    return xp.where(row.below >= 0, _column(xp, at_top), _of_row(xp, row))
+
+
+def label_cross_entropy(xp: Namespace, x: Array, labels: Array) -> Array:
+    """``-log(softmax(x))`` at the label; 0 where that is the only infinite number."""
+    row, own = _row(xp, x), xp.pick(x, labels)
+    alone = (own == math.inf) & (row.number == 1)
+    return xp.where(alone, xp.zeros_like(own), row.h - own) + xp.log1p(row.rest)
+
+
+def _label_slope(xp: Namespace, x: Array, labels: Array) -> Array:
+    """Return the softmax; at the label less 1, which is the share of the others."""
+    row = _row(xp, x)
+    p, others = _of_row(xp, row), _column(xp, row.rest / (1 + row.rest))
+    return xp.where(xp.at(x, labels), -xp.where(row.below >= 0, others, 1 - p), p)
+
+
+def margin(xp: Namespace, x: Array, labels: Array) -> Array:
+    """``log(sum(exp(x)))`` of all numbers but the label's, less the label's."""
+    row = _row(xp, _others(xp, x, labels))
+    return (row.h - xp.pick(x, labels)) + xp.log1p(row.rest)
+
+
+def _others(xp: Namespace, x: Array, labels: Array) -> Array:
+    return xp.where(xp.at(x, labels), xp.full_like(x, -math.inf), x)
+
+
+def _margin_slope(xp: Namespace, x: Array, labels: Array) -> Array:
+    return xp.where(xp.at(x, labels), -xp.ones_like(x), shares(xp, _others(xp, x, labels)))
+
+
+def cross_entropy(xp: Namespace, x: Array, targets: Array) -> Array:
+    """``-sum(targets log(softmax(x)))``; a target of 0 adds 0, whatever x is.
+
+    It is inf where a class that is ruled out has a target above 0, and where +inf loses to another.
+    """
+    row, far = _row(xp, x), _FAR[dtype_name(x.dtype)]
+    low = xp.where(row.h > 0, row.h - far, xp.full_like(row.h, -far))
+    z, t, least = xp.alone(4, xp.stop_gradient(x), targets, low)
+    lost = xp.sum(xp.sign(t) * xp.sign(xp.maximum(z, _column(xp, least)) - z), axis=-1)
+    whole, others = _sums(xp, x, row, targets)
+    below = _column(xp, row.h) - xp.maximum(x, _column(xp, low))  # finite: times 0 it is 0
+    value = xp.sum(targets * below, axis=-1) + whole * xp.log_rest(x)
+    value = xp.where(lost > 0, xp.full_like(value, math.inf), value)
+    infinite = xp.where(others > 0, xp.full_like(value, math.inf), xp.zeros_like(value))
+    split = (row.h == -math.inf) | (row.number > 1)  # inf less inf is nan
+    infinite = xp.where(split & (whole > others), xp.full_like(value, math.nan), infinite)
+    return xp.where(xp.isinf(row.h), infinite, value)
+
+
+def _sums(xp: Namespace, x: Array, row: _Row, targets: Array) -> tuple[Array, Array]:
+    """Sum the targets, and those of all but the largest."""
+    z, t, highest = xp.alone(5, xp.stop_gradient(x), targets, row.finite)
+    whole = xp.sum(targets, axis=-1)
+    others = xp.sum(-xp.sign(z - _column(xp, highest)) * t, axis=-1)  # the sign of inf is 1
+    return whole, xp.where(row.h == math.inf, (whole + others) / 2, others)
+
+
+def _cross_entropy_slope(xp: Namespace, x: Array, targets: Array) -> Array:
+    """Return the softmax times the sum of the targets, less the targets."""
+    row = _row(xp, x)
+    whole, others = _sums(xp, x, row, targets)
+    plain = _column(xp, whole) * _of_row(xp, row) - targets
+    sure = (row.below >= 0) & _column(xp, row.rest < 0.25)  # where the difference may cancel
+    exact = others - whole * (row.rest / (1 + row.rest))
+    return xp.where(sure, _column(xp, exact), plain)
+
+
+def softmax_divergence(xp: Namespace, x: Array, targets: Array) -> Array:
+    """Return the Kullback-Leibler divergence of the targets t from p = softmax(x).
+
+    It is a sum of ``t log(t / p) + p - t``, none of which is negative: of ``t (exp(-d) - 1 + d)``
+    with ``d = log(t / p)``, which is a power series where d is small.
+    """
+    p, log_p = xp.softmax(xp.stop_gradient(x))
+    positive = targets > 0
+    d = xp.where(positive, xp.log(xp.where(positive, targets, 1.0)) - log_p, 2.0)
+    d = xp.alone(6, d)[0]  # or XLA cuts what follows into many pieces
+    small = xp.abs(d) < 1
+    u = xp.where(small, -d, xp.zeros_like(d))
+    near = targets * u * u * polynomial(EXP_REMAINDER, u)
+    far = xp.where(positive, targets * d, xp.zeros_like(d)) + (p - targets)
+    high, low = xp.sum_in_two(targets)  # less 1, the sum of p
+    return xp.sum(xp.where(small, near, far), axis=-1) + ((high - 1) + low)
+
+
+PRIMITIVES: dict[str, Primitive] = {
+    "log_rest": Primitive(log_rest, _log_rest_slope, _curvature, shares_turn),
+    "label_cross_entropy": Primitive(
+        label_cross_entropy,
+        _label_slope,
+        lambda xp, x, labels, v: _curvature(xp, x, v),
+        lambda xp, x, labels, v: shares_turn(xp, x, v),
+    ),
+    "margin": Primitive(
+        margin,
+        _margin_slope,
+        lambda xp, x, labels, v: _curvature(xp, _others(xp, x, labels), v),
+        lambda xp, x, labels, v: shares_turn(xp, _others(xp, x, labels), v),
+    ),
+    "cross_entropy": Primitive(
+        cross_entropy,
+        _cross_entropy_slope,
+        lambda xp, x, targets, v: xp.sum(targets, axis=-1) * _curvature(xp, x, v),
+        lambda xp, x, targets, v: xp.sum(targets, axis=-1, keepdims=True) * shares_turn(xp, x, v),
+    ),
+}
+# it is that less what does not depend on x
+PRIMITIVES["softmax_divergence"] = PRIMITIVES["cross_entropy"]._replace(value=softmax_divergence)
+
+
+# --- directions -----------------------------------------------------------------------------------
+
+
+def _length(xp: Namespace, x: Array) -> tuple[Array, Array, Array]:
+    """Return a power of two, and the Euclidean norm of the row times that, and whether that is 0.
+
+    Where it is, 1 stands for it.
+    """
+    unit = xp.power_of_two(xp.max(xp.abs(x), axis=-1, keepdims=True))
+    part, same = xp.alone(9, x, unit)
+    held = part * same
+    square = xp.sum(held * held, axis=-1, keepdims=True)
+    zero = square == 0
+    return unit, xp.sqrt(xp.where(zero, xp.ones_like(square), square)), zero
+
+
+def unit_vector(xp: Namespace, x: Array) -> Array:
+    """Divide a row by its Euclidean norm; the zero vector stays."""
+    return _direction(xp, x, 10)
+
+
+def direction(xp: Namespace, x: Array) -> Array:
+    """Return the same for derivatives, which share nothing with values."""
+    return _direction(xp, x, 11)
+
+
+def _direction(xp: Namespace, x: Array, use: int) -> Array:
+    unit, length, _ = _length(xp, x)
+    x, unit, inverse = xp.alone(use, x, unit, 1 / length)
+    return x * unit * inverse
+
+
+def inverse_norm(xp: Namespace, x: Array) -> Array:
+    """Return one over the Euclidean norm of a row, and 0 for the zero vector."""
+    unit, length, zero = _length(xp, x)
+    return xp.where(zero, xp.zeros_like(length), unit / length)
+
+
+def direction_turn(xp: Namespace, x: Array, v: Array) -> Array:
+    """Return how the direction of a row changes along v."""
+    u, v = xp.direction(x), v * xp.inverse_norm(x)
+    return v - u * xp.sum(u * v, axis=-1, keepdims=True)
+
+
+def inverse_turn(xp: Namespace, x: Array, v: Array) -> Array:
+    """Return how one over the norm of a row changes along v."""
+    u, inverse = xp.direction(x), xp.inverse_norm(x)
+    return -inverse * xp.sum(u * (v * inverse), axis=-1, keepdims=True)
+
+
+def cosine_distance(xp: Namespace, x: Array, y: Array) -> Array:
+    """Return 1 less the cosine of the angle between two rows; 1 for the zero vector."""
+    apart = xp.unit_vector(x) - xp.unit_vector(y)
+    distance = xp.sum(apart * apart, axis=-1)
+    zero = (xp.inverse_norm(x) == 0) | (xp.inverse_norm(y) == 0)
+    return xp.where(zero[..., 0], xp.ones_like(distance), distance / 2)
+
+
+def cosine_slope(xp: Namespace, x: Array, y: Array, cosine: Array) -> Array:
+    """Return how the cosine of the angle between two rows changes with the first."""
+    u, v = xp.direction(x), xp.direction(y)
+    return (v - u * _column(xp, cosine)) * xp.inverse_norm(x)
+
+
+def distance_slope(xp: Namespace, x: Array, y: Array, distance: Array) -> Array:
+    """Return how 1 less the cosine changes, exactly where that is small."""
+    u, v = xp.direction(x), xp.direction(y)
+    return ((u - v) - u * _column(xp, distance)) * xp.inverse_norm(x)
+
+
+def logsumexp(xp: Namespace, x: Array) -> tuple[Array, Array]:
+    """``log(sum(exp(x)))`` along the last axis, as the largest number and what is above it."""
+    return xp.max(x, axis=-1), xp.log_rest(x)
