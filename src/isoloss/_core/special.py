@@ -96,6 +96,17 @@ def xlog1py(xp: Namespace, x: Array, y: Array, /) -> Array:
     return xp.where(zero, 0.0 * x, x * xp.log1p(xp.where(zero, xp.zeros_like(y), y)))
 
 
+def xlogy_back(xp: Namespace, g: Array, x: Array, y: Array, /) -> Array:
+    """Multiply by the derivative of `xlogy` with respect to y, 0 where x is 0."""
+    zero = x == 0
+    return g * xp.where(zero, xp.zeros_like(y), x / xp.where(zero, xp.ones_like(y), y))
+
+
+def xlog1py_back(xp: Namespace, g: Array, x: Array, y: Array, /) -> Array:
+    """Multiply by the derivative of `xlog1py` with respect to y, 0 where x is 0."""
+    return xlogy_back(xp, g, x, 1 + y)
+
+
 def sigmoid_power_back(xp: Namespace, g: Array, x: Array, power: Any, value: Array, /) -> Array:
     """Multiply by the derivative of `sigmoid_power`, which has that value."""
     return g * (power * value * xp.sigmoid(-x))
@@ -828,7 +839,7 @@ def euclidean_norm(xp: Namespace, x: Array, /) -> Array:
 # --- what the namespaces and the rules of differentiation take from here --------------------------
 
 FUNCTIONS: tuple[Callable[..., Array], ...] = (
-    clip, sqrt, huber, huber_back, sigmoid_cross_entropy, sigmoid_cross_entropy_back, xlogy, xlog1py, softplus, sigmoid, sigmoid_power, sigmoid_power_back, log_ratio,
+    clip, sqrt, huber, huber_back, sigmoid_cross_entropy, sigmoid_cross_entropy_back, xlogy, xlogy_back, xlog1py, xlog1py_back, softplus, sigmoid, sigmoid_power, sigmoid_power_back, log_ratio,
     relative_expm1, lgamma, log_cosh, sqrt1pm1, tweedie_deviance, power_of_two,
     symmetric_percentage, unit_vector, unit_vector_back, cosine, cosine_distance,
     added_along_axis, overlap, overlap_back, pick, places, at, exponentials, logsumexp, softmax,

@@ -217,6 +217,20 @@ class TapeLibrary(CarrierLibrary):
 
             return call
 
+        def times_logarithm(name: str, logarithm: str) -> Any:
+            def by_factor(x: Any, y: Any) -> Array:
+                zero, one = plain(x) == 0, 1.0 if name == "xlogy" else 0.0
+                return getattr(xp, logarithm)(xp.where(zero, one, plain(y)))  # type: ignore[no-any-return]
+
+            def call(x: Any, y: Any, /) -> Any:
+                return record_later(
+                    lambda: getattr(xp, name)(plain(x), plain(y)),
+                    (x, lambda g: g * by_factor(x, y)),
+                    (y, lambda g: getattr(xp, f"{name}_back")(g, plain(x), plain(y))),
+                )
+
+            return call
+
         def overlap(x: Any, y: Any, /) -> Any:
             value = xp.remembered(lambda: xp.overlap(plain(x), plain(y)))
             return record(
@@ -406,7 +420,9 @@ class TapeLibrary(CarrierLibrary):
             **{name: shape_of(name) for name in ("reshape", "squeeze", "expand_dims")},
             "add": add, "multiply": multiply, "divide": divide, "pow": power, "where": where,
             "subtract": subtract, "huber": difference("huber"),
-            "overlap": overlap, "sigmoid_power": sigmoid_power, "unit_vector": unit_vector,
+            "overlap": overlap,
+            "xlogy": times_logarithm("xlogy", "log"),
+            "xlog1py": times_logarithm("xlog1py", "log1p"), "sigmoid_power": sigmoid_power, "unit_vector": unit_vector,
             "sigmoid_cross_entropy": sigmoid_cross_entropy,
             "maximum": either("maximum"), "minimum": either("minimum"),
             "sum": total, "mean": mean, "max": largest, "total": accurate,

@@ -339,6 +339,11 @@ class EagerKernels(TorchLibrary):
             "sigmoid_power": lambda x, power: torch.sigmoid(x).pow_(power),
             "unit_vector": _unit_vector,
             "unit_vector_back": _unit_vector_back,
+            "xlogy": torch.xlogy,
+            "xlogy_back": _over,
+            "xlog1py": torch.special.xlog1py,
+            "xlog1py_back": lambda g, x, y: _over(g, x, 1 + y),
+            "sqrt1pm1": _sqrt1pm1,
             "huber": _huber,
             "huber_back": _huber_back,
             "sigmoid_cross_entropy": partial(_sigmoid_cross_entropy, raw),
@@ -703,6 +708,22 @@ def _unit_vector_back(g: Array, x: Array, unit: Array) -> Array:
 
 def _overlap(x: Array, y: Array) -> Array:
     return torch.stack([(x * y).sum(-1), torch.lerp(y, 1 - y, x).sum(-1)], -1)
+
+
+def _sqrt1pm1(x: Array) -> Array:
+    one = torch.ones((), dtype=x.dtype, device=x.device)
+    value = (x / torch.hypot(x, one).add_(1)).mul_(x)
+    if x.device.type == "cpu" and bool(value.sum().isfinite()):
+        return value
+    return torch.where(x.isinf(), x.abs(), value)
+
+
+def _over(g: Array, x: Array, y: Array) -> Array:
+    """Return g x / y, 0 where x is 0 whatever y is."""
+    slope = (x / y).mul_(g)
+    if x.device.type == "cpu" and bool(slope.sum().isfinite()):
+        return slope
+    return slope.masked_fill_(x == 0, 0.0)
 
 
 def _huber(x: Array, y: Array, delta: Any, factor: Any = 1.0) -> Array:

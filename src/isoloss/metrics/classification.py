@@ -161,6 +161,8 @@ class BinaryCrossEntropy(Loss):
 
 def _smoothed(label: Array, share: float) -> tuple[Array, Array]:
     """Return the weights of a label's two classes, a share of it spread over both."""
+    if is_zero(share):
+        return label, 1 - label
     kept, spread = 1 - share, share / 2
     return kept * label + spread, kept * (1 - label) + spread
 

@@ -1,0 +1,114 @@
+"""What an eager step of PyTorch reads and writes, beside that of torch.nn.functional.
+
+The bytes of all operations on the meta device, which stands for any accelerator, are exact: a loss
+is bound by memory, so that they are its time there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import isoloss as il
+
+VIEWS = ("view", "expand", "alias", "detach", "squeeze", "slice", "select", "transpose", "permute",
+         "aten.t.", "split", "unbind", "as_strided", "lift")  # fmt: skip
+
+
+def tensors(tree: Any) -> list[Any]:
+    """Return the tensors in nested lists."""
+    if isinstance(tree, (tuple, list)):
+        return [one for branch in tree for one in tensors(branch)]
+    return [tree] if isinstance(tree, torch.Tensor) else []
+
+
+class Traffic(TorchDispatchMode):
+    """Adds up the bytes that operations read and write; views move none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes, self.dtypes = 0, set()
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        result = function(*args, **(kwargs or {}))
+        if not any(view in str(function) for view in VIEWS):
+            for x in tensors([*args, *(kwargs or {}).values(), result]):
+                self.bytes += x.numel() * x.element_size()
+                if x.numel() > 1 << 16:
+                    self.dtypes.add(x.dtype)
+        return result
+
+
+def traffic(loss: Callable[..., Any], predictions: Any, *rest: Any) -> Traffic:
+    """Return what a step of training moves."""
+    predictions = predictions.clone().requires_grad_()
+    with Traffic() as moved:
+        loss(predictions, *rest).backward()
+    return moved
+
+
+def reals(*shape: int) -> Any:
+    return torch.zeros(shape, device="meta")
+
+
+x, y, weights = reals(1 << 20), reals(1 << 20), reals(1 << 20)
+rows, shares = reals(1024, 1024), reals(1024, 1024)
+labels = torch.zeros(1024, dtype=torch.int64, device="meta")
+
+
+def weighted(loss: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda p, t: loss(p, t, reduction="none").mul(weights).sum() / weights.sum()
+
+
+def dice(p: Any, t: Any) -> Any:
+    return (1 - 2 * (p * t).sum(-1) / (p.sum(-1) + t.sum(-1))).mean()
+
+
+def focal(z: Any, t: Any) -> Any:
+    loss = functional.binary_cross_entropy_with_logits(z, t, reduction="none")
+    q = torch.sigmoid(z)
+    return (loss * (1 - (q * t + (1 - q) * (1 - t))) ** 2).mean()
+
+
+def log_cosh(p: Any, t: Any) -> Any:
+    return (p - t + functional.softplus(-2 * (p - t)) - 0.6931).mean()
+
+
+def kl_div(z: Any, t: Any) -> Any:
+    return functional.kl_div(functional.log_softmax(z, -1), t, reduction="batchmean")
+
+
+STEPS = {
+    "mse": (il.mse, functional.mse_loss, x, y, 1.5),
+    "mae": (il.mae, functional.l1_loss, x, y, 1.5),
+    "rmse": (il.rmse, lambda p, t: functional.mse_loss(p, t).sqrt(), x, y, 1.5),
+    "huber": (il.huber, functional.huber_loss, x, y, 1.5),
+    "smooth_l1": (il.smooth_l1, functional.smooth_l1_loss, x, y, 2.5),
+    "weighted huber": (lambda p, t: il.huber(p, t, weights=weights), weighted(functional.huber_loss), x, y, 1.5),
+    "log_cosh": (il.log_cosh, log_cosh, x, y, 1.5),
+    "sigmoid": (il.sigmoid_cross_entropy, functional.binary_cross_entropy_with_logits, x, y, 2.5),
+    "focal": (il.sigmoid_focal, focal, x, y, 1.5),
+    "softmax": (il.softmax_cross_entropy, functional.cross_entropy, rows, labels, 2.5),
+    "probabilities": (il.softmax_cross_entropy_with_probabilities, functional.cross_entropy, rows, shares, 2.5),
+    "kl": (il.kl_divergence_with_logits, kl_div, rows, shares, 2.5),
+    "cosine": (il.cosine_similarity, lambda a, b: functional.cosine_similarity(a, b).mean(), rows, shares, 1.5),
+    "dice": (il.dice_loss, dice, rows, shares, 1.5),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_traffic_of_a_step(name: str) -> None:
+    """A step moves at most so much more than its peer's, and nothing wider than the data."""
+    ours, theirs, predictions, targets, bound = STEPS[name]
+    moved = traffic(ours, predictions, targets)
+    assert moved.bytes <= bound * traffic(theirs, predictions, targets).bytes
+    assert moved.dtypes <= {torch.float32, torch.bool}
