@@ -245,9 +245,10 @@ class CarrierLibrary(PlainLibrary):
         namespace.__dict__["__getattr__"] = unknown
         namespace.stop_gradient = lambda x: self.constant(plain(x))
         for name in (
-            "overlap", "xlogy", "xlog1py", "sigmoid_power", "unit_vector", "huber", "sigmoid_cross_entropy", "softplus",
-            "sigmoid", "total", "maximum", "minimum", "where", "sqrt1pm1", "log_cosh", "clip",
-            "bins", "bin_of", "chosen", "rank", *special.DERIVATIVES,
+            "overlap", "xlogy", "xlog1py", "sigmoid_power", "unit_vector", "huber",
+            "sigmoid_cross_entropy", "softplus", "sigmoid", "total", "maximum", "minimum", "where",
+            "sqrt1pm1", "log_cosh", "clip", "bins", "bin_of", "chosen", "rank",
+            *special.DERIVATIVES,
         ):  # fmt: skip
             if name in vars(self.raw):
                 setattr(namespace, name, getattr(self.raw, name))

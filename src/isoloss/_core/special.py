@@ -839,8 +839,9 @@ def euclidean_norm(xp: Namespace, x: Array, /) -> Array:
 # --- what the namespaces and the rules of differentiation take from here --------------------------
 
 FUNCTIONS: tuple[Callable[..., Array], ...] = (
-    clip, sqrt, huber, huber_back, sigmoid_cross_entropy, sigmoid_cross_entropy_back, xlogy, xlogy_back, xlog1py, xlog1py_back, softplus, sigmoid, sigmoid_power, sigmoid_power_back, log_ratio,
-    relative_expm1, lgamma, log_cosh, sqrt1pm1, tweedie_deviance, power_of_two,
+    clip, sqrt, huber, huber_back, sigmoid_cross_entropy, sigmoid_cross_entropy_back, xlogy,
+    xlogy_back, xlog1py, xlog1py_back, softplus, sigmoid, sigmoid_power, sigmoid_power_back,
+    log_ratio, relative_expm1, lgamma, log_cosh, sqrt1pm1, tweedie_deviance, power_of_two,
     symmetric_percentage, unit_vector, unit_vector_back, cosine, cosine_distance,
     added_along_axis, overlap, overlap_back, pick, places, at, exponentials, logsumexp, softmax,
     margin, label_cross_entropy, cross_entropy, sum_in_two, softmax_divergence, parameter, chosen,

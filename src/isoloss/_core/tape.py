@@ -46,7 +46,7 @@ class Node(Carrier):
         self.varies = varies or bool(parents)
 
     @property
-    def value(self) -> Array:  # type: ignore[override]
+    def value(self) -> Array:
         """The array, computed once."""
         if self._evaluate is not None:
             self._value, self._evaluate = self._evaluate(), None
@@ -220,7 +220,8 @@ class TapeLibrary(CarrierLibrary):
         def times_logarithm(name: str, logarithm: str) -> Any:
             def by_factor(x: Any, y: Any) -> Array:
                 zero, one = plain(x) == 0, 1.0 if name == "xlogy" else 0.0
-                return getattr(xp, logarithm)(xp.where(zero, one, plain(y)))  # type: ignore[no-any-return]
+                factor: Array = getattr(xp, logarithm)(xp.where(zero, one, plain(y)))
+                return factor
 
             def call(x: Any, y: Any, /) -> Any:
                 return record_later(
@@ -419,10 +420,10 @@ class TapeLibrary(CarrierLibrary):
             **{name: of_row(name) for name in PRIMITIVES},
             **{name: shape_of(name) for name in ("reshape", "squeeze", "expand_dims")},
             "add": add, "multiply": multiply, "divide": divide, "pow": power, "where": where,
-            "subtract": subtract, "huber": difference("huber"),
-            "overlap": overlap,
+            "subtract": subtract, "huber": difference("huber"), "overlap": overlap,
             "xlogy": times_logarithm("xlogy", "log"),
-            "xlog1py": times_logarithm("xlog1py", "log1p"), "sigmoid_power": sigmoid_power, "unit_vector": unit_vector,
+            "xlog1py": times_logarithm("xlog1py", "log1p"),
+            "sigmoid_power": sigmoid_power, "unit_vector": unit_vector,
             "sigmoid_cross_entropy": sigmoid_cross_entropy,
             "maximum": either("maximum"), "minimum": either("minimum"),
             "sum": total, "mean": mean, "max": largest, "total": accurate,

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import array_api_compat.torch
 import numpy as np
@@ -159,11 +159,11 @@ class TorchLibrary(PlainLibrary):
         if not _eager(arrays) or getattr(denominator, "requires_grad", False):
             return None
         options = axis, event_axis, reduction, keepdims, denominator is None, len(arrays)
+        key: Any = metric, options, torch.get_default_dtype(), *map(_signature, arrays)
         try:
-            key = metric, options, torch.get_default_dtype(), *map(_signature, arrays)
             plan = self.plans.get(key)
         except TypeError:  # a hyper-parameter, or an option, that has no hash
-            key = plan = None
+            key, plan = None, None
         if plan is None:
             check_reduction(metric, reduction, denominator, axis, keepdims)
             inputs = Inputs(metric, predictions, targets, weights, where, axis, event_axis)
@@ -492,9 +492,9 @@ class _LossPlan:
             with torch.no_grad():
                 total, weight, _ = _total(self, arrays)
                 total = (total / self.divisor).to(self.dtype)
-        if self.xp.result is torch.float64 and total.device.type == "cpu":
-            if not bool(total.isfinite().all()):
-                return None  # a mean may be finite where the sum is not
+        double = self.xp.result is torch.float64 and total.device.type == "cpu"
+        if double and not bool(total.isfinite().all()):
+            return None  # a mean may be finite where the sum is not
         if not self.direct:
             total = self._from_state(total, weight, denominator, empty)
         for axis in self.kept_axes:
@@ -513,45 +513,55 @@ class _LossPlan:
             return self.metric.sum(state).to(self.xp.result)
         return self.metric.value(self.xp, state, denominator, empty).to(self.xp.result)
 
-    def blocks(self, arrays: dict[str, Array]) -> Iterator[Any]:
-        """Yield an index of the samples for each block, and the inputs that it is an index of."""
-        inputs = copy(self.inputs)
-        inputs.arrays = arrays
+    def blocks(self, arrays: dict[str, Array]) -> Iterator[_Block]:
+        """Yield the samples in blocks; one block of them where they are few, or not on a CPU."""
+        shape, axes = self.inputs.shape, self.inputs.axes
         largest = max(x.numel() for x in arrays.values())
         if (
             largest <= 2 * BLOCK
             or not self.whole
             or arrays[self.predictions[0]].device.type != "cpu"
         ):
-            yield inputs, ()
+            yield _Block(arrays, shape, axes, ())
             return
-        ndim = len(inputs.shape)
+        ndim = len(shape)
         if ndim > 1 and all(x.is_contiguous() for x in arrays.values()):
-            count = math.prod(inputs.shape)
-            inputs.arrays = {k: x.reshape(count, *x.shape[ndim:]) for k, x in arrays.items()}
-            inputs.shape, inputs.axes = (count,), (0,)
-        length = inputs.shape[0]
-        size = max(1, BLOCK * length // largest)
-        for start in range(0, length, size):
-            yield inputs, (slice(start, start + size),)
+            count = math.prod(shape)
+            arrays = {name: x.reshape(count, *x.shape[ndim:]) for name, x in arrays.items()}
+            shape, axes = (count,), (0,)
+        size = max(1, BLOCK * shape[0] // largest)
+        for start in range(0, shape[0], size):
+            yield _Block(arrays, shape, axes, (slice(start, start + size),))
 
-    def batch(self, inputs: Inputs, index: Any) -> Batch:
+    def batch(self, block: _Block) -> Batch:
         """Return the samples of a block, in the dtype of the computation."""
+        arrays, shape, axes, index = block
         if not self.plain:
+            inputs = copy(self.inputs)
+            inputs.arrays, inputs.shape, inputs.axes = arrays, shape, axes
             return inputs.batch(index, filled=self.filled)
-        xp, names = inputs.xp, inputs.names
+        xp, loss = self.inputs.xp, self.loss
         kind = xp.computing
-        found = [(x[index] if index else x).to(kind) for x in inputs.arrays.values()]
-        count, shape, loss = len(names[0]), inputs.shape, self.loss
-        weights = found.pop() if "weights" in inputs.arrays else None
+        found = [(x[index] if index else x).to(kind) for x in arrays.values()]
+        weights = found.pop() if "weights" in arrays else None
         if index:
             shape = (found[0].shape[0], *shape[1:])
+        count = len(self.predictions)
         p, t = tuple(found[:count]), tuple(found[count:])
         p, t = p if loss.prediction_names else p[0], t if loss.target_names else t[0]
         mask = None
         if weights is not None and weights.device.type != "cpu":
             mask = weights != 0  # on a CPU it is asked for where a term is not finite
-        return Batch(loss, xp, p, t, weights, mask, shape, inputs.axes)
+        return Batch(loss, xp, p, t, weights, mask, shape, axes)
+
+
+class _Block(NamedTuple):
+    """Arrays of samples of a shape, their axes, and the place of those in the block."""
+
+    arrays: dict[str, Array]
+    shape: tuple[int, ...]
+    axes: tuple[int, ...]
+    place: tuple[slice, ...]
 
 
 class _RowMemory(threading.local):
@@ -597,7 +607,7 @@ def _sum_in_pieces(x: Array, axes: tuple[int, ...]) -> Array:
     """Sum in float64 what pieces of the data add up to in their own width."""
     if not axes:
         return x.to(torch.float64)
-    if x.numel() <= _FUSED or x.dtype == torch.float64 and len(axes) < x.ndim:
+    if x.numel() <= _FUSED or (x.dtype == torch.float64 and len(axes) < x.ndim):
         return x.sum(axes, keepdim=True, dtype=torch.float64)
     shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
     flat = x.reshape(1, -1) if len(axes) == x.ndim else rows(array_api_compat.torch, x, axes)
@@ -618,7 +628,7 @@ def _log_cosh(x: Array) -> Array:
 
 
 def _rest(x: Array, highest: Array) -> Array:
-    """Return ``sum(exp(x - highest)) - 1`` of each row, all digits of a small one; 0 if infinite."""
+    """Return ``sum(exp(x - highest)) - 1`` of each row with all digits; 0 if that is infinite."""
     e = (x - highest).exp_()
     every = e.sum(-1, keepdim=True)
     rest = e.frac_().sum(-1, keepdim=True)  # without the ones: the largest, and its equals
@@ -651,7 +661,7 @@ def _probabilities(x: Array) -> Array:
 
 
 def _label_cross_entropy_back(g: Array, x: Array, labels: Array, value: Array) -> Array:
-    """Return the shares, less 1 at the label: by its loss, which has all digits of a sure answer."""
+    """Return the shares, less 1 at the label: by its loss, which has all digits."""
     g = g.to(x.dtype)
     own = torch.expm1(-value) * g
     slope = _probabilities(x).mul_(g.unsqueeze(-1))
@@ -764,7 +774,7 @@ def _sigmoid_cross_entropy_back(g: Array, x: Array, yes: Array, no: Array | None
 
 
 def _softmax_divergence(x: Array, shares: Array) -> Array:
-    """Add up ``t (l + expm1(-l))`` with l = log(t / p), which is t l - t + p, and what that leaves."""
+    """Add up ``t (l + expm1(-l))`` for l = log(t / p): t l - t + p, and what that leaves."""
     highest = x.amax(-1, keepdim=True)
     log_p = (x - highest).sub_(_rest(x, highest).log1p_())
     ratio = shares.log().sub_(log_p)
@@ -777,7 +787,8 @@ def _softmax_divergence(x: Array, shares: Array) -> Array:
 def _terms(step: _LossPlan, batch: Batch, inside: Any) -> Any:
     """Return the terms, or the residuals whose squares they are, before weights and masks."""
     xp, p, t = batch.xp, batch.predictions, batch.targets
-    values = step.loss.residual(xp, p, t) if step.squares else step.loss.pointwise(xp, p, t)
+    residual = isinstance(step.loss, SquaredLoss) and step.squares
+    values = step.loss.residual(xp, p, t) if residual else step.loss.pointwise(xp, p, t)
     return step.loss._inside(xp, p, t, values) if inside is False else values
 
 
@@ -824,29 +835,37 @@ def _total(step: _LossPlan, arrays: dict[str, Array]) -> tuple[Array, Array | No
     if _autocast(device):  # a loss is computed in float32
         with torch.autocast(device, enabled=False):
             return _total(step, arrays)
-    for inputs, index in step.blocks(arrays):
-        batch = step.batch(inputs, index)
-        memory.results = results = []
+    for block in step.blocks(arrays):
+        batch = step.batch(block)
+        results: list[Any] = []
+        memory.results = results
         try:
             inside = _inside(step, batch)
             terms = _terms(step, batch, inside)
         finally:
             memory.results = None
         part = _added(step, batch, _masked(step, batch, terms))
-        if device == "cpu" and batch.weights is not None and batch.mask is None:
-            if not bool(part.isfinite().all()):  # what has no weight may hold anything
-                batch.mask = batch.weights != 0
-                part = _added(step, batch, _masked(step, batch, terms))
+        asked = device == "cpu" and batch.weights is not None and batch.mask is None
+        if asked and not bool(part.isfinite().all()):  # what has no weight may hold anything
+            batch.mask = batch.weights != 0
+            part = _added(step, batch, _masked(step, batch, terms))
         if isinstance(inside, torch.Tensor):
             part = torch.where(inside, part, math.nan)
         kept.append((results, inside, batch.mask is not None))
         total = part if total is None else total + part
         if batch.weights is not None or batch.mask is not None:
-            own = batch.mask if batch.weights is None else batch.weights
-            own = _squeezed(own.to(torch.int64) if own.dtype == torch.bool else own, batch.axes)
+            own = _weight(batch)
             weight = own if weight is None else weight + own
     assert total is not None
     return total, weight, kept
+
+
+def _weight(batch: Batch) -> Array:
+    """Return the sum of the weights, or the number of samples that count."""
+    if batch.weights is not None:
+        return _squeezed(batch.weights, batch.axes)
+    mask: Any = batch.mask
+    return mask.sum(batch.axes) if batch.axes else mask.to(torch.float64)
 
 
 def _squeezed(x: Array, axes: tuple[int, ...]) -> Array:
@@ -874,26 +893,26 @@ def _slopes(
     if _autocast(device):
         with torch.autocast(device, enabled=False):
             return _slopes(step, arrays, incoming, kept)
-    for (inputs, index), memory in zip(step.blocks(arrays), kept, strict=True):
-        slopes = _slopes_of_block(step, inputs, index, incoming, memory)
+    for block, memory in zip(step.blocks(arrays), kept, strict=True):
+        slopes, index = _slopes_of_block(step, block, incoming, memory), block.place
         for k, (p, slope) in enumerate(zip(predictions, slopes, strict=True)):
             if not index:
                 whole[k] = slope.to(p.dtype).contiguous()
                 continue
             if whole[k] is None:
                 whole[k] = torch.empty_like(p, memory_format=torch.contiguous_format)
-            flat = len(inputs.shape) < len(step.inputs.shape)
+            flat = len(block.shape) < len(step.inputs.shape)
             out = whole[k].view(-1, *slope.shape[1:]) if flat else whole[k]
             out[index].copy_(slope)
     return tuple(whole)
 
 
 def _slopes_of_block(
-    step: _LossPlan, inputs: Inputs, index: Any, incoming: Array, memory: Any
+    step: _LossPlan, block: _Block, incoming: Array, memory: Any
 ) -> tuple[Array, ...]:
     results, inside, masked = memory
-    kernels, kind = step.kernels, inputs.xp.computing
-    batch = step.batch(inputs, index)
+    kernels, kind = step.kernels, step.inputs.xp.computing
+    batch = step.batch(block)
     if masked and batch.mask is None:
         batch.mask = batch.weights != 0
     nodes = tuple(Node(x, kernels.tape, varies=True) for x in several(batch.predictions))
@@ -908,7 +927,7 @@ def _slopes_of_block(
         seed = _seed(step, batch, output, incoming, kind)
         if step.squares:
             output, seed = _before_square(output, seed)
-        slopes = walk_back(output, nodes, inputs.xp, seed)
+        slopes = walk_back(output, nodes, step.inputs.xp, seed)
     finally:
         kernels.rows.replay = None
     if batch.mask is not None:  # what is excluded may hold anything: 0 times that may be nan
