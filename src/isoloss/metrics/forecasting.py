@@ -503,6 +503,7 @@ class DevianceMoments(NamedTuple):
     (Banerjee et al., 2005). So parts merge without a difference of large sums, as moments do.
     """
 
+    elementwise = True
     mean: Total
     spread: Total
     unexplained: Total
