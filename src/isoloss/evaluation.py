@@ -123,6 +123,12 @@ def labels_of(name: str, given: Any) -> tuple[list[Any], Any]:
         if name == "groups":
             message += " and pass num_groups="
         raise TypeError(message) from error
+    if array.dtype.kind in "US":  # a table of those there are costs less than to sort them all
+        listed = array.ravel().tolist()
+        different = sorted(set(listed))
+        place = dict(zip(different, range(len(different)), strict=True))
+        numbers = np.fromiter(map(place.__getitem__, listed), np.intp, len(listed))
+        return different, numbers.reshape(array.shape)
     labels, numbers = np.unique(array, return_inverse=True)
     return labels.tolist(), numbers.reshape(array.shape)
 

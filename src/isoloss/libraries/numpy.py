@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import copy_context
-from functools import partial
+from functools import cache, partial
 from itertools import chain, islice
 from typing import Any
 
@@ -51,6 +51,7 @@ CHUNK = 256  # blocks that threads are given at once
 FEW = 8  # blocks that are evaluated sooner than threads are started
 PENDING = 1 << 16  # numbers in the states that wait to be merged at once
 SOME = 1 << 9  # so many samples tell about where their mean is
+FEW_PLACES = 1 << 8  # pairs of places of which a table is made, however few the samples are
 ONE_BY_ONE = 1 << 12  # of so many, all pairs of a part are compared at once
 MANY = 1 << 11  # so many numbers are selected by their bits sooner than by branches
 RARE = 1 / 16  # a share of them for which branches are guessed right often enough
@@ -164,7 +165,15 @@ class NumPyLibrary(PlainLibrary):
         if len(x) != 1 or any(weights.strides):
             return None
         x, y = x[0], y[0]
-        n = len(x)
+        n, columns, lines = len(x), int(x.max()) + 1, int(y[-1]) + 1
+        if columns * lines <= max(n, FEW_PLACES):
+            table = np.bincount(y * columns + x, minlength=columns * lines).reshape(lines, columns)
+            before = np.cumsum(np.cumsum(table, axis=0), axis=1)
+            until = before[:, -1:]
+            # of each pair, the one of the higher y meets those of a lower x, and of a higher one
+            balance = np.sum(table[1:, 1:] * before[:-1, :-1])
+            balance -= np.sum(table[1:] * (until - before)[:-1])
+            return np.array([float(balance)])
         alike = np.bincount(x), np.bincount(y)
         new = np.flatnonzero((x[1:] != x[:-1]) | (y[1:] != y[:-1])) + 1
         twice = np.diff(new, prepend=0, append=n)  # how many samples are equal in both
@@ -391,7 +400,7 @@ def _tweedie_deviance(xp: Namespace, p: Array, y: Array, power: Any, /) -> Array
     of_b = (end - start) / b if b else close
     found = _where("float64", near, close * (rel_b - rel_a), of_b - of_a)
     if np.count_nonzero(above) < above.size:
-        at_most_0 = end / b - (end * y / p) / a
+        at_most_0 = end / (b or 1) - (end * y / p) / (a or 1)
         found = np.where(above, found, at_most_0)
     return 2 * found
 
@@ -399,6 +408,9 @@ def _tweedie_deviance(xp: Namespace, p: Array, y: Array, power: Any, /) -> Array
 def bincount(index: Array, weights: Array | None, size: int, /) -> Array:
     """Count on NumPy, in one pass over all rows."""
     count = index.shape[0]
+    counts = weights is not None and weights.dtype.kind == "i"
+    if counts and weights.size and not any(weights.strides):  # all alike
+        return bincount(index, None, size) * weights[(0,) * weights.ndim]
     if count > 1:
         index = index + size * np.arange(count)[:, None]
     if weights is not None and weights.dtype.itemsize > 8:  # NumPy's counts in float64
@@ -465,11 +477,18 @@ def _inversions(x: Array) -> int:
         found -= half * (half - 1) // 2 * parts + half * (2 * half) * (parts * (parts - 1) // 2)
     rows = (places & ((1 << short) - 1)).astype(np.uint8).reshape(-1, 1 << short)
     if n <= ONE_BY_ONE:
-        after = np.triu(np.ones(2 * (1 << short,), bool))
-        return found + int(np.count_nonzero((rows[:, :, None] > rows[:, None, :]) & after))
+        pairs = rows[:, :, None] > rows[:, None, :]
+        pairs &= _later(1 << short)
+        return found + int(np.count_nonzero(pairs))
     columns = np.ascontiguousarray(rows.T)
     steps = range(1, 1 << short)
     return found + sum(int(np.count_nonzero(columns[:-k] > columns[k:])) for k in steps)
+
+
+@cache
+def _later(size: int) -> Array:
+    """Tell for each pair of places whether the second is the later."""
+    return np.triu(np.ones((size, size), bool))
 
 
 # --- a few samples, of which nothing but the mean is asked ----------------------------------------
@@ -559,18 +578,16 @@ class _NumPyTotals(Totals):
         plain = flat and a.size and inputs.mask is None and inputs.weights is None
         if not (plain and xp.computing is np.float64):
             return super().moments(a, b, one_unit=one_unit)
-        (mean_a, rest_a, a), (mean_b, rest_b, b) = (_centred(self.lost(x).ravel()) for x in (a, b))
-        count = a.size
-        aa = _dot(a, a) - count * rest_a * rest_a
-        ab = _dot(a, b) - count * rest_a * rest_b
-        bb = _dot(b, b) - count * rest_b * rest_b
-        if not (_in_range(mean_a.value, aa, a) and _in_range(mean_b.value, bb, b)):
-            shape = inputs.shape
-            a, b = a.reshape(shape) + mean_a.value, b.reshape(shape) + mean_b.value
+        mean_a, rest_a, u = _centred(self.lost(a).ravel())
+        mean_b, rest_b, v = _centred(self.lost(b).ravel())
+        pairs = ((u, u, rest_a, rest_a), (u, v, rest_a, rest_b), (v, v, rest_b, rest_b))
+        aa, ab, bb = (_dot(x, y) - a.size * of_x * of_y for x, y, of_x, of_y in pairs)
+        if not (_in_range(mean_a.value, aa, u) and _in_range(mean_b.value, bb, v)):
             return super().moments(a, b, one_unit=one_unit)
         zero, scale = self._zero(aa), xp.computing(1)
-        squares = (Total(x, zero) for x in (aa, ab, bb))
-        return Moments(mean_a, mean_b, *squares, scale, scale, self._weight(scale))
+        squares = [Total(x, zero) for x in (aa, ab, bb)]
+        weight = self._weight(scale)
+        return Moments(mean_a, mean_b, squares[0], squares[1], squares[2], scale, scale, weight)
 
     def samples(self, *variables: Array) -> Samples:
         """Keep the variables; that each sample counts once takes no memory."""
@@ -590,29 +607,31 @@ class _NumPyTotals(Totals):
 
 
 def _centred(x: Array) -> tuple[Total, Array, Array]:
-    """Return the mean, what a number near it lacks of it, and the deviations from that number.
+    """Return the mean, the deviations from a number near it, and the mean of these.
 
-    The number is the mean of some, exactly that of a constant: it need only be so near that little
-    is left to take from the squares.
+    The number is one of the samples, as near to the mean of some as any of them: so that of a
+    constant is exact, and numbers that differ by a constant alone have the same deviations. It need
+    only be so near that little is left to take from the squares.
     """
     some = x[:: max(1, x.size // SOME)]
-    pivot = x[0] + np.add.reduce(some - x[0]) / some.size
-    apart = x - pivot
+    near = some[np.argmin(np.abs(some - np.add.reduce(some) / some.size))]
+    apart = x - near
     rest = np.add.reduce(apart) / x.size
-    if np.abs(rest) > 8 * np.mean(np.abs(apart[:: max(1, x.size // SOME)])):  # others than most
-        pivot += rest
-        apart = x - pivot
-        rest = np.add.reduce(apart) / x.size
-    mean = pivot + rest
-    return Total(mean, rest - (mean - pivot)), rest, apart
+    mean = near + rest
+    left = rest
+    if x.size <= DIRECT or x.size * rest * rest > _dot(apart, apart) / 16:
+        apart -= rest
+        left = np.add.reduce(apart) / x.size
+    return Total(mean, (rest - (mean - near)) + (left if left is not rest else 0)), left, apart
 
 
 def _in_range(mean: Any, square: Any, apart: Array) -> bool:
     """Whether the squares of a mean and of deviations are far from the ends of float64."""
-    bound = RANGE["float64"][0]
-    if not np.abs(mean) < bound:
+    bound, size = RANGE["float64"][0], abs(mean)
+    if not size < bound:
         return False
-    return bool(1 / bound < square < bound) or not np.any(apart)
+    # of a constant, the mean says which unit what it is merged with may have
+    return bool(1 / bound < square < bound) or (bool(1 / bound < size) and not np.any(apart))
 
 
 def _dot(x: Array, y: Array) -> Array:

@@ -503,12 +503,16 @@ class DevianceMoments(NamedTuple):
     (Banerjee et al., 2005). So parts merge without a difference of large sums, as moments do.
     """
 
-    elementwise = True
     mean: Total
     spread: Total
     unexplained: Total
     power: Array
     weight: Total
+
+    @property
+    def elementwise(self) -> bool:
+        """Many merge at once."""
+        return True
 
     def merge(self, other: DevianceMoments) -> DevianceMoments:
         """Merge about the common mean; exact up to rounding, in any order."""
