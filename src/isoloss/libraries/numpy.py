@@ -142,7 +142,7 @@ class NumPyLibrary(PlainLibrary):
 
     def median(self, values: Array, weights: Array) -> Array | None:
         """Return the median of samples that all count once, found without sorting them."""
-        if weights.dtype.kind != "i" or (any(weights.strides) and not np.all(weights == 1)):
+        if not (_all_ones(weights) or (weights.dtype.kind == "i" and np.all(weights == 1))):
             return None
         half, odd = divmod(values.shape[-1], 2)
         parts = np.partition(values, half, axis=-1)
@@ -153,7 +153,7 @@ class NumPyLibrary(PlainLibrary):
 
     def places(self, x: Array, y: Array, weights: Array) -> tuple[Array, Array, Array] | None:
         """Return the places of x and y in the order of y, and of x where those are equal."""
-        if len(x) != 1 or any(weights.strides):
+        if len(x) != 1 or not _all_ones(weights):
             return None
         digits = x.shape[-1].bit_length()
         both = (_place(y[0]) << digits) | _place(x[0])
@@ -162,7 +162,7 @@ class NumPyLibrary(PlainLibrary):
 
     def balance(self, x: Array, y: Array, weights: Array) -> Array | None:
         """Return the pairs in the same order less those in opposite orders, of `places`."""
-        if len(x) != 1 or any(weights.strides):
+        if len(x) != 1 or not _all_ones(weights):
             return None
         x, y = x[0], y[0]
         n, columns, lines = len(x), int(x.max()) + 1, int(y[-1]) + 1
@@ -408,9 +408,8 @@ def _tweedie_deviance(xp: Namespace, p: Array, y: Array, power: Any, /) -> Array
 def bincount(index: Array, weights: Array | None, size: int, /) -> Array:
     """Count on NumPy, in one pass over all rows."""
     count = index.shape[0]
-    counts = weights is not None and weights.dtype.kind == "i"
-    if counts and weights.size and not any(weights.strides):  # all alike
-        return bincount(index, None, size) * weights[(0,) * weights.ndim]
+    if _all_ones(weights):
+        weights = None
     if count > 1:
         index = index + size * np.arange(count)[:, None]
     if weights is not None and weights.dtype.itemsize > 8:  # NumPy's counts in float64
@@ -420,6 +419,13 @@ def bincount(index: Array, weights: Array | None, size: int, /) -> Array:
     flat = None if weights is None else weights.ravel()
     sums = np.bincount(index.ravel(), flat, minlength=count * size).reshape(count, size)
     return sums if weights is None else sums.astype(weights.dtype, copy=False)
+
+
+def _all_ones(weights: Array | None) -> bool:
+    """Whether weights are those of samples that all count once, which are one number."""
+    if weights is None or weights.dtype.kind != "i" or not weights.size or any(weights.strides):
+        return False
+    return bool(weights[(0,) * weights.ndim] == 1)
 
 
 def _bin_max_at(index: Array, x: Array, size: int, /) -> Array:
