@@ -386,11 +386,11 @@ def _log_cosh(x: Array, /) -> Array:
     """``log(cosh(x))`` as half of ``log(1 + sinh(x)^2)``, in which no digit is lost near 0."""
     square = np.sinh(x)
     square *= square
-    found = np.log1p(square)
+    found = np.log1p(square, out=square if square.ndim else None)
     found *= 0.5
-    if np.max(square, initial=0.0) < math.inf:
+    if np.max(found, initial=0.0) < math.inf:
         return found
-    return np.where(square < math.inf, found, np.abs(x) - math.log(2))
+    return np.where(found < math.inf, found, np.abs(x) - math.log(2))
 
 
 def _tweedie_deviance(xp: Namespace, p: Array, y: Array, power: Any, /) -> Array:
