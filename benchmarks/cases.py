@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from ratios import Case, Result
+from same_metrics import groups, same_metrics
 
 import isoloss as il
 
@@ -310,7 +311,7 @@ def jax() -> Iterator[Case | Result]:
 
 
 GROUPS = {
-    "numpy": numpy, "classification": classification, "scale": scale, "memory": memory, "import": imports, "torch": torch,
+    "numpy": numpy, "same-metrics": same_metrics, "groups": groups, "classification": classification, "scale": scale, "memory": memory, "import": imports, "torch": torch,
     "torch-compiled": torch_compiled, "streaming": streaming, "jax": jax,
 }  # fmt: skip
 warnings.simplefilter("ignore", FutureWarning)

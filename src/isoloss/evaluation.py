@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, final
@@ -116,6 +118,8 @@ def _by_label(labels: list[Any], values: Any) -> dict[Any, Any]:
 
 def labels_of(name: str, given: Any) -> tuple[list[Any], Any]:
     """Return the different labels, in order, and the number of each sample's."""
+    if type(given) is list and set(map(type, given)) == {str}:
+        return _of_strings(given)  # an array of them would be read as strings again
     try:
         array = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
     except Exception as error:
@@ -123,8 +127,24 @@ def labels_of(name: str, given: Any) -> tuple[list[Any], Any]:
         if name == "groups":
             message += " and pass num_groups="
         raise TypeError(message) from error
+    if array.dtype.kind in "USO":
+        listed = array.ravel().tolist()
+        if array.dtype.kind != "O" or set(map(type, listed)) == {str}:
+            names, numbers = _of_strings(listed)
+            return names, numbers.reshape(array.shape)
     labels, numbers = np.unique(array, return_inverse=True)
     return labels.tolist(), numbers.reshape(array.shape)
+
+
+def _of_strings(listed: list[Any]) -> tuple[list[Any], Any]:
+    """Number strings by a table of them, which costs less than to sort them all."""
+    seen: defaultdict[Any, int] = defaultdict(itertools.count().__next__)
+    numbers = np.fromiter(map(seen.__getitem__, listed), np.intp, len(listed))
+    labels = list(seen)
+    order = sorted(range(len(labels)), key=labels.__getitem__)
+    place = np.empty(len(labels), np.intp)
+    place[order] = np.arange(len(labels))
+    return [labels[k] for k in order], place[numbers]
 
 
 # --- standard errors ------------------------------------------------------------------------------

@@ -160,6 +160,18 @@ class Library:
         """Merge the states of one metric."""
         raise NotImplementedError
 
+    def median(self, values: Array, weights: Array) -> Array | None:
+        """Return the weighted median along the last axis by a short way; None if there is none."""
+        return None
+
+    def places(self, x: Array, y: Array, weights: Array) -> tuple[Array, Array, Array] | None:
+        """Return places among sorted numbers by a short way, as `correlation`; None without one."""
+        return None
+
+    def balance(self, x: Array, y: Array, weights: Array) -> Array | None:
+        """Return the weight of pairs in order less that of others by a short way, or None."""
+        return None
+
     def differentiated(
         self,
         function: Callable[..., Array],

@@ -154,7 +154,7 @@ class Metric(ABC):
             if isinstance(interval, Interval) and interval.bounded:
                 here = interval.contains(array)
                 inside = inside & (xp.all(here, axis=tuple(range(-len(core), 0))) if core else here)
-        return xp.where(inside, values, xp.full_like(values, math.nan))
+        return xp.where(inside, values, math.nan)
 
     @final
     def __call__(

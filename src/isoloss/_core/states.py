@@ -266,6 +266,9 @@ class Samples(NamedTuple):
         xp = namespace_of(self.values, self.weight.error.dtype)
         if self.values.shape[-1] == 0:
             return self.weight.value  # nothing to sort; `empty` takes its place
+        found = xp.library.median(self.values, self.weights)
+        if found is not None:
+            return found
         order = xp.argsort(self.values, axis=-1)
         values = xp.take_along_axis(self.values, order, axis=-1)
         beyond, bound = _beyond_half(xp, xp.take_along_axis(self.weights, order, axis=-1))
@@ -404,6 +407,11 @@ class Spread(NamedTuple):
 ELEMENTWISE = (Mean, RootMeanSquare, Ratio, Counts, Extremum, Moments, Spread)
 
 
+def is_elementwise(state: Any) -> bool:
+    """Whether a state merges so; one of a family of metrics says it of itself."""
+    return isinstance(state, ELEMENTWISE) or getattr(state, "elementwise", False)
+
+
 # --- many states at once --------------------------------------------------------------------------
 
 
@@ -423,7 +431,7 @@ def fold(states: Sequence[Any], stack: Callable[[Sequence[Array]], Array]) -> An
     for state in states[1:]:
         same_kind(states[0], state)
     alike = len({state.weight.error.dtype for state in states}) == 1
-    if not (alike and isinstance(states[0], ELEMENTWISE)) or len(states) <= SOME:
+    if not (alike and is_elementwise(states[0])) or len(states) <= SOME:
         return reduce(lambda one, two: one.merge(two), states)
     stacked = leafwise(lambda *leaves: stack(leaves), *states)
     count, rest = len(states), []

@@ -787,8 +787,11 @@ def _softmax_divergence(x: Array, shares: Array) -> Array:
 def _terms(step: _LossPlan, batch: Batch, inside: Any) -> Any:
     """Return the terms, or the residuals whose squares they are, before weights and masks."""
     xp, p, t = batch.xp, batch.predictions, batch.targets
-    residual = isinstance(step.loss, SquaredLoss) and step.squares
-    values = step.loss.residual(xp, p, t) if residual else step.loss.pointwise(xp, p, t)
+    loss: Loss = step.loss
+    if step.squares and isinstance(loss, SquaredLoss):
+        values = loss.residual(xp, p, t)
+    else:
+        values = loss.pointwise(xp, p, t)
     return step.loss._inside(xp, p, t, values) if inside is False else values
 
 

@@ -43,6 +43,9 @@ def _reordered(xp: Namespace, order: Array, *arrays: Array) -> list[Array]:
 
 def _ranks(xp: Namespace, x: Array, y: Array, weights: Array) -> Ranks:
     """Return the places of x and y among their different numbers, in the order of y."""
+    found = xp.library.places(x, y, weights)
+    if found is not None:
+        return found
     order = xp.argsort(x, axis=-1)
     x, y, weights = _reordered(xp, order, x, y, weights)
     x = _numbered(xp, x)
@@ -160,6 +163,9 @@ def _balance(xp: Namespace, x: Array, y: Array, weights: Array) -> Array:
     pair is met once, at that digit: among the samples whose higher digits are equal, where each
     that has a 1 there meets all that have a 0, those of a lower y and those of a higher one.
     """
+    found = xp.library.balance(x, y, weights)
+    if found is not None:
+        return found
     n = x.shape[-1]
     digits = max(n - 1, 0).bit_length() if type(n) is int else PLACES
     found = xp.sum(xp.zeros_like(weights, dtype=xp.computing), axis=-1)

@@ -509,6 +509,11 @@ class DevianceMoments(NamedTuple):
     power: Array
     weight: Total
 
+    @property
+    def elementwise(self) -> bool:
+        """Many merge at once."""
+        return True
+
     def merge(self, other: DevianceMoments) -> DevianceMoments:
         """Merge about the common mean; exact up to rounding, in any order."""
         same_kind(self, other)
