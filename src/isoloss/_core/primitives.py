@@ -270,6 +270,17 @@ def inverse_norm(xp: Namespace, x: Array) -> Array:
     return xp.where(zero, xp.zeros_like(length), unit / length)
 
 
+def euclidean_norm(xp: Namespace, x: Array) -> Array:
+    """Return the root of the sum of the squares of a row."""
+    unit, length, zero = _length(xp, x)
+    return xp.where(zero, xp.zeros_like(length), length / unit)[..., 0]
+
+
+def norm_turn(xp: Namespace, x: Array, v: Array) -> Array:
+    """Return how that changes along v; not at all at the zero vector."""
+    return xp.sum(xp.direction(x) * v, axis=-1)
+
+
 def direction_turn(xp: Namespace, x: Array, v: Array) -> Array:
     """Return how the direction of a row changes along v."""
     u, v = xp.direction(x), v * xp.inverse_norm(x)

@@ -51,6 +51,12 @@ def _regions(xp: Namespace, prediction: Array, target: Array, axis: int) -> tupl
     return tuple(xp.sum(product, axis=axis) for product in products)
 
 
+def _both(xp: Namespace, prediction: Array, target: Array) -> tuple[Array, Array]:
+    """Return TP, and FP and FN together."""
+    wrong = prediction * (1 - target) + (1 - prediction) * target
+    return xp.sum(prediction * target, axis=-1), xp.sum(wrong, axis=-1)
+
+
 def _share(xp: Namespace, wrong: Array, right: Array) -> Array:
     """Return ``wrong / (wrong + right)``, 0 for 0/0.
 
@@ -111,8 +117,8 @@ class DiceLoss(Loss):
         return Domain(UNIT, UNIT)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
-        right, extra, missed = _regions(xp, prediction, target, -1)
-        return _share(xp, extra + missed, 2 * right + self.smoothing)
+        right, wrong = _both(xp, prediction, target)
+        return _share(xp, wrong, 2 * right + self.smoothing)
 
 
 @final
