@@ -104,10 +104,6 @@ def _recorded(library: Library, predictions: Any, function: Any) -> tuple[Any, A
         output = function(nodes if isinstance(predictions, tuple) else nodes[0])
         xp = library.namespace("float64" if wide else "float32", wide)
         slopes = walk_back(output, nodes, xp)
-        slopes = tuple(
-            slope if slope.shape == node.shape else slope + xp.zeros_like(node.value)
-            for slope, node in zip(slopes, nodes, strict=True)
-        )
     pairs = zip(slopes, several(predictions), strict=True)
     slopes = tuple(library.laid_out(slope, array) for slope, array in pairs)
     return answer(plain(output)), slopes if isinstance(predictions, tuple) else slopes[0]

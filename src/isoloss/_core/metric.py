@@ -152,8 +152,10 @@ class Metric(ABC):
         inside: Any = True
         for array, interval, core in zip(arrays, intervals, cores, strict=True):
             if isinstance(interval, Interval) and interval.bounded:
-                here = interval.contains(array)
-                inside = inside & (xp.all(here, axis=tuple(range(-len(core), 0))) if core else here)
+                axes = tuple(range(-len(core), 0))
+                inside = inside & (
+                    interval.contains_all(xp, array, axes) if core else interval.contains(array)
+                )
         return xp.where(inside, values, math.nan)
 
     @final

@@ -49,7 +49,7 @@ class _Row(NamedTuple):
     """The largest number of a row, h, and the sum of the exponentials of all less h."""
 
     h: Array
-    finite: Array  # that, or the largest number that is finite
+    finite: Array  # that, or the finite number next to it
     below: Array  # x less that
     number: Array  # how many are the largest
     above: Array  # the sum of exp(x - h) of the others
@@ -59,20 +59,23 @@ class _Row(NamedTuple):
 def _row(xp: Namespace, x: Array) -> _Row:
     """Sum by arithmetic alone, which compilers do on the way; a selection they write to memory."""
     x = xp.stop_gradient(x)
-    h = xp.max(x, axis=-1)
-    infinite = h == math.inf
-    finite = xp.where(infinite, xp.full_like(h, _FAR[dtype_name(x.dtype)]), h)
+    h, far = xp.max(x, axis=-1), _FAR[dtype_name(x.dtype)]
+    finite = xp.minimum(xp.maximum(h, -far), far)
 
     def below(use: int) -> Array:
-        alone, highest = xp.alone(use, x, finite)
-        return alone - _column(xp, highest)
+        return _below(xp, *xp.alone(use, x, finite))
 
-    number = x.shape[-1] + xp.sum(xp.sign(below(1)), axis=-1)  # a sign is 0 or -1, 1 of inf
-    number = xp.where(infinite, number / 2, number)
+    number = x.shape[-1] + xp.sum(xp.sign(below(1)), axis=-1)  # a sign is 0 or -1
     apart = below(2)
     above = xp.sum(-xp.sign(apart) * xp.exp(apart), axis=-1)
     rest = xp.where(xp.isinf(h), xp.zeros_like(h), above + (number - 1))
     return _Row(h, finite, below(3), number, above, rest)
+
+
+def _below(xp: Namespace, x: Array, h: Array) -> Array:
+    """Return x - h, 0 of the largest although a product that x is may be fused with the minus."""
+    h = _column(xp, h)
+    return xp.minimum(x, h) - h
 
 
 def shares(xp: Namespace, x: Array) -> Array:
@@ -81,7 +84,7 @@ def shares(xp: Namespace, x: Array) -> Array:
 
 
 def _of_row(xp: Namespace, row: _Row) -> Array:
-    return xp.exp(xp.minimum(row.below, 0.0)) / (1 + _column(xp, row.rest))
+    return xp.exp(row.below) / (1 + _column(xp, row.rest))
 
 
 def apart(xp: Namespace, x: Array, p: Array, v: Array) -> Array:
@@ -118,21 +121,21 @@ def _log_rest_slope(xp: Namespace, x: Array) -> Array:
     """Return the softmax less the slope of the largest, which those that are equal share."""
     row = _row(xp, x)
     at_top = -row.above / (row.number * (1 + row.rest))
-    return xp.where(row.below >= 0, _column(xp, at_top), _of_row(xp, row))
+    return xp.where(row.below == 0, _column(xp, at_top), _of_row(xp, row))
 
 
 def label_cross_entropy(xp: Namespace, x: Array, labels: Array) -> Array:
     """``-log(softmax(x))`` at the label; 0 where that is the only infinite number."""
     row, own = _row(xp, x), xp.pick(x, labels)
     alone = (own == math.inf) & (row.number == 1)
-    return xp.where(alone, xp.zeros_like(own), row.h - own) + xp.log1p(row.rest)
+    return xp.where(alone, xp.zeros_like(own), row.h - xp.minimum(own, row.h)) + xp.log1p(row.rest)
 
 
 def _label_slope(xp: Namespace, x: Array, labels: Array) -> Array:
     """Return the softmax; at the label less 1, which is the share of the others."""
     row = _row(xp, x)
     p, others = _of_row(xp, row), _column(xp, row.rest / (1 + row.rest))
-    return xp.where(xp.at(x, labels), -xp.where(row.below >= 0, others, 1 - p), p)
+    return xp.where(xp.at(x, labels), -xp.where(row.below == 0, others, 1 - p), p)
 
 
 def margin(xp: Namespace, x: Array, labels: Array) -> Array:
@@ -157,23 +160,23 @@ def cross_entropy(xp: Namespace, x: Array, targets: Array) -> Array:
     row, far = _row(xp, x), _FAR[dtype_name(x.dtype)]
     low = xp.where(row.h > 0, row.h - far, xp.full_like(row.h, -far))
     z, t, least = xp.alone(4, xp.stop_gradient(x), targets, low)
-    lost = xp.sum(xp.sign(t) * xp.sign(xp.maximum(z, _column(xp, least)) - z), axis=-1)
+    lost = xp.sum(xp.sign(t) * xp.sign(-_below(xp, z, least)), axis=-1)
     whole, others = _sums(xp, x, row, targets)
     below = _column(xp, row.h) - xp.maximum(x, _column(xp, low))  # finite: times 0 it is 0
     value = xp.sum(targets * below, axis=-1) + whole * xp.log_rest(x)
     value = xp.where(lost > 0, xp.full_like(value, math.inf), value)
     infinite = xp.where(others > 0, xp.full_like(value, math.inf), xp.zeros_like(value))
-    split = (row.h == -math.inf) | (row.number > 1)  # inf less inf is nan
-    infinite = xp.where(split & (whole > others), xp.full_like(value, math.nan), infinite)
+    split = (row.number > 1) & (whole > others)  # inf less inf is nan
+    nothing = xp.where(row.h > 0, split, whole > 0)
+    infinite = xp.where(nothing, xp.full_like(value, math.nan), infinite)
     return xp.where(xp.isinf(row.h), infinite, value)
 
 
 def _sums(xp: Namespace, x: Array, row: _Row, targets: Array) -> tuple[Array, Array]:
     """Sum the targets, and those of all but the largest."""
     z, t, highest = xp.alone(5, xp.stop_gradient(x), targets, row.finite)
-    whole = xp.sum(targets, axis=-1)
-    others = xp.sum(-xp.sign(z - _column(xp, highest)) * t, axis=-1)  # the sign of inf is 1
-    return whole, xp.where(row.h == math.inf, (whole + others) / 2, others)
+    others = xp.sum(-xp.sign(_below(xp, z, highest)) * t, axis=-1)
+    return xp.sum(targets, axis=-1), others
 
 
 def _cross_entropy_slope(xp: Namespace, x: Array, targets: Array) -> Array:
@@ -181,7 +184,7 @@ def _cross_entropy_slope(xp: Namespace, x: Array, targets: Array) -> Array:
     row = _row(xp, x)
     whole, others = _sums(xp, x, row, targets)
     plain = _column(xp, whole) * _of_row(xp, row) - targets
-    sure = (row.below >= 0) & _column(xp, row.rest < 0.25)  # where the difference may cancel
+    sure = (row.below == 0) & _column(xp, row.rest < 0.25)  # where the difference may cancel
     exact = others - whole * (row.rest / (1 + row.rest))
     return xp.where(sure, _column(xp, exact), plain)
 
@@ -265,6 +268,17 @@ def inverse_norm(xp: Namespace, x: Array) -> Array:
     """Return one over the Euclidean norm of a row, and 0 for the zero vector."""
     unit, length, zero = _length(xp, x)
     return xp.where(zero, xp.zeros_like(length), unit / length)
+
+
+def euclidean_norm(xp: Namespace, x: Array) -> Array:
+    """Return the root of the sum of the squares of a row."""
+    unit, length, zero = _length(xp, x)
+    return xp.where(zero, xp.zeros_like(length), length / unit)[..., 0]
+
+
+def norm_turn(xp: Namespace, x: Array, v: Array) -> Array:
+    """Return how that changes along v; not at all at the zero vector."""
+    return xp.sum(xp.direction(x) * v, axis=-1)
 
 
 def direction_turn(xp: Namespace, x: Array, v: Array) -> Array:

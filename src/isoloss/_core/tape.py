@@ -70,10 +70,7 @@ class Node(Carrier):
 def gradient(
     output: Node, variables: tuple[Node, ...], xp: Namespace, seed: Array | None = None
 ) -> tuple[Array, ...]:
-    """Return the derivatives of the sum of the output, times a seed, with respect to variables.
-
-    A derivative may have fewer numbers than the variable, and is then the same along an axis.
-    """
+    """Return the derivatives of the sum of the output, times a seed, with respect to variables."""
     found = {id(output): xp.ones_like(output.value) if seed is None else seed}
     pending = {output.order: output}
     while pending:
@@ -87,9 +84,15 @@ def gradient(
             part = pullback(incoming)
             found[id(parent)] = found[id(parent)] + part if id(parent) in found else part
             pending[parent.order] = parent
-    return tuple(
-        found[id(one)] if id(one) in found else xp.zeros_like(one.value) for one in variables
-    )
+    slopes = []
+    for one in variables:
+        slope = found.get(id(one))
+        if slope is None:
+            slope = xp.zeros_like(one.value)
+        elif tuple(slope.shape) != one.shape:  # it is the same along an axis
+            slope = slope + xp.zeros_like(one.value)
+        slopes.append(slope)
+    return tuple(slopes)
 
 
 def _unbroadcast(xp: Namespace, array: Array, shape: tuple[int, ...]) -> Array:

@@ -33,8 +33,10 @@ from .._core.primitives import (
     direction,
     direction_turn,
     distance_slope,
+    euclidean_norm,
     inverse_norm,
     inverse_turn,
+    norm_turn,
     shares,
     shares_turn,
     unit_vector,
@@ -112,6 +114,7 @@ class JaxLibrary(PlainLibrary):
             ("shares", shares, shares_turn),
             ("unit_vector", unit_vector, direction_turn),
             ("direction", direction, direction_turn),
+            ("euclidean_norm", euclidean_norm, norm_turn),
             ("inverse_norm", inverse_norm, inverse_turn),
         )
         ruled |= {name: _turned(xp, function, turn) for name, function, turn in turns}
@@ -413,7 +416,7 @@ def _of_row(xp: Namespace, entry: Primitive) -> Any:
 
 
 def _turned(xp: Namespace, function: Any, turn: Any) -> Any:
-    """Return a function of a row that is a row, whose derivative is made of such functions."""
+    """Return a function of a row, whose derivative is made of such functions."""
     ruled = jax.custom_jvp(partial(function, xp))
     ruled.defjvp(lambda x, v: (ruled(*x), turn(xp, *x, *v)))
     return ruled

@@ -54,16 +54,15 @@ def _shortfall(xp: Namespace, short: Array) -> Array:
 
 def _norm(xp: Namespace, x: Array, p: Any) -> Array:
     """Return the p-norm along the last axis, without powers out of range; gradient 0 at 0."""
+    if isinstance(p, (int, float)) and p == 2:
+        return xp.euclidean_norm(x)
     size = xp.abs(x)
     largest = xp.max(xp.stop_gradient(size), axis=-1, keepdims=True)
     zero = largest == 0
     size = size / xp.where(zero, 1.0, largest)
-    if isinstance(p, (int, float)) and p == 2:
-        total, power = xp.sum(size * size, axis=-1), 0.5
-    else:
-        none = size == 0
-        powers = xp.where(none, 1.0, size) ** p
-        total, power = xp.sum(xp.where(none, 0.0, powers), axis=-1), 1 / p
+    none = size == 0
+    powers = xp.where(none, 1.0, size) ** p
+    total, power = xp.sum(xp.where(none, 0.0, powers), axis=-1), 1 / p
     zero = zero[..., 0]
     root = xp.where(zero, 1.0, total) ** power
     return xp.where(zero, 0.0, largest[..., 0] * root)
