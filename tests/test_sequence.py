@@ -14,6 +14,7 @@ from mpmath import mp, mpf
 import isoloss as il
 from conformance.kit.backends import Backend
 from conformance.kit.comparison import close, distance
+from conformance.kit.promise import value_limit
 
 TIME, CLASSES, ROOM = 4, 3, 4
 INF = math.inf
@@ -95,12 +96,17 @@ def values_and_slopes(backend: Backend, metric: il.Metric, logits: Any, targets:
     return tuple(np.asarray(backend.numbers(x), np.float32) for x in pair)
 
 
+def limits(backend: Backend) -> tuple[float, float]:
+    """Return what is promised of values and gradients in float32, in ULP."""
+    return (value_limit(backend, "float32"), 4) if backend.float64 else (16.0, 32)
+
+
 def test_value_and_gradient_are_those_of_all_paths(backend: Backend) -> None:
     """Repeated labels, no labels, too many for the frames: the value is that of the definition.
 
     Too many are inf (optax has 99999.7) with a gradient of 0, and leave that of others as it is.
     """
-    limit, limit_of_slopes = (1.0, 4) if backend.float64 else (16.0, 32)
+    limit, limit_of_slopes = limits(backend)
     results = []
     for blank in (0, 2) if backend.name == "numpy" else (0,):  # a place among classes, anywhere
         some = problems(blank)
@@ -199,9 +205,9 @@ def test_long_sequences(backend: Backend) -> None:
     exact = il.ctc(wide, targets, reduction="none")
     steps = il.gradient(il.ctc, wide, targets, denominator=1.0)
     values, slopes = values_and_slopes(backend, il.ctc, logits, targets)
-    close(values, exact, 1 if backend.float64 else 16)
+    close(values, exact, limits(backend)[0])
     # a slope is the exponential of a difference of losses: it has their spacing, as a relative error
-    ulps = 1 if backend.float64 else np.abs(exact).max() / 2
+    ulps = 1 if backend.widens else np.abs(exact).max() / 2
     largest = np.abs(steps).max()
     close(slopes, steps, ulps, largest)
     close(slopes.sum(axis=-1), np.zeros((4, 120)), 16 * ulps, largest)
