@@ -60,7 +60,7 @@ class Interval(NamedTuple):
         return found if self.gap is None else found & ((x <= self.gap[0]) | (x >= self.gap[1]))
 
     def contains_all(self, xp: Namespace, x: Array, axes: tuple[int, ...]) -> Array:
-        """Tell of rows; between 0 and 1 by arithmetic, as compilers write what is told to memory."""
+        """Tell of rows; between 0 and 1 by arithmetic, as compilers write answers to memory."""
         if self != (0.0, 1.0, False, False, None, False) or 0 in x.shape:
             return xp.all(self.contains(x), axis=axes)
         x = xp.stop_gradient(x)
