@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -42,6 +43,8 @@ class Mutant:
     tests: list[str]
     survives: str | None = None
     """Why no test can, or need, notice it."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """The setting of a library that the tests run under."""
 
     def plant(self, checkout: Path) -> None:
         """Change the file."""
@@ -72,11 +75,12 @@ def copy_of_checkout() -> Iterator[Path]:
         yield Path(folder)
 
 
-def run(checkout: Path, tests: list[str]) -> tuple[str, str]:
-    """Run tests until one fails; return "passed", "failed" or "not run", and what failed first."""
+def run(checkout: Path, mutant: Mutant) -> tuple[str, str]:
+    """Run its tests until one fails; return "passed", "failed" or "not run", and what failed first."""
     paths = os.pathsep.join([str(checkout / "src"), str(checkout)])
     env = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    env |= mutant.environment
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *mutant.tests]
     try:
         done = subprocess.run(
             command, cwd=checkout, env=env, capture_output=True, text=True, timeout=SECONDS
@@ -86,17 +90,18 @@ def run(checkout: Path, tests: list[str]) -> tuple[str, str]:
     if done.returncode == 0:
         return "passed", ""
     if done.returncode in (2, 4, 5):  # not collected, wrong arguments, no tests
-        return "not run", f"{tests}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        return "not run", f"{done.stdout[-2000:]}{done.stderr[-2000:]}"
     failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
     return "failed", failed[1] if failed else f"exit code {done.returncode}"
 
 
-def passes(tests: list[str]) -> bool:
-    """Return whether tests pass without a fault; if not, they would seem to notice all."""
+def passes(mutant: Mutant) -> bool:
+    """Return whether its tests pass without the fault, and print it."""
+    start = time.monotonic()
     with copy_of_checkout() as checkout:
-        outcome, what = run(checkout, tests)
-    if outcome != "passed":
-        print(f"without a fault, {outcome}: {what} {tests}", flush=True)
+        outcome, what = run(checkout, mutant)
+    seconds = time.monotonic() - start
+    print(f"no fault: {shlex.join(mutant.tests)}: {outcome} {what} ({seconds:.1f} s)", flush=True)
     return outcome == "passed"
 
 
@@ -105,7 +110,7 @@ def outcome_of(mutant: Mutant) -> str:
     start = time.monotonic()
     with copy_of_checkout() as checkout:
         mutant.plant(checkout)
-        outcome, what = run(checkout, mutant.tests)
+        outcome, what = run(checkout, mutant)
     seconds = time.monotonic() - start
     print(f"{mutant.file}: {mutant.name}: {outcome} {what} ({seconds:.1f} s)", flush=True)
     return outcome
@@ -120,8 +125,8 @@ def main() -> int:
     words = arguments.words
     chosen = [m for m in mutants() if not words or any(w in m.name or w in m.file for w in words)]
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        lists = dict.fromkeys(tuple(mutant.tests) for mutant in chosen)
-        if not all(list(pool.map(passes, map(list, lists)))):
+        of_tests = {(*m.environment.items(), *m.tests): m for m in chosen}
+        if not all(list(pool.map(passes, of_tests.values()))):
             return 1
         results = list(zip(chosen, pool.map(outcome_of, chosen), strict=True))
     unexplained = 0

@@ -103,10 +103,23 @@ def test_labels_of_any_kind(backend: Backend) -> None:
         assert [float(x) for x in found["max_error"].values()] == [2.0, 5.0]
 
 
+@pytest.mark.parametrize("outside", [-1, -3, 3, 7])
+@pytest.mark.parametrize("library", ["numpy", *EAGER])
+def test_numbers_outside_are_left_out(library: str, outside: int) -> None:
+    """A sample whose group is below 0, or not below their number, is in no group."""
+    backend = BACKENDS[library]()
+    p, t = (backend.array(x, "float32") for x in ([1.0, 2.0, 5.0, 9.0], [0.0] * 4))
+    groups = backend.given(np.array([1, 0, 1, outside]))
+    for metric, want in ((il.mse, [4.0, 13.0]), (il.max_error, [2.0, 5.0])):
+        found = metric.compute(metric.summary(p, t, groups=groups, num_groups=3))
+        assert backend.numbers(found[:2]) == want
+        assert math.isnan(float(found[2]))
+
+
 def test_groups_under_jit() -> None:
     """With their number, groups are arrays like any other; a number outside is left out."""
     jax = pytest.importorskip("jax")
-    p, t, groups = np.float32([1, 2, 5, 9]), np.zeros(4, np.float32), np.array([1, 0, 1, -1])
+    p, t, groups = np.float32([1, 2, 5, 9, 7]), np.zeros(5, np.float32), np.array([1, 0, 1, -1, -3])
     call = lambda p, t, g: il.evaluate([il.mse], p, t, groups=g, num_groups=3)  # noqa: E731
     found = jax.jit(call)(p, t, groups)["mean_squared_error"]
     assert found.tolist()[:2] == [4.0, 13.0]
