@@ -197,6 +197,22 @@ def test_clusters(backend: Backend, metric: il.Loss) -> None:
     assert float(alone.standard_error) < 0.6 * float(want.standard_error)
 
 
+@pytest.mark.parametrize("library", ["numpy", *EAGER])
+def test_clusters_left_out(library: str) -> None:
+    """A cluster none of whose samples counts is none: the number of clusters is that of the others."""
+    backend = BACKENDS[library]()
+    p, t = (backend.array(x, "float32") for x in ([1.0, 3.0, 4.0, 7.0], [0.0] * 4))
+    counts = [1, 1, 1, 0]
+    # by hand: the mean is 8/3; the clusters (1, 3) and (4,) lie -4/3 and 4/3 off it in all
+    want = np.asarray(math.sqrt(2 / 1 * 2 * (4 / 3) ** 2) / 3)
+    for options in (
+        {"weights": backend.array(counts, "float32")},
+        {"where": backend.given(np.asarray(counts, bool))},
+    ):
+        found = il.evaluate([il.mae], p, t, standard_error=True, clusters=[0, 0, 1, 2], **options)
+        near(found["mean_absolute_error"].standard_error, want)
+
+
 @pytest.mark.parametrize("metrics", [[il.mse, il.r2], [il.gaussian_nll, il.crps_laplace]], ids=repr)
 def test_dask_groups(metrics: list[il.Metric]) -> None:
     """Dask arrays are summed up by group where they lie."""
