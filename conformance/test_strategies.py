@@ -288,3 +288,15 @@ def test_torch(metric, monkeypatch):
                 seconds.append(torch.autograd.grad(slope.sum(), x)[0])
         if seconds:
             close(*seconds, 64, "largest")
+
+
+@pytest.mark.library("torch")
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_torch_scaled_losses(dtype):
+    """A scaled loss has the slopes times the scale, of half precision those too that it holds no more."""
+    torch = pytest.importorskip("torch")
+    error, scale = (1 + 2.0**-10) * 2.0**-10, 2.0**16
+    for n in (2**12, 2**18):  # in one block, and in several
+        p = torch.full((n,), error, dtype=getattr(torch, dtype), requires_grad=True)
+        (scale * il.mse(p, torch.zeros_like(p))).backward()
+        assert torch.equal(p.grad, torch.full_like(p, 2 * error / n * scale))  # exact in each dtype

@@ -69,6 +69,13 @@ def test_eight_devices():
     assert jax.device_count() == 8
 
 
+def test_dtype_of_integers():
+    """Integers give the dtype of a number in JAX: float64 under x64, and float32 without."""
+    result = il.mse(jnp.asarray([1, 2]), jnp.asarray([3, 2]))
+    assert result.dtype == jnp.asarray(0.5).dtype
+    assert result == 2
+
+
 @structure
 def test_jit(metric):
     """A jitted call gives the value of a plain call, with weights, mask, axis and every reduction."""

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from matplotlib.figure import Figure
 from pyarrow import csv, parquet
 
 # what is printed shall not depend on where the tests run; Typer looks when it is imported
@@ -534,6 +535,22 @@ def test_evaluate_refuses(words: str, text: str, folder: Path, monkeypatch) -> N
     assert refused("evaluate", *words.split()) == text.format(here=folder)
 
 
+def test_long_lists_and_names(tmp_path: Path) -> None:
+    """Of many columns, twenty are named; a note stays on its line, however long it is."""
+    for many, end in ((20, ""), (21, ", ...")):
+        path = tmp_path / "t.csv"
+        path.write_text(",".join(f"c{i}" for i in range(many)) + "\n" + ",".join("1" * many) + "\n")
+        assert refused("evaluate", path, "-t", "why", "-p", "c0") == (
+            f"{path} has no column 'why': it has c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, "
+            f"c12, c13, c14, c15, c16, c17, c18, c19{end}"
+        )
+    name = "a" * 300
+    path.write_text(f"y,{name}\n1,-3\n")
+    done = run("evaluate", path, "-t", "y", "-p", name, "-m", "msle")
+    assert done.stderr.startswith(f"isoloss: msle of {name} is nan: ")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("cores", [1, 4])
 def test_a_row_that_is_wrong_is_told_on_any_number_of_cores(cores: int, tmp_path: Path) -> None:
     """The message names the row of a CSV file for every number of threads that Arrow may start."""
@@ -639,6 +656,28 @@ def test_report(folder: Path, tmp_path: Path) -> None:
     assert "&lt;b&gt;north&lt;/b&gt;" in text
     assert "<b>north" not in text
     assert f"{N:,} rows of <code>t.parquet</code>" in text
+
+
+def test_pictures_of_a_report(tmp_path: Path, monkeypatch) -> None:
+    """Pictures reach from the least to the largest number; intervals are of 1.96 standard errors."""
+    figures: list[Figure] = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda f, *a, **k: (figures.append(f), save(f, *a, **k)))
+    path = tmp_path / "t.csv"
+    path.write_text("y,a,g\n0,1,u\n0,3,u\n1,2,v\n1,5,v\n")
+    page = tmp_path / "t.html"
+    run("evaluate", path, "-t", "y", "-p", "a", "-g", "g", "-m", "mae", "--report", page)
+    residuals, pairs, groups = (figure.axes[0] for figure in figures)
+    counts, edges, _ = residuals.patches[0].get_data()
+    assert (edges[0], edges[-1], counts[0], counts.sum()) == (1, 4, 2, 4)
+    (image,) = pairs.images
+    assert list(image.get_extent()) == [0, 5, 0, 5]
+    there = np.argwhere(np.isfinite(np.ma.filled(image.get_array(), np.nan)))  # 80 bins on a side
+    assert there.tolist() == [[16, 0], [32, 16], [48, 0], [79, 16]]
+    (bars,) = groups.containers
+    ends = [segment[:, 0].tolist() for segment in bars.lines[2][0].get_segments()]
+    # absolute errors of 1 and 3, then of 1 and 4: 2 with a standard error of 1, 2.5 with 1.5
+    assert np.ravel(ends).tolist() == pytest.approx([0.04, 3.96, -0.44, 5.44], rel=1e-12)
 
 
 WRITES = {

@@ -159,3 +159,42 @@ def test_what_is_shared() -> None:
     assert il.r2_score.source != il.pearson_correlation.source
     assert il.Scaled(il.huber, 2.0).source == il.huber.source != il.Huber(2.0).source
     assert il.Root(il.huber).source == il.huber.source
+
+
+ENDS = [  # as the docstrings have it: samples of the domain's ends, and samples just outside
+    (il.poisson_deviance, [(1.0, 0.0)], [(0.0, 0.0), (0.0, 1.0), (1.0, -0.1)]),
+    (il.gamma_deviance, [(1.0, 0.1)], [(0.0, 1.0), (1.0, 0.0)]),
+    (il.TweedieDeviance(-1.0), [(1.0, -1.0)], [(0.0, 1.0)]),
+    (il.TweedieDeviance(0.0), [(-1.0, -1.0)], []),
+    (il.TweedieDeviance(1.0), [(1.0, 0.0)], [(0.0, 0.0), (0.0, 1.0), (1.0, -0.1)]),
+    (il.TweedieDeviance(1.5), [(1.0, 0.0)], [(0.0, 0.0), (0.0, 1.0), (1.0, -0.1)]),
+    (il.TweedieDeviance(2.0), [(1.0, 0.1)], [(0.0, 1.0), (1.0, 0.0)]),
+    (il.TweedieDeviance(3.0), [(1.0, 0.1)], [(0.0, 1.0), (1.0, 0.0)]),
+    (il.poisson_nll, [(-1.0, 0.0)], [(0.0, -0.1)]),
+    (il.PoissonNLL(log_input=False), [(0.0, 0.0)], [(-0.1, 0.0), (1.0, -0.1)]),
+    (il.mean_squared_log_error, [(-0.9, -0.9)], [(-1.0, 0.0), (0.0, -1.0)]),
+    (il.binary_cross_entropy, [(0.0, 0.0), (1.0, 1.0)],
+     [(-0.1, 0.0), (1.1, 1.0), (0.5, -0.1), (0.5, 1.1)]),
+    (il.brier_score, [(0.0, 0.0), (1.0, 1.0)], [(-0.1, 0.0), (1.1, 1.0), (0.5, -0.1), (0.5, 1.1)]),
+    (il.sigmoid_cross_entropy, [(9.0, 0.0), (9.0, 0.3), (9.0, 1.0)], [(0.0, -0.1), (0.0, 1.1)]),
+    (il.sigmoid_focal, [(9.0, 0.0), (9.0, 1.0)], [(0.0, -0.1), (0.0, 0.5), (0.0, 1.1)]),
+    (il.hinge, [(9.0, -1.0), (9.0, 1.0)], [(0.0, 0.0), (0.0, 1.1)]),
+    (il.squared_hinge, [(9.0, -1.0), (9.0, 1.0)], [(0.0, 0.0), (0.0, 1.1)]),
+    (il.gaussian_nll, [((0.0, 0.1), -1.0)], [((0.0, 0.0), 1.0)]),
+    (il.laplace_nll, [((0.0, 0.1), -1.0)], [((0.0, 0.0), 1.0)]),
+    (il.crps_gaussian, [((0.0, 0.1), -1.0)], [((0.0, 0.0), 1.0)]),
+    (il.crps_laplace, [((0.0, 0.1), -1.0)], [((0.0, 0.0), 1.0)]),
+    (il.crps_logistic, [((0.0, 0.1), -1.0)], [((0.0, 0.0), 1.0)]),
+    (il.lognormal_nll, [((-1.0, 0.1), 0.1)], [((0.0, 0.0), 1.0), ((0.0, 1.0), 0.0)]),
+    (il.negative_binomial_nll, [((0.1, 0.0), 0.0)],
+     [((0.0, 1.0), 1.0), ((1.0, -0.1), 1.0), ((1.0, 1.0), -0.1)]),
+    (il.student_t_nll, [((0.1, -1.0, 0.1), -1.0)], [((0.0, 0.0, 1.0), 0.0), ((1.0, 0.0, 0.0), 0.0)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("metric", "inside", "outside"), ENDS)
+def test_ends_of_domains(metric: il.Loss, inside: list[Any], outside: list[Any]) -> None:
+    """A term is a number at every end that belongs to the domain, and nan from the other ends on."""
+    for samples, wanted in ((inside, False), (outside, True)):
+        for prediction, target in samples:
+            assert np.isnan(metric(prediction, target)) == wanted, (prediction, target)

@@ -103,10 +103,23 @@ def test_labels_of_any_kind(backend: Backend) -> None:
         assert [float(x) for x in found["max_error"].values()] == [2.0, 5.0]
 
 
+@pytest.mark.parametrize("outside", [-1, -3, 3, 7])
+@pytest.mark.parametrize("library", ["numpy", *EAGER])
+def test_numbers_outside_are_left_out(library: str, outside: int) -> None:
+    """A sample whose group is below 0, or not below their number, is in no group."""
+    backend = BACKENDS[library]()
+    p, t = (backend.array(x, "float32") for x in ([1.0, 2.0, 5.0, 9.0], [0.0] * 4))
+    groups = backend.given(np.array([1, 0, 1, outside]))
+    for metric, want in ((il.mse, [4.0, 13.0]), (il.max_error, [2.0, 5.0])):
+        found = metric.compute(metric.summary(p, t, groups=groups, num_groups=3))
+        assert backend.numbers(found[:2]) == want
+        assert math.isnan(float(found[2]))
+
+
 def test_groups_under_jit() -> None:
     """With their number, groups are arrays like any other; a number outside is left out."""
     jax = pytest.importorskip("jax")
-    p, t, groups = np.float32([1, 2, 5, 9]), np.zeros(4, np.float32), np.array([1, 0, 1, -1])
+    p, t, groups = np.float32([1, 2, 5, 9, 7]), np.zeros(5, np.float32), np.array([1, 0, 1, -1, -3])
     call = lambda p, t, g: il.evaluate([il.mse], p, t, groups=g, num_groups=3)  # noqa: E731
     found = jax.jit(call)(p, t, groups)["mean_squared_error"]
     assert found.tolist()[:2] == [4.0, 13.0]
@@ -182,6 +195,22 @@ def test_clusters(backend: Backend, metric: il.Loss) -> None:
     near(estimate.standard_error, want.standard_error)
     alone = il.evaluate({"": metric}, *copies, standard_error=True)[""]
     assert float(alone.standard_error) < 0.6 * float(want.standard_error)
+
+
+@pytest.mark.parametrize("library", ["numpy", *EAGER])
+def test_clusters_left_out(library: str) -> None:
+    """A cluster none of whose samples counts is none: the number of clusters is that of the others."""
+    backend = BACKENDS[library]()
+    p, t = (backend.array(x, "float32") for x in ([1.0, 3.0, 4.0, 7.0], [0.0] * 4))
+    counts = [1, 1, 1, 0]
+    # by hand: the mean is 8/3; the clusters (1, 3) and (4,) lie -4/3 and 4/3 off it in all
+    want = np.asarray(math.sqrt(2 / 1 * 2 * (4 / 3) ** 2) / 3)
+    for options in (
+        {"weights": backend.array(counts, "float32")},
+        {"where": backend.given(np.asarray(counts, bool))},
+    ):
+        found = il.evaluate([il.mae], p, t, standard_error=True, clusters=[0, 0, 1, 2], **options)
+        near(found["mean_absolute_error"].standard_error, want)
 
 
 @pytest.mark.parametrize("metrics", [[il.mse, il.r2], [il.gaussian_nll, il.crps_laplace]], ids=repr)

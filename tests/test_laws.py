@@ -730,3 +730,13 @@ def test_masks_along_an_axis(backend):
             options = {"axis": axis, "keepdims": keepdims}
             want = metric(*samples.map(np.float64), where=m, **options)
             close(metric(*samples.map(array), where=array(m), **options), want, 8, 1)
+
+
+def test_options_of_a_gradient(backend):
+    """On every library, a gradient is that of the weights, the mask and the denominator given."""
+    p, t, w = (backend.array(x, "float32") for x in ([1.0, 2.0, 9.0], [0.0] * 3, [1.0, 3.0, 5.0]))
+    options = {"weights": w, "where": backend.given(np.array([True, True, False]))}
+    value, slope = il.value_and_gradient(il.mse, p, t, **options)  # (1 + 3 * 4) / (1 + 3)
+    assert (float(value), backend.numbers(slope)) == (3.25, [0.5, 3.0, 0.0])
+    value, slope = il.value_and_gradient(il.mse, p, t, **options, denominator=2)
+    assert (float(value), backend.numbers(slope)) == (6.5, [1.0, 6.0, 0.0])
