@@ -252,19 +252,34 @@ class Samples(NamedTuple):
         xp = namespace_of(self.values, self.weight.error.dtype)
         if self.values.shape[-1] == 0:
             return self.weight.value  # nothing to sort; `empty` takes its place
-        order = xp.argsort(self.values, axis=-1)
-        values = xp.take_along_axis(self.values, order, axis=-1)
+        fixed = xp.stop_gradient(self.values)
+        order = xp.argsort(fixed, axis=-1)
+        values = xp.take_along_axis(fixed, order, axis=-1)
         beyond, bound = _beyond_half(xp, xp.take_along_axis(self.weights, order, axis=-1))
 
         def at(passed: Array) -> Array:
             index = xp.sum(xp.astype(passed, xp.counting), axis=-1, keepdims=True)
             index = xp.clip(index, max=values.shape[-1] - 1)
-            return xp.take_along_axis(values, index, axis=-1)[..., 0]
+            return self._shared(xp, xp.take_along_axis(values, index, axis=-1))
 
         median = (at(beyond < -bound) + at(beyond <= bound)) / 2
         lost = ((self.weights > 0) & xp.isnan(self.values)) | ~xp.isfinite(self.weights)
         lost = xp.any(lost, axis=-1)
         return xp.where(lost, xp.full_like(median, float("nan")), median)
+
+    def _shared(self, xp: Namespace, value: Array) -> Array:
+        """Return one of the values; those equal to it share the derivative by their weights.
+
+        Which of them a sort puts first is the library's own matter.
+        """
+        weights = xp.stop_gradient(xp.astype(self.weights, xp.computing))
+        tied = (self.values == value) & (weights > 0)
+        share = xp.where(tied, weights, xp.zeros_like(weights))
+        whole = xp.sum(share, axis=-1)
+        share = share / xp.expand_dims(xp.where(whole > 0, whole, xp.ones_like(whole)), axis=-1)
+        mean = xp.sum(share * xp.where(tied, self.values, xp.zeros_like(share)), axis=-1)
+        exact = value[..., 0] + (mean - xp.stop_gradient(mean))  # the mean itself is rounded
+        return xp.where(xp.isfinite(mean), exact, mean)
 
 
 def _beyond_half(xp: Namespace, weights: Array) -> tuple[Array, Array]:

@@ -941,7 +941,8 @@ class MedianAbsoluteError(Metric):
     where half of the weight lies on either side; between two samples, their average.
 
     Kind: sorted whole; predictions and targets ``(...)`` of any real numbers. Its state is the
-    data: merging concatenates, so it does not stream in constant memory. Subgradient 0 at e = 0.
+    data: merging concatenates, so it does not stream in constant memory. Subgradient 0 at e = 0;
+    errors that are equal to the median share its derivative in proportion to their weights.
 
     Examples
     --------
