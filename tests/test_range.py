@@ -147,3 +147,21 @@ def test_infinite_residual(backend: Backend, dtype: str) -> None:
         close(slope, np.asarray([math.nan, 0.0]), 0)
     lost = backend.array([math.inf, math.nan], dtype)
     assert math.isnan(il.rmse(lost, backend.array([0.0, 0.0], dtype)))
+
+
+@pytest.mark.parametrize(
+    ("metric", "slope"), [(il.huber, 1.0), (il.Huber(0.25), 0.25), (il.SmoothL1(0.5), 1.0)], ids=repr
+)
+def test_huber_of_infinite_predictions(
+    backend: Backend, metric: il.Metric, slope: float
+) -> None:
+    """Far out the slope is a constant: an infinite prediction has it too, by every way."""
+    p = backend.array([math.inf, -math.inf, 0.125, 3.0], "float32")
+    t = backend.array([0.0] * 4, "float32")
+    inside = 0.25 if isinstance(metric, il.SmoothL1) else 0.125
+    want = [slope / 4, -slope / 4, inside / 4, slope / 4]
+    for mode in backend.modes:
+        assert backend.numbers(backend.gradient(mode, metric, p, t)) == want, mode
+    first, second = il.gradient_hessian(metric, p, t)
+    assert backend.numbers(first) == [4 * x for x in want]
+    assert backend.numbers(second) == [0.0, 0.0, inside / 0.125, 0.0]

@@ -6,7 +6,7 @@ In every formula p is the prediction, y the target, e = p - y, and E_w[f] = sum(
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 from .._core.domains import ABOVE_MINUS_ONE, BETWEEN_0_AND_1, NON_NEGATIVE, POSITIVE, REAL, Domain
 from .._core.metric import Loss, Metric, SquaredLoss
@@ -177,7 +177,8 @@ class Huber(Loss):
     .. math:: q^2 / 2 + \delta (|e| - q), \quad q = \min(|e|, \delta)
 
     Kind: pointwise; predictions and targets ``(...)`` of any real numbers.
-    At ``|e| = delta`` the derivatives are those of the quadratic side.
+    At ``|e| = delta`` the derivatives are those of the quadratic side; the slope is ±delta at
+    infinite predictions.
 
     Parameters
     ----------
@@ -200,8 +201,19 @@ class Huber(Loss):
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         error = prediction - target
-        clipped = xp.clip(error, -self.delta, self.delta)
-        return clipped * (error - clipped / 2)
+        near, held = _near(xp, error, self.delta)
+        return near * near / 2 + held * (error - near)
+
+
+def _near(xp: Namespace, error: Array, bound: Any) -> tuple[Array, Array]:
+    """Return errors clipped, and the same numbers without the slope by the error.
+
+    That slope is 0 far out. Times an infinite error it would be nan.
+    """
+    near = xp.clip(error, -bound, bound)
+    if isinstance(bound, (int, float)):
+        return near, xp.stop_gradient(near)
+    return near, xp.clip(xp.stop_gradient(error), -bound, bound)  # it has a slope by the bound
 
 
 @final
@@ -212,7 +224,8 @@ class SmoothL1(Loss):
     .. math:: \mathrm{Huber}_\beta(e) / \beta
 
     Kind: pointwise; predictions and targets ``(...)`` of any real numbers.
-    At ``|e| = beta`` the derivatives are those of the quadratic side.
+    At ``|e| = beta`` the derivatives are those of the quadratic side; the slope is ±1 at infinite
+    predictions.
 
     Parameters
     ----------
@@ -237,8 +250,8 @@ class SmoothL1(Loss):
         error = prediction - target
         if isinstance(self.beta, (int, float)) and self.beta == 0:
             return xp.abs(error)
-        clipped = xp.clip(error, -self.beta, self.beta)
-        return clipped / self.beta * (error - clipped / 2)
+        near, held = _near(xp, error, self.beta)
+        return near / self.beta * near / 2 + held / self.beta * (error - near)
 
 
 @final
