@@ -465,6 +465,11 @@ def test_validate(array: Callable[[Any], Any]) -> None:
     assert message(lambda: il.validate(il.huber, good, good, weights=-good), ValueError) == (
         "Huber(delta=1.0): weights[0, 0] is -1.0; weights must be >= 0"
     )
+    zero = array(np.array([[1.0, 0.0]]))
+    assert message(lambda: il.validate(il.mape, good, zero), ValueError) == (
+        "MeanAbsolutePercentageError(epsilon=None): targets[0, 1] is 0.0; targets must be other than 0"
+    )
+    il.validate(il.MeanAbsolutePercentageError(epsilon=0.5), good, zero)
     none = array(np.array([[False, False]]))
     assert message(lambda: il.validate(il.huber, bad, good, where=none), ValueError) == (
         "Huber(delta=1.0): no sample counts: where= and weights= exclude all of them"

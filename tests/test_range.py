@@ -165,3 +165,16 @@ def test_huber_of_infinite_predictions(
     first, second = il.gradient_hessian(metric, p, t)
     assert backend.numbers(first) == [4 * x for x in want]
     assert backend.numbers(second) == [0.0, 0.0, inside / 0.125, 0.0]
+
+
+def test_percentages_in_any_unit(backend: Backend) -> None:
+    """A percentage error has no floor: twice the target is 100 % off. Of a target of 0 it is nan."""
+    unit = 2.0**-40
+    p, t = backend.array([2 * unit, unit], "float32"), backend.array([unit, 0.0], "float32")
+    seen = backend.array([True, False], "bool")
+    assert float(il.mape(p, t, where=seen)) == 1.0
+    assert [math.isnan(x) for x in backend.numbers(il.mape(p, t, axis=()))] == [False, True]
+    slope = il.gradient(il.mape, p, t, where=seen)
+    assert backend.numbers(slope) == [1 / unit, 0.0]
+    floor = il.MeanAbsolutePercentageError(epsilon=2 * unit)
+    assert backend.numbers(floor(p, t, axis=())) == [0.5, 0.5]

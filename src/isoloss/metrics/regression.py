@@ -8,7 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-from .._core.domains import ABOVE_MINUS_ONE, BETWEEN_0_AND_1, NON_NEGATIVE, POSITIVE, REAL, Domain
+from .._core.domains import (
+    ABOVE_MINUS_ONE,
+    BETWEEN_0_AND_1,
+    NON_NEGATIVE,
+    NON_ZERO,
+    POSITIVE,
+    REAL,
+    Domain,
+)
 from .._core.metric import Loss, Metric, SquaredLoss
 from .._core.parameters import parameter
 from .._core.states import Extremum, Moments, Ratio, Samples, ratio
@@ -430,15 +438,15 @@ class Expectile(Loss):
 class MeanAbsolutePercentageError(Loss):
     r"""Mean absolute percentage error, as a fraction.
 
-    .. math:: |e| / \max(|y|, \varepsilon)
+    .. math:: |e| / |y|, \quad\text{or}\quad |e| / \max(|y|, \varepsilon)
 
-    Kind: pointwise; predictions and targets ``(...)`` of any real numbers.
-    Subgradient 0 at e = 0.
+    Kind: pointwise; predictions and targets ``(...)`` of any real numbers. Without epsilon, a
+    target of 0 gives nan, and the value does not depend on the unit. Subgradient 0 at e = 0.
 
     Parameters
     ----------
     epsilon : float > 0, optional
-        The smallest divisor; by default the spacing of 1 in the dtype of the result.
+        The smallest divisor; with it, targets may be 0.
 
     Examples
     --------
@@ -448,15 +456,21 @@ class MeanAbsolutePercentageError(Loss):
 
     References
     ----------
-    scikit-learn's function of this name. Keras multiplies by 100: ``Scaled(mape, 100)``; its floor
-    is 1e-7, torchmetrics's 1.17e-6.
+    de Myttenaere et al. (2016), *Mean Absolute Percentage Error for Regression Models*. The
+    smallest divisor is 2.2e-16 in scikit-learn, 1.17e-6 in torchmetrics and 1e-7 in Keras, which
+    multiplies by 100: ``Scaled(mape, 100)``.
     """
 
     epsilon: float | None = parameter(None, POSITIVE)
 
+    @property
+    def domain(self) -> Domain:
+        return Domain(targets=NON_ZERO if self.epsilon is None else REAL)
+
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
-        floor = xp.eps if self.epsilon is None else self.epsilon
-        return xp.abs(prediction - target) / xp.clip(xp.abs(target), min=floor)
+        size = xp.abs(target)
+        divisor = size if self.epsilon is None else xp.clip(size, min=self.epsilon)
+        return xp.quotient(xp.abs(prediction - target), divisor)
 
 
 @final
