@@ -178,3 +178,30 @@ def test_percentages_in_any_unit(backend: Backend) -> None:
     assert backend.numbers(slope) == [1 / unit, 0.0]
     floor = il.MeanAbsolutePercentageError(epsilon=2 * unit)
     assert backend.numbers(floor(p, t, axis=())) == [0.5, 0.5]
+
+
+# metric, power of two of the prediction, targets over it, slopes by hand: 2 (p - y) / p^power
+ENDS = [
+    (il.gamma_deviance, -1022, (1.0, 2.0**1022), (0.0, -math.inf)),
+    (il.gamma_deviance, -500, (3.0, 0.5), (-(2.0**502), 2.0**500)),
+    (il.gamma_deviance, 1023, (2.0**-1023, 2.0**-1074), (2.0**-1022, 2.0**-1022)),
+    (il.TweedieDeviance(1.5), -532, (0.0, 1.0, 3.0), (2.0**267, 0.0, -(2.0**268))),
+    (il.TweedieDeviance(1.5), -532, (2.0**400,), (-(2.0**667),)),
+    (il.TweedieDeviance(3), -1022, (1.0,), (0.0,)),
+    (il.TweedieDeviance(3), -500, (1.0, 3.0), (0.0, -(2.0**1002))),
+    (il.smape, -1023, (0.0, 1.0), (0.0, 0.0)),
+]
+
+
+@pytest.mark.parametrize(("metric", "power", "targets", "slopes"), ENDS, ids=repr)
+def test_slopes_at_the_ends_of_float64(
+    backend: Backend, metric: il.Metric, power: int, targets: Any, slopes: Any
+) -> None:
+    """A derivative at the ends of float64 is that of the formula, infinite where it must be."""
+    if "float64" not in backend.dtypes or backend.flushes:
+        pytest.skip("the library has no float64, or no subnormal numbers")
+    p = backend.array([2.0**power], "float64")
+    for target, slope in zip(targets, slopes, strict=True):
+        t = backend.array([math.ldexp(target, power)], "float64")
+        for mode in backend.modes:
+            close(backend.gradient(mode, metric, p, t), np.asarray([slope]), 6)

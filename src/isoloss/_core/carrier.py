@@ -233,7 +233,19 @@ class CarrierLibrary(PlainLibrary):
         namespace.__dict__["__getattr__"] = unknown
         namespace.stop_gradient = lambda x: self.constant(plain(x))
         for name in ("total", "maximum", "minimum", "where", "sqrt1pm1", "log_cosh", "clip",
-                     "bins", "bin_of", "chosen", "rank", *special.DERIVATIVES):  # fmt: skip
+                     "bins", "bin_of", "chosen", "rank", "log_ratio", *special.DERIVATIVES):  # fmt: skip
             if name in vars(self.raw):
                 setattr(namespace, name, getattr(self.raw, name))
+        composed = namespace.tweedie_deviance
+
+        def tweedie_deviance(p: Any, y: Any, power: Any, /) -> Any:
+            """Take the slopes by a prediction from their own formula; others are composed."""
+            number = isinstance(power, (int, float)) and power != 0
+            if not (number and varies(p)) or varies(y) or p.shape != y.shape:
+                return composed(p, y, power)
+            a, b = plain(p), plain(y)
+            slopes = special.tweedie_slopes(xp, a, b, power)
+            return self.raw.chain(p, xp.tweedie_deviance(a, b, power), *slopes)
+
+        namespace.tweedie_deviance = tweedie_deviance
         return made

@@ -111,6 +111,15 @@ class TapeLibrary(CarrierLibrary):
             a, n = plain(x), plain(n)
             return record(a**n, shaped(x, lambda g: g * (n * a ** (n - 1))))
 
+        def chain(x: Node, value: Array, first: Array, second: Array) -> Any:
+            return record(value, (x, lambda g: g * first))
+
+        def log_ratio(x: Any, y: Any, /) -> Any:
+            """log(x / y), whose slopes are those of log(x) and log(y): x / y may be out of range."""
+            a, b = plain(x), plain(y)
+            value = xp.log_ratio(a, b)
+            return record(value, shaped(x, lambda g: g / a), shaped(y, lambda g: -g / b))
+
         def where(condition: Array, x: Any, y: Any, /) -> Any:
             if isinstance(condition, bool):
                 return x if condition else y
@@ -275,7 +284,7 @@ class TapeLibrary(CarrierLibrary):
             "maximum": either("maximum"), "minimum": either("minimum"),
             "sum": total, "mean": mean, "max": largest, "total": accurate,
             "broadcast_to": broadcast_to, "permute_dims": permute_dims, "moveaxis": moveaxis,
-            "matmul": matmul,
+            "matmul": matmul, "log_ratio": log_ratio, "chain": chain,
             "astype": astype, "stack": stack, "getitem": getitem,
             "take_along_axis": take_along_axis, "cumulative_sum": cumulative_sum,
             "bins": bins, "concat": concat, "min": smallest, "flip": flip, "polynomial": polynomial,

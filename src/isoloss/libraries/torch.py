@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from types import ModuleType
 from typing import Any
 
 import array_api_compat.torch
@@ -24,6 +26,7 @@ from .._core.metric import Metric
 from .._core.passes import NOTHING, Arrays, InPlaceArrays, Plan, Tokens, gone_through
 from .._core.plain import PlainLibrary
 from .._core.special import clip as clip_of
+from .._core.special import log_ratio as log_ratio_of
 from .._core.special import rows, sum_directly
 from .._core.states import Samples, State, leafwise
 from .._core.totals import Totals
@@ -92,6 +95,17 @@ class TorchLibrary(PlainLibrary):
             ones = torch.ones_like(index) if weights is None else weights
             return ones.new_zeros((index.shape[0], size)).scatter_add(-1, index, ones)
 
+        quotients = ModuleType("isoloss.torch")
+        own = {"quotient": torch.div, "wide": not result, "result_name": result}
+        quotients.__dict__.update(vars(raw), **own)
+        ratio_of = partial(log_ratio_of, quotients)
+
+        def log_ratio(x: Array, y: Array, /) -> Array:
+            """log(x / y), whose slopes are those of log(x) and log(y): x / y may be out of range."""
+            value = ratio_of(x.detach(), y.detach())
+            slopes = torch.log(x) - torch.log(y)
+            return torch.where(torch.isfinite(slopes), value + (slopes - slopes.detach()), value)
+
         return {
             "clip": clip,
             "bins": bins,
@@ -112,6 +126,7 @@ class TorchLibrary(PlainLibrary):
             "sign": torch.sign,
             "cumulative_sum": lambda x, /, *, axis: torch.cumsum(x, axis),
             **({"total": total} if result == "float64" else {}),
+            **({"log_ratio": log_ratio} if result else {}),
         }
 
     def direct(
