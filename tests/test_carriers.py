@@ -321,5 +321,5 @@ def test_a_number_has_no_derivative() -> None:
     for call in (lambda p, t: il.mse(p, t).item(), lambda p, t: float(il.mse(p, t))):
         with pytest.raises(TypeError, match=r"^item\(\) and float\(\) return a number without its"):
             il.gradient(call, [1.0, 2.0], [1.0, 1.0])
-    with pytest.raises(TypeError, match="^sum takes axis= and keepdims= here, not out=$"):
+    with pytest.raises(TypeError, match=r"^sum takes axis= and keepdims= here, not out=$"):
         il.gradient(lambda p, t: p.sum(out=np.zeros(())), [1.0, 2.0], [1.0, 1.0])

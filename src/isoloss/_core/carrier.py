@@ -86,6 +86,9 @@ class Carrier(special.Differentiable):
     def T(self) -> Any:  # noqa: N802 - NumPy's name
         return self.transpose()
 
+    def __getitem__(self, key: Any) -> Any:
+        raise NotImplementedError
+
     def __len__(self) -> int:
         return len(self.value)
 
@@ -331,8 +334,10 @@ class CarrierLibrary(PlainLibrary):
         namespace: Any = made
         namespace.__dict__["__getattr__"] = unknown
         namespace.stop_gradient = lambda x: self.constant(plain(x))
-        for name in ("total", "maximum", "minimum", "where", "sqrt1pm1", "log_cosh", "clip",
-                     "bins", "bin_of", "chosen", "rank", "log_ratio", *special.DERIVATIVES):  # fmt: skip
+        for name in (
+            "total", "maximum", "minimum", "where", "sqrt1pm1", "log_cosh", "log_ratio", "clip",
+            "bins", "bin_of", "chosen", "rank", *special.DERIVATIVES,
+        ):  # fmt: skip
             if name in vars(self.raw):
                 setattr(namespace, name, getattr(self.raw, name))
         composed = namespace.tweedie_deviance

@@ -143,7 +143,7 @@ class JetLibrary(CarrierLibrary):
             return chain(x, value**n, first, 0.0 if straight else n * ((n - 1) * value ** (n - 2)))
 
         def log_ratio(x: Any, y: Any, /) -> Any:
-            """log(x / y), whose slopes are those of log(x) and log(y): x / y may be out of range."""
+            """log(x / y), by the slopes of log(x) and log(y): x / y may be out of range."""
             (a, a1, a2), (b, b1, b2) = parts(x), parts(y)
             one, two = (None if d is None else d / n for d, n in ((a1, a), (b1, b)))
             second = _minus(*(None if d is None else d / n for d, n in ((a2, a), (b2, b))))

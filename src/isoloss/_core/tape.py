@@ -115,7 +115,7 @@ class TapeLibrary(CarrierLibrary):
             return record(value, (x, lambda g: g * first))
 
         def log_ratio(x: Any, y: Any, /) -> Any:
-            """log(x / y), whose slopes are those of log(x) and log(y): x / y may be out of range."""
+            """log(x / y), by the slopes of log(x) and log(y): x / y may be out of range."""
             a, b = plain(x), plain(y)
             value = xp.log_ratio(a, b)
             return record(value, shaped(x, lambda g: g / a), shaped(y, lambda g: -g / b))

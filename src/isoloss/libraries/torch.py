@@ -101,7 +101,7 @@ class TorchLibrary(PlainLibrary):
         ratio_of = partial(log_ratio_of, quotients)
 
         def log_ratio(x: Array, y: Array, /) -> Array:
-            """log(x / y), whose slopes are those of log(x) and log(y): x / y may be out of range."""
+            """log(x / y), by the slopes of log(x) and log(y): x / y may be out of range."""
             value = ratio_of(x.detach(), y.detach())
             slopes = torch.log(x) - torch.log(y)
             return torch.where(torch.isfinite(slopes), value + (slopes - slopes.detach()), value)
