@@ -150,11 +150,11 @@ def test_infinite_residual(backend: Backend, dtype: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("metric", "slope"), [(il.huber, 1.0), (il.Huber(0.25), 0.25), (il.SmoothL1(0.5), 1.0)], ids=repr
+    ("metric", "slope"),
+    [(il.huber, 1.0), (il.Huber(0.25), 0.25), (il.SmoothL1(0.5), 1.0)],
+    ids=repr,
 )
-def test_huber_of_infinite_predictions(
-    backend: Backend, metric: il.Metric, slope: float
-) -> None:
+def test_huber_of_infinite_predictions(backend: Backend, metric: il.Metric, slope: float) -> None:
     """Far out the slope is a constant: an infinite prediction has it too, by every way."""
     p = backend.array([math.inf, -math.inf, 0.125, 3.0], "float32")
     t = backend.array([0.0] * 4, "float32")

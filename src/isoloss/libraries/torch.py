@@ -203,6 +203,10 @@ class TorchLibrary(PlainLibrary):
         """Whether something looks at the tensors that a pass in place would not serve."""
         return _watched(*arrays)
 
+    def names_states(self) -> bool:
+        """Whether a state may be given a type of its own: a compiler cannot make one."""
+        return not torch.compiler.is_compiling()
+
     def without_graph(self) -> AbstractContextManager[Any]:
         """Return a context in which no graph is made."""
         return torch.no_grad()
