@@ -37,9 +37,10 @@ from conformance.kit.expected import (
     value,
 )
 from conformance.kit.laws import law
-from conformance.kit.metrics import parameters
+from conformance.kit.metrics import ALL, parameters
 from conformance.kit.structures import STATES, STRUCTURES
 from conformance.kit.trees import leaves, tree_map
+from isoloss._core.domains import Interval
 from isoloss.libraries.jax import SMALL
 
 pytestmark = pytest.mark.library("jax")
@@ -129,6 +130,49 @@ def test_gradients(metric):
             assert not flat(tree_map(lambda x: x[~m], slopes)).any()
             assert [x.dtype for x in leaves(slopes)] == [x.dtype for x in leaves(p)]
         close(tangent, flat(exact) @ flat(wide(tree_map(lambda x: x[m], along))))
+
+
+NAN_OF_CONSTANTS = {  # nan where rows of targets are constants of the program, and 0 or tied
+    "BarlowTwins", "CLIP", "CosineDistance", "CosineSimilarity", "InfoNCE", "SigLIP",
+    "RootMeanSquaredScaledError",
+}  # fmt: skip
+_NAMES = {type(metric): name for name, metric in reversed(ALL.items())}
+ONE_OF_EACH_CLASS = {name: ALL[name] for name in _NAMES.values()}
+
+
+def special_rows(metric):
+    """Return rows that are 0 or tied, on one side or both, as far as the domain goes."""
+    p, t = draw(metric, (8,))
+    sides = ((p, metric.domain.of_predictions, (1, 2)), (t, metric.domain.of_targets, (0, 3)))
+    for side, intervals, (zero, tied) in sides:
+        for x, interval in zip(leaves(side), intervals, strict=True):
+            if x.dtype.kind != "f" or x.ndim < 2:
+                continue
+            if not isinstance(interval, Interval) or interval.contains(0.0):
+                x[zero] = x[4] = 0
+            x[tied] = x[5] = x[tied].mean()  # the mean: rows of shares stay shares
+    return p, t
+
+
+@pytest.mark.once
+@law(ONE_OF_EACH_CLASS, {"its samples are numbers": lambda m: not any(sum(m.parts, ()))})
+def test_compiled_gradients_of_special_rows(metric, request):
+    """A compiled gradient is NumPy's where a row is 0, or its numbers are equal, or none is left.
+
+    The targets are an argument, or constants that XLA folds into other operations.
+    """
+    if type(metric).__name__ in NAN_OF_CONSTANTS:
+        reason = "compiled, the gradient is nan where rows of constant targets are 0 or tied"
+        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+    p, t = special_rows(metric)
+    mask = np.arange(8) != 6
+    where = of_items(metric, mask)
+    function = one_number(metric)
+    call = lambda p, t: function(p, t, where=where)  # noqa: E731
+    want = il.gradient(call, *wide(p, t))
+    both = jit(lambda p, targets: (jax.grad(call)(p, targets), jax.grad(call)(p, t)))
+    for found in both(p, t):
+        close(found, want, ulps=128)
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def differentiable(metric, targets):
     return [
         place
         for place, (values, array) in enumerate(kinds)
-        if array.is_floating_point() and values.gap is None and metric.padding is None
+        if array.is_floating_point() and values.gap != (values.low, values.high) and metric.padding is None
         and not (isinstance(metric, il.KTO) and place == 2)  # the divergence, by its definition
     ]  # fmt: skip
 

@@ -49,7 +49,7 @@ def numbers(rng: np.random.Generator, values: Any, shape: tuple[int, ...]) -> np
             return rng.normal(size=shape)
         return rng.integers(0, values.classes if isinstance(values.classes, int) else 4, shape)
     low, high = max(values.low, -2.0), min(values.high, max(values.low, -2.0) + 4.0)
-    if values.gap is not None:
+    if values.gap == (values.low, values.high):
         return rng.choice([low, high], shape)
     return rng.uniform(low + 1 / 64, high - 1 / 64, shape)
 

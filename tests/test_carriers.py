@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import isoloss as il
+from conformance.kit.backends import Backend
 from conformance.kit.comparison import close
 from isoloss._core.carrier import DERIVATIVES, plain
 from isoloss._core.jets import Jet, JetLibrary
@@ -56,6 +58,24 @@ EITHER: dict[str, Function] = {  # both carriers know these
     "where of constants": lambda xp, x: xp.where(x > 0.7, Y, 2 * Y) * x,
     "where of a bool": lambda xp, x: xp.where(True, x, x * x) + xp.where(False, x, x * x),
     "clip": lambda xp, x: xp.clip(x, 0.6, 0.8),
+    "x.sum": lambda xp, x: (x * Y).sum() + (x * x).sum(axis=(0, 2), keepdims=True) + x.sum(1)[:, None, :],
+    "x.mean": lambda xp, x: (x * Y).mean() + (x * x).mean(axis=-1) * x.mean(2),
+    "x.max": lambda xp, x: (x * Y).max() + (x * x).max(axis=1),
+    "x.min": lambda xp, x: (x * Y).min() + (x * x).min(axis=1, keepdims=True),
+    "x.var": lambda xp, x: x.var() + x.var(axis=1, keepdims=True) * x,
+    "x.std": lambda xp, x: x.std() * x.std(0),
+    "x.reshape": lambda xp, x: x.reshape(6, 4) * x.reshape((6, -1)) + x.reshape(-1, 4),
+    "x.ravel": lambda xp, x: x.ravel() * x.flatten() * x.reshape(24),
+    "x.T": lambda xp, x: x.T * x.transpose() * x.transpose(2, 1, 0) * x.transpose((-1, 1, 0)),
+    "x.swapaxes": lambda xp, x: x.swapaxes(0, -1) * Y.T,
+    "x.squeeze": lambda xp, x: x.sum(1, keepdims=True).squeeze() * x[:, :1].squeeze(1),
+    "x.astype": lambda xp, x: x.astype("float64") * x.astype(np.float64) * x.copy(),
+    "x.clip": lambda xp, x: x.clip(0.6, 0.8) + x.clip(min=0.7) * x.clip(max=0.7),
+    "x.cumsum": lambda xp, x: x.cumsum(1).ravel() * x.cumsum(),
+    "x @ y": lambda xp, x: x @ Y.swapaxes(1, 2) + Y @ x.swapaxes(1, 2),
+    "np.mean and others": lambda xp, x: np.mean(x, axis=0) * np.sum(x) + np.max(x) - np.min(x, 0),
+    "np.reshape and others": lambda xp, x: np.reshape(x, (4, 6)) * np.transpose(x).reshape(4, 6),
+    "for row in x": lambda xp, x: sum(row * row for row in x) / (len(x) * x.size),
     "clip of y": lambda xp, x: xp.clip(Y, 1.2, 1.5) * x,
     "clip between x": lambda xp, x: xp.clip(Y, 2 * x, 1.98 * x + 0.1),
     "clip of x between x": lambda xp, x: xp.clip(x, 0.72**2 + 0 * x, max=x * x + 0.2),
@@ -265,3 +285,41 @@ def test_indexing() -> None:
         np.testing.assert_array_equal(
             walk_back(xp.sum(node[key] * node[key]), (node,), raw)[0], want
         )
+
+
+FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "the mean of columns": lambda p, t: il.r2(p, t, axis=0).mean(),
+    "the sum of rows": lambda p, t: il.r2(p, t, axis=1).sum(),
+    "transposed": lambda p, t: il.r2(p.T, t.T, axis=1).mean(),
+    "in a row": lambda p, t: il.r2(p.reshape(3, 4), t.reshape(3, 4), axis=0).mean(),
+}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
+def test_functions_written_with_a_metric(
+    backend: Backend, function: Callable[[Any, Any], Any]
+) -> None:
+    """`gradient` takes what one writes with the methods of arrays: each value adds its own slope."""
+    p, t = (
+        np.arange(12.0).reshape(3, 4) % 5,
+        np.arange(12.0).reshape(3, 4) % 7 + Y.ravel()[:12].reshape(3, 4),
+    )
+    if backend.name == "array_api_strict":
+        pytest.skip("its arrays have no methods")
+    found = il.gradient(function, *(backend.array(x.tolist(), "float32") for x in (p, t)))
+    p, t = (np.float32(x) for x in (p, t))
+    rows = function is FUNCTIONS["the sum of rows"]
+    lines = [(k, slice(None)) if rows else (slice(None), k) for k in range(3 if rows else 4)]
+    want = np.zeros_like(p)
+    for line in lines:
+        want[line] = il.gradient(il.r2, p[line], t[line]) / (1 if rows else 4)
+    close(found, want, 16, "largest")
+
+
+def test_a_number_has_no_derivative() -> None:
+    """A number taken out of an array would lose its derivative without a word; it is refused."""
+    for call in (lambda p, t: il.mse(p, t).item(), lambda p, t: float(il.mse(p, t))):
+        with pytest.raises(TypeError, match=r"^item\(\) and float\(\) return a number without its"):
+            il.gradient(call, [1.0, 2.0], [1.0, 1.0])
+    with pytest.raises(TypeError, match=r"^sum takes axis= and keepdims= here, not out=$"):
+        il.gradient(lambda p, t: p.sum(out=np.zeros(())), [1.0, 2.0], [1.0, 1.0])

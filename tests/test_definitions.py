@@ -85,6 +85,8 @@ def test_intervals() -> None:
         (il.Interval(0.0, 1.0, high_open=True), (x >= 0) & (x < 1)),
         (il.Interval(gap=(0.0, 1.0)), (x <= 0) | (x >= 1)),
         (il.Interval(low=0.0).without(0.0, 2.0), (x == 0) | (x >= 2)),
+        (il.Interval().without(0.5, 0.5), (x < 0.5) | (x > 0.5)),
+        (il.Interval(high=1.0).without(0.0, 0.0), (x < 0) | (x > 0) & (x <= 1)),
     ):
         np.testing.assert_array_equal(interval.contains(x), want)
         assert [bool(interval.contains(float(one))) for one in x] == want.tolist()

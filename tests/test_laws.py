@@ -566,7 +566,6 @@ def test_scaling(name, degree, factor):
     """Multiplying both inputs by a number multiplies the metric by a power of it, far out too."""
     metric = getattr(il, name)
     p, t = draw(metric, (11,), ends=False)
-    factor = 1 / 1024 if name == "mean_absolute_percentage_error" and factor < 2**-10 else factor
     scaled = metric(np.float32(factor) * p, np.float32(factor) * t)
     close(scaled, np.float32(metric(p, t) * factor**degree), 4)
 

@@ -84,3 +84,31 @@ def test_weights_that_are_no_numbers(backend: Backend, bad: float) -> None:
     """A weight of nan or infinity makes the median nan."""
     weights = [1.0, bad, 1.0, 1.0, 1.0, 1.0]
     assert math.isnan(median(backend, range(1, 7), weights, "float32"))
+
+
+@pytest.mark.parametrize(
+    ("errors", "weights", "want"),
+    [
+        ([2.0, 1.0, 2.0, 5.0, -2.0], [1.0] * 5, [1 / 3, 0.0, 1 / 3, 0.0, -1 / 3]),
+        ([1.0, 3.0, 1.0, 3.0, 9.0], [1.0] * 4 + [0.0], [0.25] * 4 + [0.0]),  # half each of 1 and 3
+        ([1.0, 2.0, 2.0, 3.0, 2.0], [1.0, 1.0, 3.0, 1.0, 0.0], [0.0, 0.25, 0.75, 0.0, 0.0]),
+        ([1.0, math.inf, -math.inf], [1.0, 2.0, 2.0], [0.0, 0.5, -0.5]),
+    ],
+)
+def test_ties_share_the_gradient(
+    backend: Backend, errors: list[float], weights: list[float], want: list[float]
+) -> None:
+    """Errors that are equal to the median have shares of its derivative, by their weights."""
+    p, w = backend.array(errors, "float32"), backend.array(weights, "float32")
+    for mode in backend.modes:
+        slope = backend.gradient(mode, il.median_absolute_error, p, 0 * w, weights=w)
+        np.testing.assert_array_max_ulp(np.float32(backend.numbers(slope)), np.float32(want), 1)
+
+
+def test_many_ties_share_the_gradient(backend: Backend) -> None:
+    """No order of a sort shows: of 40 errors, the eight equal to the median have an eighth each."""
+    errors = [float(k * 7 % 5) for k in range(40)]  # 0 to 4, eight times each
+    p = backend.array(errors, "float32")
+    for mode in backend.modes:
+        slope = backend.gradient(mode, il.median_absolute_error, p, 0 * p)
+        assert backend.numbers(slope) == [0.125 * (x == 2) for x in errors], mode

@@ -13,6 +13,7 @@ import pytest
 
 import isoloss as il
 from conformance.kit.backends import BACKENDS, Backend
+from isoloss._core.states import Moments
 
 THREE = np.array([1.0, 2.0, 3.0], dtype=np.float32)
 
@@ -260,7 +261,12 @@ def test_states(array: Callable[[Any], Any]) -> None:
     p, q = array(np.ones((3, 2))), array(np.ones((3, 4)))
     mean, moments = il.huber.summary(p, p), il.r2_score.summary(p, p)
     assert message(lambda: mean.merge(moments), TypeError) == (
-        "cannot merge a Mean state with Moments: only states of the same metric merge"
+        "cannot merge a state of Huber(delta=1.0) with one of R2Score(): "
+        "merge states that the summary of one metric made"
+    )
+    assert message(lambda: mean.merge(il.Huber(2.0).summary(p, p)), TypeError) == (
+        "cannot merge a state of Huber(delta=1.0) with one of Huber(delta=2.0): "
+        "merge states that the summary of one metric made"
     )
     one, two = il.huber.summary(p, p, axis=0), il.huber.summary(q, q, axis=0)
     assert message(lambda: one.merge(two), ValueError) == (
@@ -271,7 +277,19 @@ def test_states(array: Callable[[Any], Any]) -> None:
         "Huber(delta=1.0): compute needs a state made by summary, not NoneType"
     )
     assert message(lambda: il.huber.compute(moments), TypeError) == (
+        "Huber(delta=1.0): the state is one of R2Score(); compute it with R2Score(), "
+        "or make one with the summary of Huber(delta=1.0)"
+    )
+    assert message(lambda: il.mse.compute(mean), TypeError) == (
+        "MeanSquaredError(): the state is one of Huber(delta=1.0); compute it with "
+        "Huber(delta=1.0), or make one with the summary of MeanSquaredError()"
+    )
+    nobody = Moments(*moments)
+    assert message(lambda: il.huber.compute(nobody), TypeError) == (
         "Huber(delta=1.0): the state is a Moments, which this metric does not make"
+    )
+    assert message(lambda: mean.merge(nobody), TypeError) == (
+        "cannot merge a Mean state with Moments: only states of the same metric merge"
     )
 
 
@@ -465,6 +483,11 @@ def test_validate(array: Callable[[Any], Any]) -> None:
     assert message(lambda: il.validate(il.huber, good, good, weights=-good), ValueError) == (
         "Huber(delta=1.0): weights[0, 0] is -1.0; weights must be >= 0"
     )
+    zero = array(np.array([[1.0, 0.0]]))
+    assert message(lambda: il.validate(il.mape, good, zero), ValueError) == (
+        "MeanAbsolutePercentageError(epsilon=None): targets[0, 1] is 0.0; targets must be other than 0"
+    )
+    il.validate(il.MeanAbsolutePercentageError(epsilon=0.5), good, zero)
     none = array(np.array([[False, False]]))
     assert message(lambda: il.validate(il.huber, bad, good, where=none), ValueError) == (
         "Huber(delta=1.0): no sample counts: where= and weights= exclude all of them"

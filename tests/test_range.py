@@ -147,3 +147,61 @@ def test_infinite_residual(backend: Backend, dtype: str) -> None:
         close(slope, np.asarray([math.nan, 0.0]), 0)
     lost = backend.array([math.inf, math.nan], dtype)
     assert math.isnan(il.rmse(lost, backend.array([0.0, 0.0], dtype)))
+
+
+@pytest.mark.parametrize(
+    ("metric", "slope"),
+    [(il.huber, 1.0), (il.Huber(0.25), 0.25), (il.SmoothL1(0.5), 1.0)],
+    ids=repr,
+)
+def test_huber_of_infinite_predictions(backend: Backend, metric: il.Metric, slope: float) -> None:
+    """Far out the slope is a constant: an infinite prediction has it too, by every way."""
+    p = backend.array([math.inf, -math.inf, 0.125, 3.0], "float32")
+    t = backend.array([0.0] * 4, "float32")
+    inside = 0.25 if isinstance(metric, il.SmoothL1) else 0.125
+    want = [slope / 4, -slope / 4, inside / 4, slope / 4]
+    for mode in backend.modes:
+        assert backend.numbers(backend.gradient(mode, metric, p, t)) == want, mode
+    first, second = il.gradient_hessian(metric, p, t)
+    assert backend.numbers(first) == [4 * x for x in want]
+    assert backend.numbers(second) == [0.0, 0.0, inside / 0.125, 0.0]
+
+
+def test_percentages_in_any_unit(backend: Backend) -> None:
+    """A percentage error has no floor: twice the target is 100 % off. Of a target of 0 it is nan."""
+    unit = 2.0**-40
+    p, t = backend.array([2 * unit, unit], "float32"), backend.array([unit, 0.0], "float32")
+    seen = backend.array([True, False], "bool")
+    assert float(il.mape(p, t, where=seen)) == 1.0
+    assert [math.isnan(x) for x in backend.numbers(il.mape(p, t, axis=()))] == [False, True]
+    slope = il.gradient(il.mape, p, t, where=seen)
+    assert backend.numbers(slope) == [1 / unit, 0.0]
+    floor = il.MeanAbsolutePercentageError(epsilon=2 * unit)
+    assert backend.numbers(floor(p, t, axis=())) == [0.5, 0.5]
+
+
+# metric, power of two of the prediction, targets over it, slopes by hand: 2 (p - y) / p^power
+ENDS = [
+    (il.gamma_deviance, -1022, (1.0, 2.0**1022), (0.0, -math.inf)),
+    (il.gamma_deviance, -500, (3.0, 0.5), (-(2.0**502), 2.0**500)),
+    (il.gamma_deviance, 1023, (2.0**-1023, 2.0**-1074), (2.0**-1022, 2.0**-1022)),
+    (il.TweedieDeviance(1.5), -532, (0.0, 1.0, 3.0), (2.0**267, 0.0, -(2.0**268))),
+    (il.TweedieDeviance(1.5), -532, (2.0**400,), (-(2.0**667),)),
+    (il.TweedieDeviance(3), -1022, (1.0,), (0.0,)),
+    (il.TweedieDeviance(3), -500, (1.0, 3.0), (0.0, -(2.0**1002))),
+    (il.smape, -1023, (0.0, 1.0), (0.0, 0.0)),
+]
+
+
+@pytest.mark.parametrize(("metric", "power", "targets", "slopes"), ENDS, ids=repr)
+def test_slopes_at_the_ends_of_float64(
+    backend: Backend, metric: il.Metric, power: int, targets: Any, slopes: Any
+) -> None:
+    """A derivative at the ends of float64 is that of the formula, infinite where it must be."""
+    if "float64" not in backend.dtypes or backend.flushes:
+        pytest.skip("the library has no float64, or no subnormal numbers")
+    p = backend.array([2.0**power], "float64")
+    for target, slope in zip(targets, slopes, strict=True):
+        t = backend.array([math.ldexp(target, power)], "float64")
+        for mode in backend.modes:
+            close(backend.gradient(mode, metric, p, t), np.asarray([slope]), 6)

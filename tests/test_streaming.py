@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import itertools
 import math
+import pickle
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -412,3 +416,62 @@ def test_files_larger_than_the_memory(tmp_path):
     first, second = done.stdout.splitlines()
     assert first == "the expression runs out of memory"
     assert second == " ".join(str(metric(p, t)) for metric in (il.mse, il.huber, il.r2))
+
+
+# --- which metric a state is of -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cubed(il.Loss):
+    """A user's own loss, of a module."""
+
+    def pointwise(self, xp: Any, prediction: Any, target: Any) -> Any:
+        return xp.abs(prediction - target) ** 3
+
+
+def test_states_know_their_metric(backend: Backend) -> None:
+    """A state of another metric is refused, after a pickle too; its fields are those of any state."""
+    p, t = backend.array([1.0, 2.0, 4.0], "float32"), backend.array([0.0] * 3, "float32")
+    for metric in (il.mse, il.Huber(2.0), Cubed(), il.r2, il.max_error, il.median_absolute_error):
+        state = metric.summary(p, t)
+        for one in (state, pickle.loads(pickle.dumps(state)), copy.deepcopy(state)):
+            for other in (one.merge(state), state.merge(one)):
+                assert type(other) is type(one) is type(state), metric
+                assert one._fields == state._fields
+                with pytest.raises(
+                    TypeError, match=r"^cannot merge a state of .* with one of Huber"
+                ):
+                    other.merge(il.huber.summary(p, t))
+                with pytest.raises(TypeError, match=r"^Huber\(delta=1.0\): the state is one of"):
+                    il.huber.compute(other)
+
+
+def test_states_that_metrics_share(backend: Backend) -> None:
+    """Metrics that declare the same statistics take each other's states."""
+    p, t = backend.array([1.0, 2.0, 4.0], "float32"), backend.array([0.0, 1.0, 5.0], "float32")
+    state = il.r2.summary(p, t)
+    both = state.merge(il.explained_variance_score.summary(p, t))
+    for found, want in (
+        (il.explained_variance_score.compute(both), il.explained_variance_score(p, t)),
+        (il.Scaled(il.r2, 2.0).compute(state), 2 * il.r2(p, t)),
+    ):
+        close(found, want, 4)
+    with pytest.raises(TypeError, match=r"^Root\(metric=MeanSquaredError\(\)\): the state is one"):
+        il.rmse.compute(il.mae.summary(p, t))
+
+
+def test_states_of_metrics_that_are_not_known() -> None:
+    """A metric that cannot be pickled leaves the pickle of its state; a learnt one has none."""
+
+    @dataclass(frozen=True)
+    class Local(il.Loss):
+        def pointwise(self, xp: Any, prediction: Any, target: Any) -> Any:
+            return prediction - target
+
+    state = Local().summary([1.0], [0.0])
+    twin = pickle.loads(pickle.dumps(state))
+    assert twin == state
+    assert Local().compute(twin.merge(state)) == 1.0
+    learnt = il.MultiQuantile(np.array([[0.25], [0.75]]))
+    state = learnt.summary(np.zeros((3, 2)), np.ones(3))
+    assert learnt.compute(state.merge(state)) == learnt(np.zeros((3, 2)), np.ones(3))

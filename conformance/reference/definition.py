@@ -196,7 +196,6 @@ class Definition(ABC):
     variants: tuple[Parameters, ...] = ()
     special: tuple[Special, ...] = ()
     required: Parameters = field(default_factory=dict)  # parameters without a default
-    implied: Callable[[str], Parameters] = lambda dtype: {}  # defaults that depend on the dtype
     schedule: tuple[Draws, ...] = ()
     labels: bool = False  # targets are integers
     steps: bool = False  # constant between places where it jumps
@@ -206,7 +205,7 @@ class Definition(ABC):
         """Predictions, targets and weights as exact numbers, and all parameters."""
         p, y = exact(case.predictions), exact(case.targets, self.labels)
         w = [mpf(1)] * len(y) if case.weights is None else exact(case.weights)
-        return p, y, w, {**self.implied(case.dtype), **case.parameters}
+        return p, y, w, case.parameters
 
     @abstractmethod
     def samples(self, rng: random.Random, n: int, dtype: str, named: Parameters) -> Samples:
@@ -243,11 +242,10 @@ class Mean(Definition):
     def samples(self, rng: random.Random, n: int, dtype: str, named: Parameters) -> Samples:
         """Sample after sample, as far as they are well-conditioned."""
         predictions, targets = [], []
-        every = {**self.implied(dtype), **named}
         for _ in range(TRIES * n):
             p, y = self.draw(rng, named)
             p, y = rounded(p, dtype), y if self.labels else rounded(y, dtype)
-            if self.steps or self.steady(exact(p), exact(y, self.labels), every):
+            if self.steps or self.steady(exact(p), exact(y, self.labels), named):
                 predictions.append(p)
                 targets.append(y)
             if len(targets) == n:

@@ -18,11 +18,9 @@ from .definition import Mean, Samples, Whole
 from .divergences import curved
 from .drawing import normal, uniform
 from .regression_cases import ROWS, of_regression, with_cases
-from .rounding import FLOATS
 
 Pair = tuple[mpf, mpf]
 Numbers = list[mpf]
-EPSILON = {"float32": mpf(2) ** -23, "float64": mpf(2) ** -52}
 
 
 def sign(x: mpf) -> mpf:
@@ -183,25 +181,23 @@ def expectile_sides(p: mpf, y: mpf, *, level: float = 0.5) -> mpf:
 # --- relative losses ------------------------------------------------------------------------------
 
 
-def percentage(p: mpf, y: mpf, *, epsilon: mpf) -> mpf:
-    """abs(e) / max(abs(y), epsilon). de Myttenaere et al. (2016); the floor is scikit-learn's."""
-    return abs(p - y) / max(abs(y), mpf(epsilon))
+def percentage(p: mpf, y: mpf, *, epsilon: float = 0.0) -> mpf:
+    """abs(e) / abs(y), nan at y = 0, de Myttenaere et al. (2016); or abs(e) / max(abs(y), epsilon)."""
+    divisor = max(abs(y), mpf(epsilon))
+    return abs(p - y) / divisor if divisor else mp.nan
 
 
-def percentage_slopes(p: mpf, y: mpf, *, epsilon: mpf) -> Pair:
+def percentage_slopes(p: mpf, y: mpf, *, epsilon: float = 0.0) -> Pair:
     """0 at 0."""
-    return sign(p - y) / max(abs(y), mpf(epsilon)), mpf(0)
+    divisor = max(abs(y), mpf(epsilon))
+    return (sign(p - y) / divisor if divisor else mp.nan), mpf(0)
 
 
-def percentage_smaller(p: mpf, y: mpf, *, epsilon: mpf) -> mpf:
+def percentage_smaller(p: mpf, y: mpf, *, epsilon: float = 0.0) -> mpf:
     """The smaller of two quotients, of which one may be of 0."""
-    floored = absolute_larger(p, y) / mpf(epsilon)
-    return min(floored, abs(p / y - 1)) if y else floored
-
-
-def epsilon_of(dtype: str) -> dict[str, mpf]:
-    """The floor, which is of the dtype of the result."""
-    return {"epsilon": EPSILON["float32" if dtype in FLOATS[:3] else "float64"]}
+    quotients = [absolute_larger(p, y) / mpf(epsilon)] if epsilon else []
+    quotients += [abs(p / y - 1)] if y else []
+    return min(quotients, default=mp.nan)
 
 
 def symmetric(p: mpf, y: mpf) -> mpf:
@@ -598,7 +594,7 @@ DECLARED = {
     ),
     "mean_absolute_percentage_error": Mean(
         percentage, percentage_smaller, away_from_zero, ({"epsilon": 2.0},),
-        implied=epsilon_of, slopes=percentage_slopes,
+        slopes=percentage_slopes,
     ),
     "symmetric_mean_absolute_percentage_error": Mean(
         symmetric, symmetric_of_mean, reals, slopes=symmetric_slopes, level=True

@@ -6,6 +6,8 @@ import math
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from . import special
 from .library import Library, library_of
 from .plain import PlainLibrary
@@ -81,6 +83,100 @@ class Carrier(special.Differentiable):
     def xp(self) -> Functions:
         return self.isoloss_library.raw
 
+    # what users call on an array of NumPy; np.mean(x) and the like call it too, with out=None
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def T(self) -> Any:  # noqa: N802 - NumPy's name
+        return self.transpose()
+
+    def __getitem__(self, key: Any) -> Any:
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __iter__(self) -> Any:
+        return (self[k] for k in range(len(self)))
+
+    def sum(self, axis: Any = None, *, keepdims: bool = False, **named: None) -> Any:
+        return self._reduced("sum", axis, keepdims, named)
+
+    def mean(self, axis: Any = None, *, keepdims: bool = False, **named: None) -> Any:
+        return self._reduced("mean", axis, keepdims, named)
+
+    def max(self, axis: Any = None, *, keepdims: bool = False, **named: None) -> Any:
+        return self._reduced("max", axis, keepdims, named)
+
+    def min(self, axis: Any = None, *, keepdims: bool = False, **named: None) -> Any:
+        return self._reduced("min", axis, keepdims, named)
+
+    def _reduced(self, name: str, axis: Any, keepdims: bool, named: dict[str, Any]) -> Any:
+        if any(value is not None for value in named.values()):
+            raise TypeError(f"{name} takes axis= and keepdims= here, not {', '.join(named)}=")
+        return getattr(self.xp, name)(self, axis=axis, keepdims=keepdims)
+
+    def var(self, axis: Any = None, *, keepdims: bool = False, **named: None) -> Any:
+        apart = self - self.mean(axis, keepdims=True, **named)
+        return (apart * apart).mean(axis, keepdims=keepdims)
+
+    def std(self, axis: Any = None, *, keepdims: bool = False, **named: None) -> Any:
+        return self.xp.sqrt(self.var(axis, keepdims=keepdims, **named))
+
+    def reshape(self, *shape: Any, **named: Any) -> Any:
+        return self.xp.reshape(self, _one_tuple(shape or tuple(named.values())[:1]))
+
+    def ravel(self) -> Any:
+        return self.reshape(-1)
+
+    flatten = ravel
+
+    def squeeze(self, axis: Any = None) -> Any:
+        ones = tuple(k for k, n in enumerate(self.shape) if n == 1)
+        return self.xp.squeeze(self, axis=ones if axis is None else axis)
+
+    def transpose(self, *axes: Any) -> Any:
+        axes = _one_tuple(axes) or tuple(range(self.ndim))[::-1]
+        return self.xp.permute_dims(self, tuple(axis % self.ndim for axis in axes))
+
+    def swapaxes(self, one: int, two: int) -> Any:
+        axes = list(range(self.ndim))
+        axes[one], axes[two] = axes[two], axes[one]
+        return self.transpose(*axes)
+
+    def astype(self, dtype: Any, **named: Any) -> Any:
+        return self.xp.astype(self, np.dtype(dtype) if isinstance(dtype, (str, type)) else dtype)
+
+    def clip(self, min: Any = None, max: Any = None) -> Any:  # noqa: A002 - NumPy's names
+        return special.clip(self.xp, self, min, max)
+
+    def cumsum(self, axis: int | None = None) -> Any:
+        if axis is None:
+            return self.ravel().cumsum(0)
+        return self.xp.cumulative_sum(self, axis=axis)
+
+    def copy(self) -> Any:
+        return self
+
+    def item(self) -> Any:
+        """Return the number, if nothing is lost with it."""
+        if self.varies:
+            raise TypeError(
+                "item() and float() return a number without its derivative: leave it an array"
+            )
+        return self.value.item()
+
+    __float__ = item
+
+    def __matmul__(self, other: Any) -> Any:
+        return self.xp.matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return self.xp.matmul(other, self)
+
     def __array_namespace__(self, api_version: str | None = None) -> Functions:
         return self.isoloss_library.raw
 
@@ -150,6 +246,12 @@ class Carrier(special.Differentiable):
     __rmul__ = __mul__
     __rand__ = __and__
     __ror__ = __or__
+
+
+def _one_tuple(arguments: tuple[Any, ...]) -> tuple[int, ...]:
+    """Return numbers that were passed one by one, or as one tuple."""
+    first = arguments[0] if len(arguments) == 1 else arguments
+    return (first,) if isinstance(first, int) else tuple(first or ())
 
 
 def plain(x: Any) -> Any:
@@ -247,9 +349,21 @@ class CarrierLibrary(PlainLibrary):
         for name in (
             "overlap", "xlogy", "xlog1py", "sigmoid_power", "unit_vector", "huber",
             "sigmoid_cross_entropy", "softplus", "sigmoid", "total", "maximum", "minimum", "where",
-            "sqrt1pm1", "log_cosh", "clip", "bins", "bin_of", "chosen", "rank",
-            *special.DERIVATIVES,
+            "sqrt1pm1", "log_cosh", "log_ratio", "clip", "bins", "bin_of", "chosen",
+            "rank", *special.DERIVATIVES,
         ):  # fmt: skip
             if name in vars(self.raw):
                 setattr(namespace, name, getattr(self.raw, name))
+        composed = namespace.tweedie_deviance
+
+        def tweedie_deviance(p: Any, y: Any, power: Any, /) -> Any:
+            """Take the slopes by a prediction from their own formula; others are composed."""
+            number = isinstance(power, (int, float)) and power != 0
+            if not (number and varies(p)) or varies(y) or p.shape != y.shape:
+                return composed(p, y, power)
+            a, b = plain(p), plain(y)
+            slopes = special.tweedie_slopes(xp, a, b, power)
+            return self.raw.chain(p, xp.tweedie_deviance(a, b, power), *slopes)
+
+        namespace.tweedie_deviance = tweedie_deviance
         return made

@@ -18,7 +18,7 @@ class Interval(NamedTuple):
     low_open, high_open : bool
         Whether an end is left out.
     gap : pair of float, optional
-        The ends of an open interval in it that is left out.
+        The ends of an open interval in it that is left out; twice the same for that number alone.
     infinite : bool
         Whether `validate` takes infinite numbers, as it does for logits.
 
@@ -47,17 +47,22 @@ class Interval(NamedTuple):
 
     @property
     def bounded(self) -> bool:
-        return self.low > -math.inf or self.high < math.inf
+        """Whether there is a number that is not in it."""
+        return self.low > -math.inf or self.high < math.inf or self.gap is not None
 
     def contains(self, x: Array) -> Array:
         """Tell elementwise; nan is in no interval."""
-        found = None if self.bounded else x == x
+        found = None
         if self.low > -math.inf:  # an infinite end is not compared with: x may be integers
             found = x > self.low if self.low_open else x >= self.low
         if self.high < math.inf:
             below = x < self.high if self.high_open else x <= self.high
             found = below if found is None else found & below
-        return found if self.gap is None else found & ((x <= self.gap[0]) | (x >= self.gap[1]))
+        found = x == x if found is None else found
+        if self.gap is None:
+            return found
+        low, high = self.gap
+        return found & (x != low if low == high else (x <= low) | (x >= high))
 
     def contains_all(self, xp: Namespace, x: Array, axes: tuple[int, ...]) -> Array:
         """Tell of rows; between 0 and 1 by arithmetic: compilers write what is told to memory."""
@@ -67,12 +72,14 @@ class Interval(NamedTuple):
         return xp.min(x - x * x, axis=axes) >= 0
 
     def without(self, low: float, high: float) -> Interval:
-        """Leave out the numbers between two."""
+        """Leave out the numbers between two; of the same number twice, that number."""
         return self._replace(gap=(low, high))
 
     def __str__(self) -> str:
         if self.gap == (self.low, self.high):
             return f"{self.low:g} or {self.high:g}"
+        if self.gap is not None and self.gap[0] == self.gap[1]:
+            return f"other than {self.gap[0]:g}"
         if self.gap is not None:
             return f"not between {self.gap[0]:g} and {self.gap[1]:g}"
         if not self.bounded:
@@ -84,6 +91,7 @@ class Interval(NamedTuple):
 
 REAL = Interval()
 LOGITS = Interval(infinite=True)
+NON_ZERO = REAL.without(0.0, 0.0)
 POSITIVE = Interval(low=0.0, low_open=True)
 NON_NEGATIVE = Interval(low=0.0)
 ABOVE_MINUS_ONE = Interval(low=-1.0, low_open=True)

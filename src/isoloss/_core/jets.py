@@ -146,6 +146,15 @@ class JetLibrary(CarrierLibrary):
             first = float(n) if straight else n * value ** (n - 1)
             return chain(x, value**n, first, 0.0 if straight else n * ((n - 1) * value ** (n - 2)))
 
+        def log_ratio(x: Any, y: Any, /) -> Any:
+            """log(x / y), by the slopes of log(x) and log(y): x / y may be out of range."""
+            (a, a1, a2), (b, b1, b2) = parts(x), parts(y)
+            one, two = (None if d is None else d / n for d, n in ((a1, a), (b1, b)))
+            second = _minus(*(None if d is None else d / n for d, n in ((a2, a), (b2, b))))
+            if curved:
+                second = _minus(_plus(second, _times(two, two)), _times(one, one))
+            return Jet(xp.log_ratio(a, b), _minus(one, two), second, library)
+
         def where(condition: Array, x: Any, y: Any, /) -> Any:
             if isinstance(condition, bool):
                 return x if condition else y
@@ -293,5 +302,5 @@ class JetLibrary(CarrierLibrary):
             "max": extremum("max"), "min": extremum("min"), "concat": joined("concat"),
             "polynomial": polynomial,
             "maximum": either("maximum"), "minimum": either("minimum"), "stack": joined("stack"),
-            "matmul": matmul,
+            "matmul": matmul, "log_ratio": log_ratio, "chain": chain,
         }  # fmt: skip

@@ -121,6 +121,10 @@ class Library:
         """Whether something looks at arrays that a pass which writes into them would not serve."""
         return False
 
+    def names_states(self) -> bool:
+        """Whether a state may be given a type of its own: not while a compiler looks."""
+        return True
+
     def without_graph(self) -> AbstractContextManager[Any]:
         """Return a context in which nothing is kept for derivatives."""
         return nullcontext()

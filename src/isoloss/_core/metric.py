@@ -21,7 +21,7 @@ from .errors import abbreviated, fail
 from .inputs import Inputs
 from .library import library_of
 from .parameters import as_parameter, check_parameters
-from .states import Mean, State, Total
+from .states import Mean, State, Total, made_by, maker
 from .totals import Totals
 from .types import Array, Namespace
 
@@ -133,6 +133,17 @@ class Metric(ABC):
     def source_in(self, xp: Namespace) -> Any:
         """What else the statistics may be taken from, computed in this namespace."""
         return self.source
+
+    def _compares(self) -> bool:
+        """Whether it is equal to others by value: no parameter is an array, as a learnt one is."""
+        values = [x for value in vars(self).values() for x in several(value)]
+        return not any(
+            hasattr(x, "shape") or (isinstance(x, Metric) and not x._compares()) for x in values
+        )
+
+    def _takes(self, xp: Namespace, other: Metric) -> bool:
+        """Whether the state of another metric is one of its own, as far as that can be told."""
+        return not self._compares() or other.source in (self.source, self.source_in(xp))
 
     def terms(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         """Return one term per sample, where the metric is made of them."""
@@ -267,8 +278,11 @@ class Metric(ABC):
             predictions, targets, weights=weights, where=where, axis=axis, event_axis=event_axis,
             groups=groups, num_groups=num_groups, **unknown,
         )  # fmt: skip
+        library = inputs.library
         with inputs.xp.quiet():
-            return inputs.library.statistics(self, inputs)
+            state = library.statistics(self, inputs)
+        named = library.names_states() and self._compares()
+        return made_by(state, self) if named else state
 
     @final
     def inputs(
@@ -302,7 +316,10 @@ class Metric(ABC):
         if not hasattr(state, "weight"):
             message = f"compute needs a state made by summary, not {type(state).__name__}"
             raise fail(self, message, TypeError)
-        xp = state.weight.xp
+        xp, other = state.weight.xp, maker(state)
+        if other is not None and other is not self and not self._takes(xp, other):
+            message = f"the state is one of {other!r}; compute it with {other!r}, or make one with"
+            raise fail(self, f"{message} the summary of {self!r}", TypeError)
         with xp.quiet():
             return answer(xp.astype(self.value(xp, state, denominator, empty), xp.result))
 

@@ -140,10 +140,18 @@ def sigmoid_power(xp: Namespace, x: Array, power: Any, /) -> Array:
 
 
 def huber(xp: Namespace, x: Array, y: Array, delta: Any, factor: Any = 1.0, /) -> Array:
-    """``e^2 / 2`` of the difference up to delta, linear from there, times a factor."""
+    """``e^2 / 2`` of the difference up to delta, linear from there, times a factor.
+
+    The slope of the clipped difference is 0 far out. Times an infinite difference it would be nan,
+    so that the linear part has the clipped one without its slope.
+    """
     error = x - y
-    clipped = xp.clip(error, -delta, delta)
-    return clipped * factor * (error - clipped / 2)
+    near = xp.clip(error, -delta, delta)
+    if isinstance(delta, (int, float)):
+        held = xp.stop_gradient(near)
+    else:  # it has a slope by the bound
+        held = xp.clip(xp.stop_gradient(error), -delta, delta)
+    return near * factor * near / 2 + held * factor * (error - near)
 
 
 def huber_back(
@@ -174,8 +182,13 @@ def sigmoid_cross_entropy_back(
 def log_ratio(xp: Namespace, x: Array, y: Array, /) -> Array:
     """``log(x / y)`` of positive numbers, without the rounding of ``x / y`` where x is near y."""
     near = xp.abs(x - y) < 0.5 * y
-    ratio = xp.quotient(xp.where(near, xp.ones_like(x), x), xp.where(near, xp.ones_like(y), y))
-    return xp.where(near, xp.log1p(xp.quotient(xp.where(near, x, y) - y, y)), xp.log(ratio))
+    a, b = xp.where(near, xp.ones_like(x), x), xp.where(near, xp.ones_like(y), y)
+    ratio = xp.quotient(a, b)
+    logarithm = xp.log(ratio)
+    if not xp.wide:  # a ratio of float64 may leave its range; the digits of the difference suffice
+        apart = xp.abs(logarithm) > (80 if xp.result_name == "float32" else 650)
+        logarithm = xp.where(apart, xp.log(a) - xp.log(b), logarithm)
+    return xp.where(near, xp.log1p(xp.quotient(xp.where(near, x, y) - y, y)), logarithm)
 
 
 _EXPM1_TAIL = tuple(1 / math.factorial(k + 2) for k in range(18))
@@ -300,10 +313,17 @@ def tweedie_deviance(xp: Namespace, p: Array, y: Array, power: Any) -> Array:
     where rel(x) = (exp(x) - 1) / x - 1: that serves where c M is small, and where both are, the
     difference is taken of the two rel alone. Far out the powers themselves are subtracted, so that
     the derivative is a difference of powers too, ``2 (p - y) p^-power``.
+
+    It is ``unit^-b`` times that of p and y in another unit. In a unit near p, powers of p and their
+    slopes are in range.
     """
     if isinstance(power, (int, float)) and power == 0:
         return (y - p) * (y - p)
     a, b = 1 - power, 2 - power
+    whole = xp.ones_like(p)
+    if not xp.wide:
+        unit = xp.power_of_two(xp.stop_gradient(p))
+        p, y, whole = p * unit, y * unit, unit**-b
     positive = y > 0
     z = xp.where(positive, y, p)
     start, end, log_ratio = z**b, p**b, xp.log_ratio(p, z)
@@ -318,11 +338,21 @@ def tweedie_deviance(xp: Namespace, p: Array, y: Array, power: Any) -> Array:
     far = difference(b, end) - difference(a, end * xp.quotient(z, p))
     rel_a, rel_b = xp.relative_expm1(a * log_ratio), xp.relative_expm1(b * log_ratio)
     near = xp.abs(log_ratio) * (abs(a) + abs(b)) < 2
-    terms = xp.where(near, start * log_ratio * (rel_b - rel_a), far)
+    terms = xp.where(near, start * (log_ratio * (rel_b - rel_a)), far)
     one, two = xp.where(a == 0, 1.0, a), xp.where(b == 0, 1.0, b)
     # not 1 / two: a power may be an array of its own, narrower dtype
     at_most_zero = end * (xp.ones_like(p) / two - xp.quotient(y, p) / one)
-    return 2 * xp.where(positive, terms, at_most_zero)
+    return 2 * (whole * xp.where(positive, terms, at_most_zero))
+
+
+def tweedie_slopes(xp: Namespace, p: Array, y: Array, power: float) -> tuple[Array, Array]:
+    """Return the first and second derivative of `tweedie_deviance` by p.
+
+    The first is ``2 (p - y) p^-power``. In these steps it is in range wherever the whole is.
+    """
+    share, root = (p - y) / p, p ** ((power - 1) / 2)
+    first = xp.where(share == 0, xp.zeros_like(share), 2 * share / root / root)
+    return first, 2 * (1 - power * share) / root / root / p
 
 
 def power_of_two(xp: Namespace, size: Array) -> Array:
@@ -342,10 +372,11 @@ def symmetric_percentage(xp: Namespace, x: Array, y: Array, /) -> Array:
     """``2 |x - y| / (|x| + |y|)``, 0 where both are 0; its derivatives do not cancel."""
     p, t = xp.abs(x), xp.abs(y)
     scale = p / 2 + t / 2
-    scale = xp.where(scale == 0, xp.ones_like(scale), scale)
-    near, far = xp.quotient(xp.abs(x - y), scale), 2 - 2 * xp.quotient(t, scale)
     differ = x * xp.sign(y) < 0  # in sign: constant
-    return xp.where(differ, 2 * xp.ones_like(p), xp.where(p > 3 * t, far, near))
+    scale = xp.where((scale == 0) | differ, xp.ones_like(scale), scale)
+    far = p > 3 * t
+    share = xp.quotient(xp.where(far, t, xp.abs(x - y)), scale)
+    return xp.where(differ, 2 * xp.ones_like(p), xp.where(far, 2 - 2 * share, share))
 
 
 def unit_vector(xp: Namespace, x: Array, /) -> Array:

@@ -7,9 +7,11 @@ the result, so that a state remembers which dtype to answer in.
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any, NamedTuple, Protocol
+from weakref import WeakValueDictionary
 
 from .library import namespace_of
 from .types import WIDE, Array, Namespace, dtype_name
@@ -94,11 +96,23 @@ def merge_fields(self: Any, other: Any) -> Any:
 
 
 def same_kind(self: Any, other: Any) -> None:
-    """Refuse to merge states of other metrics or shapes."""
-    if type(self) is not type(other):
+    """Refuse to merge states of other metrics, libraries or shapes."""
+    mine, theirs = maker(self), maker(other)
+    if mine is not None and theirs is not None and mine.source != theirs.source:
+        raise TypeError(
+            f"cannot merge a state of {mine!r} with one of {theirs!r}: "
+            "merge states that the summary of one metric made"
+        )
+    if _plain_kind(self) is not _plain_kind(other):
         raise TypeError(
             f"cannot merge a {type(self).__name__} state with {type(other).__name__}: "
             "only states of the same metric merge"
+        )
+    one, two = self.weight.xp.library, other.weight.xp.library
+    if one is not two and not (one.absorbs(two) or two.absorbs(one)):
+        raise TypeError(
+            f"cannot merge a state of {one.name} arrays with one of {two.name} arrays: "
+            "summarise every batch with the same library"
         )
     mine, theirs = self.weight.value.shape, other.weight.value.shape
     if tuple(mine) != tuple(theirs):
@@ -209,7 +223,8 @@ class Extremum(NamedTuple):
     def merge(self, other: Extremum) -> Extremum:
         same_kind(self, other)
         xp = namespace_of(self.value, (self.weight.error + other.weight.error).dtype)
-        return Extremum(xp.maximum(self.value, other.value), self.weight.merge(other.weight))
+        largest = xp.maximum(self.value, other.value)
+        return type(self)(largest, self.weight.merge(other.weight))
 
 
 class Samples(NamedTuple):
@@ -228,7 +243,7 @@ class Samples(NamedTuple):
         weights = [self.weights, other.weights]
         if self.weights.dtype != other.weights.dtype:  # counts beside weights
             weights = [xp.astype(one, xp.computing) for one in weights]
-        return Samples(
+        return type(self)(
             xp.concat([self.values, other.values], axis=-1),
             xp.concat(weights, axis=-1),
             self.weight.merge(other.weight),
@@ -269,19 +284,34 @@ class Samples(NamedTuple):
         found = xp.library.median(self.values, self.weights)
         if found is not None:
             return found
-        order = xp.argsort(self.values, axis=-1)
-        values = xp.take_along_axis(self.values, order, axis=-1)
+        fixed = xp.stop_gradient(self.values)
+        order = xp.argsort(fixed, axis=-1)
+        values = xp.take_along_axis(fixed, order, axis=-1)
         beyond, bound = _beyond_half(xp, xp.take_along_axis(self.weights, order, axis=-1))
 
         def at(passed: Array) -> Array:
             index = xp.sum(xp.astype(passed, xp.counting), axis=-1, keepdims=True)
             index = xp.clip(index, max=values.shape[-1] - 1)
-            return xp.take_along_axis(values, index, axis=-1)[..., 0]
+            return self._shared(xp, xp.take_along_axis(values, index, axis=-1))
 
         median = (at(beyond < -bound) + at(beyond <= bound)) / 2
         lost = ((self.weights > 0) & xp.isnan(self.values)) | ~xp.isfinite(self.weights)
         lost = xp.any(lost, axis=-1)
         return xp.where(lost, xp.full_like(median, float("nan")), median)
+
+    def _shared(self, xp: Namespace, value: Array) -> Array:
+        """Return one of the values; those equal to it share the derivative by their weights.
+
+        Which of them a sort puts first is the library's own matter.
+        """
+        weights = xp.stop_gradient(xp.astype(self.weights, xp.computing))
+        tied = (self.values == value) & (weights > 0)
+        share = xp.where(tied, weights, xp.zeros_like(weights))
+        whole = xp.sum(share, axis=-1)
+        share = share / xp.expand_dims(xp.where(whole > 0, whole, xp.ones_like(whole)), axis=-1)
+        mean = xp.sum(share * xp.where(tied, self.values, xp.zeros_like(share)), axis=-1)
+        exact = value[..., 0] + (mean - xp.stop_gradient(mean))  # the mean itself is rounded
+        return xp.where(xp.isfinite(mean), exact, mean)
 
 
 def _beyond_half(xp: Namespace, weights: Array) -> tuple[Array, Array]:
@@ -360,7 +390,7 @@ class Moments(NamedTuple):
         def plus(total: Total, extra: Array) -> Total:
             return total.merge(Total(extra, xp.zeros_like(total.error)))
 
-        return Moments(
+        return type(self)(
             plus(one.mean_a, a * share),
             plus(one.mean_b, b * share),
             plus(one.aa.merge(two.aa), a * a * both),
@@ -410,6 +440,44 @@ ELEMENTWISE = (Mean, RootMeanSquare, Ratio, Counts, Extremum, Moments, Spread)
 def is_elementwise(state: Any) -> bool:
     """Whether a state merges so; one of a family of metrics says it of itself."""
     return isinstance(state, ELEMENTWISE) or getattr(state, "elementwise", False)
+
+
+# --- which metric a state is of -------------------------------------------------------------------
+
+_KINDS: WeakValueDictionary[tuple[type, Any], type] = WeakValueDictionary()
+
+
+def made_by(state: Any, metric: Any) -> Any:
+    """Return a state that knows its metric.
+
+    Its type does, so that its tree, arrays and dtypes are those of every such state, and compilers
+    take it for a constant.
+    """
+    kind = type(state)
+    found = _KINDS.get((kind, metric))
+    if found is None:
+        body = {"__slots__": (), "made_by": metric, "plain_kind": kind, "__reduce__": _reduced}
+        found = _KINDS.setdefault((kind, metric), type(kind.__name__, (kind,), body))
+    return found(*state)
+
+
+def maker(state: Any) -> Any:
+    """Return the metric that a state knows it is of; None where it does not."""
+    return getattr(type(state), "made_by", None)
+
+
+def _plain_kind(state: Any) -> Any:
+    return getattr(type(state), "plain_kind", type(state))
+
+
+def _reduced(self: Any) -> tuple[Any, ...]:
+    """Take the metric along in a pickle; one that cannot be pickled, as of a function, stays."""
+    kind, metric = _plain_kind(self), maker(self)
+    try:
+        pickle.dumps(metric)
+    except Exception:  # whatever a metric of a user's raises
+        return kind, tuple(self)
+    return made_by, (kind(*self), metric)
 
 
 # --- many states at once --------------------------------------------------------------------------

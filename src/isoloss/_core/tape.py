@@ -196,6 +196,15 @@ class TapeLibrary(CarrierLibrary):
             back = lambda g: g * (n * plain(x) ** (n - 1))  # noqa: E731
             return record_later(lambda: plain(x) ** n, (x, back))
 
+        def chain(x: Node, value: Array, first: Array, second: Array) -> Any:
+            return record(value, (x, lambda g: g * first))
+
+        def log_ratio(x: Any, y: Any, /) -> Any:
+            """log(x / y), by the slopes of log(x) and log(y): x / y may be out of range."""
+            a, b = plain(x), plain(y)
+            value = xp.log_ratio(a, b)
+            return record(value, shaped(x, lambda g: g / a), shaped(y, lambda g: -g / b))
+
         def where(condition: Array, x: Any, y: Any, /) -> Any:
             if isinstance(condition, bool):
                 return x if condition else y
@@ -431,7 +440,7 @@ class TapeLibrary(CarrierLibrary):
             "maximum": either("maximum"), "minimum": either("minimum"),
             "sum": total, "mean": mean, "max": largest, "total": accurate,
             "broadcast_to": broadcast_to, "permute_dims": permute_dims, "moveaxis": moveaxis,
-            "matmul": matmul,
+            "matmul": matmul, "log_ratio": log_ratio, "chain": chain,
             "astype": astype, "stack": stack, "getitem": getitem,
             "take_along_axis": take_along_axis, "cumulative_sum": cumulative_sum,
             "bins": bins, "concat": concat, "min": smallest, "flip": flip, "polynomial": polynomial,

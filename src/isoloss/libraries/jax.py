@@ -103,7 +103,7 @@ class JaxLibrary(PlainLibrary):
             "places": lambda x: jnp.zeros_like(x, dtype=int) + jnp.arange(x.shape[-1]),
             "sums_by": _sums_by,
             "scan": _scan,
-            **_rules(),
+            **_rules(result),
             "total": partial(special.sum_directly, raw),
         }
 
@@ -306,7 +306,7 @@ def _scan(step: Callable[..., Any], state: Any, /, *sequences: Array) -> Any:
     return jax.lax.scan(lambda state, x: (step(state, *x), None), state, along)[0]
 
 
-def _rules() -> dict[str, Any]:
+def _rules(result: str) -> dict[str, Any]:
     """Return functions whose derivative, as JAX composes it, leaves the range of float32.
 
     JAX computes in float32 unless told otherwise, so what float64 absorbs elsewhere matters here.
@@ -355,6 +355,7 @@ def _rules() -> dict[str, Any]:
 
     exact = ModuleType("isoloss.jax")
     exact.__dict__.update(vars(xp), log1p=log1p, quotient=quotient)
+    exact.__dict__.update(wide=not result, result_name=result)
     log_ratio = jax.custom_jvp(partial(special.log_ratio, exact))
 
     def log_ratio_jvp(primals: Any, tangents: Any) -> Any:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from functools import cached_property, partial
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import array_api_compat.torch
@@ -32,6 +33,7 @@ from .._core.passes import NOTHING, Arrays, InPlaceArrays, Plan, Tokens, gone_th
 from .._core.plain import PlainLibrary
 from .._core.primitives import PRIMITIVES
 from .._core.special import clip as clip_of
+from .._core.special import log_ratio as log_ratio_of
 from .._core.special import rows, sum_directly
 from .._core.states import Mean, Samples, State, Total, leafwise
 from .._core.tape import Node, TapeLibrary
@@ -116,6 +118,17 @@ class TorchLibrary(PlainLibrary):
             ones = torch.ones_like(index) if weights is None else weights
             return ones.new_zeros((index.shape[0], size)).scatter_add(-1, index, ones)
 
+        quotients = ModuleType("isoloss.torch")
+        own = {"quotient": torch.div, "wide": not result, "result_name": result}
+        quotients.__dict__.update(vars(raw), **own)
+        ratio_of = partial(log_ratio_of, quotients)
+
+        def log_ratio(x: Array, y: Array, /) -> Array:
+            """log(x / y), by the slopes of log(x) and log(y): x / y may be out of range."""
+            value = ratio_of(x.detach(), y.detach())
+            slopes = torch.log(x) - torch.log(y)
+            return torch.where(torch.isfinite(slopes), value + (slopes - slopes.detach()), value)
+
         return {
             "clip": clip,
             "bins": bins,
@@ -136,6 +149,7 @@ class TorchLibrary(PlainLibrary):
             "sign": torch.sign,
             "cumulative_sum": lambda x, /, *, axis: torch.cumsum(x, axis),
             **({"total": total} if result == "float64" else {}),
+            **({"log_ratio": log_ratio} if result else {}),
         }
 
     def direct(
@@ -225,6 +239,10 @@ class TorchLibrary(PlainLibrary):
     def looked_at(self, *arrays: Any) -> bool:
         """Whether something looks at the tensors that a pass in place would not serve."""
         return _watched(*arrays)
+
+    def names_states(self) -> bool:
+        """Whether a state may be given a type of its own: a compiler cannot make one."""
+        return not torch.compiler.is_compiling()
 
     def without_graph(self) -> AbstractContextManager[Any]:
         """Return a context in which no graph is made."""

@@ -533,7 +533,7 @@ class DevianceMoments(NamedTuple):
             own, step = part.weight.sum, part.mean.minus(mean)
             step = xp.where(own == 0, xp.zeros_like(step), step)
             spread = _plus(spread, own * _of_a_step(xp, mean.sum, step, self.power))
-        return DevianceMoments(
+        return type(self)(
             mean, spread, self.unexplained.merge(other.unexplained), self.power, weight
         )
 

@@ -6,9 +6,17 @@ In every formula p is the prediction, y the target, e = p - y, and E_w[f] = sum(
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
-from .._core.domains import ABOVE_MINUS_ONE, BETWEEN_0_AND_1, NON_NEGATIVE, POSITIVE, REAL, Domain
+from .._core.domains import (
+    ABOVE_MINUS_ONE,
+    BETWEEN_0_AND_1,
+    NON_NEGATIVE,
+    NON_ZERO,
+    POSITIVE,
+    REAL,
+    Domain,
+)
 from .._core.metric import Loss, Metric, SquaredLoss
 from .._core.parameters import is_zero, parameter
 from .._core.states import Extremum, Moments, Ratio, Samples, ratio
@@ -177,7 +185,8 @@ class Huber(Loss):
     .. math:: q^2 / 2 + \delta (|e| - q), \quad q = \min(|e|, \delta)
 
     Kind: pointwise; predictions and targets ``(...)`` of any real numbers.
-    At ``|e| = delta`` the derivatives are those of the quadratic side.
+    At ``|e| = delta`` the derivatives are those of the quadratic side; the slope is ±delta at
+    infinite predictions.
 
     Parameters
     ----------
@@ -210,7 +219,8 @@ class SmoothL1(Loss):
     .. math:: \mathrm{Huber}_\beta(e) / \beta
 
     Kind: pointwise; predictions and targets ``(...)`` of any real numbers.
-    At ``|e| = beta`` the derivatives are those of the quadratic side.
+    At ``|e| = beta`` the derivatives are those of the quadratic side; the slope is ±1 at infinite
+    predictions.
 
     Parameters
     ----------
@@ -413,15 +423,15 @@ class Expectile(Loss):
 class MeanAbsolutePercentageError(Loss):
     r"""Mean absolute percentage error, as a fraction.
 
-    .. math:: |e| / \max(|y|, \varepsilon)
+    .. math:: |e| / |y|, \quad\text{or}\quad |e| / \max(|y|, \varepsilon)
 
-    Kind: pointwise; predictions and targets ``(...)`` of any real numbers.
-    Subgradient 0 at e = 0.
+    Kind: pointwise; predictions and targets ``(...)`` of any real numbers. Without epsilon, a
+    target of 0 gives nan, and the value does not depend on the unit. Subgradient 0 at e = 0.
 
     Parameters
     ----------
     epsilon : float > 0, optional
-        The smallest divisor; by default the spacing of 1 in the dtype of the result.
+        The smallest divisor; with it, targets may be 0.
 
     Examples
     --------
@@ -431,15 +441,21 @@ class MeanAbsolutePercentageError(Loss):
 
     References
     ----------
-    scikit-learn's function of this name. Keras multiplies by 100: ``Scaled(mape, 100)``; its floor
-    is 1e-7, torchmetrics's 1.17e-6.
+    de Myttenaere et al. (2016), *Mean Absolute Percentage Error for Regression Models*. The
+    smallest divisor is 2.2e-16 in scikit-learn, 1.17e-6 in torchmetrics and 1e-7 in Keras, which
+    multiplies by 100: ``Scaled(mape, 100)``.
     """
 
     epsilon: float | None = parameter(None, POSITIVE)
 
+    @property
+    def domain(self) -> Domain:
+        return Domain(targets=NON_ZERO if self.epsilon is None else REAL)
+
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
-        floor = xp.eps if self.epsilon is None else self.epsilon
-        return xp.abs(prediction - target) / xp.clip(xp.abs(target), min=floor)
+        size = xp.abs(target)
+        divisor = size if self.epsilon is None else xp.clip(size, min=self.epsilon)
+        return xp.quotient(xp.abs(prediction - target), divisor)
 
 
 @final
@@ -934,7 +950,8 @@ class MedianAbsoluteError(Metric):
     where half of the weight lies on either side; between two samples, their average.
 
     Kind: sorted whole; predictions and targets ``(...)`` of any real numbers. Its state is the
-    data: merging concatenates, so it does not stream in constant memory. Subgradient 0 at e = 0.
+    data: merging concatenates, so it does not stream in constant memory. Subgradient 0 at e = 0;
+    errors that are equal to the median share its derivative in proportion to their weights.
 
     Examples
     --------
