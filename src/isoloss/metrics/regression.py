@@ -6,7 +6,7 @@ In every formula p is the prediction, y the target, e = p - y, and E_w[f] = sum(
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 from .._core.domains import (
     ABOVE_MINUS_ONE,
