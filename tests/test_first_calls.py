@@ -1,4 +1,4 @@
-"""The first calls of a process may come from several threads at once."""
+"""The first calls of a process may come from several threads at once, and take little time."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import isoloss as il
 from isoloss import derivatives
 from isoloss._core import library as libraries
 from isoloss._core.tape import TapeLibrary
@@ -72,3 +73,57 @@ def test_one_tape(array: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     call = lambda: derivatives._carrier(TapeLibrary, library, True)  # noqa: E731
     found = meanwhile(monkeypatch, TapeLibrary, call)
     assert call() is call() is found[0]
+
+
+# --- the time of a first call on JAX --------------------------------------------------------------
+
+
+@pytest.fixture
+def compilations() -> Any:
+    """The seconds that each program of XLA took to be made, as they are made."""
+    jax = pytest.importorskip("jax")
+    found: list[float] = []
+
+    def heard(event: str, seconds: float, **_: Any) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            found.append(seconds)
+
+    jax.monitoring.register_event_duration_secs_listener(heard)
+    yield found
+    jax.monitoring.unregister_event_duration_listener(heard)
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [il.roc_auc_score, il.average_precision_score, il.spearman, il.median_absolute_error,
+     il.F1Score(num_classes=2)],
+    ids=repr,
+)  # fmt: skip
+def test_one_program_of_a_shape(metric: il.Metric, compilations: list[float]) -> None:
+    """The first call of a shape makes a program, and constants, not a program for each operation."""
+    jax = pytest.importorskip("jax")
+    rng = np.random.default_rng(0)
+    p, t = jax.numpy.asarray(rng.integers(0, 2, (2, 37)).astype("int32"))
+    p = p if isinstance(metric, il.F1Score) else p.astype("float32")
+    jax.block_until_ready((p, t))
+    compilations.clear()
+    metric(p, t)
+    assert len(compilations) <= 3
+
+
+@pytest.mark.parametrize("metric", [il.ndcg, il.F1Score(num_classes=5)], ids=repr)
+def test_few_numbers_are_compiled_in_little_time(
+    metric: il.Metric, compilations: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program for few numbers is made in less than two thirds of the time of that for many."""
+    jax = pytest.importorskip("jax")
+    rng, seconds = np.random.default_rng(0), []
+    for n, tiny in ((2, 256), (3, 256), (4, 0), (5, 0)):  # each length is a program
+        monkeypatch.setattr("isoloss.libraries.jax.TINY", tiny)
+        p, t = rng.integers(0, 5, (2, n, 6)).astype("int32")
+        p, t = (p.ravel(), t.ravel()) if isinstance(metric, il.F1Score) else (p.astype("f4"), t)
+        p, t = jax.block_until_ready(tuple(map(jax.numpy.asarray, (p, t))))
+        compilations.clear()
+        metric(p, t)
+        seconds.append(compilations[-1])
+    assert min(seconds[:2]) < 2 / 3 * min(seconds[2:])

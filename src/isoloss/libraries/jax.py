@@ -46,6 +46,15 @@ from .._core.totals import Totals
 from .._core.types import Array, Namespace
 
 PROGRAMS = 256  # how many compiled programs of a kind are kept
+TINY = 256  # so few numbers take as long in machine code that is not optimised
+# It is made in a quarter of the time: not optimised, nor by way of MLIR, nor in parts. In versions
+# of JAX before, such programs are not tried out.
+QUICK = {
+    "xla_backend_optimization_level": 0,
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
+SINCE = (0, 10)
 SMALL = 4096  # fewer samples are summed twice sooner than the other way is compiled as well
 ROWS = 4  # what has so many numbers a term has few terms
 PASSES = 64  # how many compiled passes over the tokens of a linear layer are kept
@@ -154,7 +163,10 @@ class JaxLibrary(PlainLibrary):
             program = _program(metric, axis, keepdims, reduction, empty, event_axis)
         except TypeError:  # a hyper-parameter or an option without a hash
             return None
-        evaluate = program.compiled if concrete else program.traced
+        evaluate = program.traced
+        if concrete:
+            few = predictions.size <= TINY
+            evaluate = program.compiled.few if few else program.compiled.many
         return evaluate(predictions, targets, weights, where, denominator)
 
     def statistics_of_all(self, metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]:
@@ -172,7 +184,9 @@ class JaxLibrary(PlainLibrary):
             )
         except TypeError:
             return super().statistics_of_all(metrics, inputs)
-        return program(inputs.arrays)  # type: ignore[no-any-return]
+        few = max(array.size for array in inputs.arrays.values()) <= TINY
+        evaluate = program.few if few else program.many
+        return evaluate(inputs.arrays)  # type: ignore[no-any-return]
 
     def fold(self, states: Sequence[Any]) -> Any:
         """Merge the states of one metric, one after the other: one program for any number."""
@@ -197,7 +211,9 @@ class JaxLibrary(PlainLibrary):
             except TypeError:
                 pass
             else:
-                return program(predictions, targets, arrays)  # type: ignore[no-any-return]
+                few = max(array.size for array in several(predictions)) <= TINY
+                evaluate = program.few if few else program.many
+                return evaluate(predictions, targets, arrays)  # type: ignore[no-any-return]
         return jax.value_and_grad(lambda p: function(metric, p, targets, **options))(predictions)
 
     def across(self, state: Any, axis_name: Any, group: Any) -> Any:
@@ -467,7 +483,25 @@ def _compiles(metric: Metric) -> bool:
     A score subtracts numbers that must cancel exactly. Rounded to float64 in a fused loop or out of
     it, they do to the last digit of float32; in float32 throughout they would not.
     """
-    return metric.averages or metric.kind == "counts" or bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
+    kept = metric.averages or metric.kind in ("counts", "sorted whole")
+    return kept or bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
+
+
+class _Compiled(NamedTuple):
+    """A function as a program for few numbers, which is made in little time, and for many.
+
+    A first call is waited for, and there is one for each shape.
+    """
+
+    few: Callable[..., Any]
+    many: Callable[..., Any]
+
+
+def _compiled(function: Callable[..., Any]) -> _Compiled:
+    program = jax.jit(function)
+    if jax.default_backend() != "cpu" or jax.__version_info__ < SINCE:
+        return _Compiled(program, program)
+    return _Compiled(jax.jit(function, compiler_options=QUICK), program)
 
 
 # Squares whose sum lies between two bounds have lost none that matters. Otherwise the residuals are
@@ -570,7 +604,7 @@ class _Program(NamedTuple):
     """The evaluation of a metric under some options."""
 
     traced: Callable[..., Array]
-    compiled: Callable[..., Array]
+    compiled: _Compiled
 
 
 @lru_cache(maxsize=PROGRAMS)
@@ -646,7 +680,7 @@ def _program(
         few = math.prod(inputs.shape) * ROWS <= p.size  # a second sum of them costs nothing
         return whole(*arguments) if inputs.xp.wide or few else guarded(*arguments)[0]
 
-    return _Program(call, jax.jit(call))
+    return _Program(call, _compiled(call))
 
 
 PART = 4096  # samples, or more, that are evaluated together where a sum is found again
@@ -705,12 +739,12 @@ def _statistics(
     wide: bool,
     axes: tuple[int, ...],
     number: int | None,
-) -> Callable[..., Any]:
+) -> _Compiled:
     def call(arrays: dict[str, Array]) -> tuple[Any, ...]:
         inputs = Inputs.checked(metrics[0], arrays, result, wide, axes, number)
         return super(JaxLibrary, library).statistics_of_all(metrics, inputs)
 
-    return jax.jit(call)
+    return _compiled(call)
 
 
 @lru_cache(maxsize=1)
@@ -734,11 +768,11 @@ def _over_axis(state: State, axis_name: Any) -> Any:
 
 
 @lru_cache(maxsize=PROGRAMS)
-def _gradient(function: Any, metric: Any, others: tuple[tuple[str, Any], ...]) -> Any:
+def _gradient(function: Any, metric: Any, others: tuple[tuple[str, Any], ...]) -> _Compiled:
     def call(p: Array, t: Array, arrays: dict[str, Array]) -> Array:
         return function(metric, p, t, **arrays, **dict(others))
 
-    return jax.jit(jax.value_and_grad(call))
+    return _compiled(jax.value_and_grad(call))
 
 
 # --- a linear layer under a cross-entropy ---------------------------------------------------------
