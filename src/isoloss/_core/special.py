@@ -338,7 +338,7 @@ def tweedie_deviance(xp: Namespace, p: Array, y: Array, power: Any) -> Array:
     far = difference(b, end) - difference(a, end * xp.quotient(z, p))
     rel_a, rel_b = xp.relative_expm1(a * log_ratio), xp.relative_expm1(b * log_ratio)
     near = xp.abs(log_ratio) * (abs(a) + abs(b)) < 2
-    terms = xp.where(near, start * (log_ratio * (rel_b - rel_a)), far)
+    terms = xp.where(near, start * log_ratio * (rel_b - rel_a), far)
     one, two = xp.where(a == 0, 1.0, a), xp.where(b == 0, 1.0, b)
     # not 1 / two: a power may be an array of its own, narrower dtype
     at_most_zero = end * (xp.ones_like(p) / two - xp.quotient(y, p) / one)
