@@ -23,6 +23,7 @@ from .._core.library import Library
 from .._core.metric import Metric
 from .._core.passes import NOTHING, Arrays, InPlaceArrays, Plan, Tokens, gone_through
 from .._core.plain import PlainLibrary
+from .._core.primitives import shares
 from .._core.special import clip as clip_of
 from .._core.special import rows, sum_directly
 from .._core.states import Samples, State, leafwise
@@ -76,7 +77,7 @@ class TorchLibrary(PlainLibrary):
 
     def primitives(self, xp: Namespace) -> dict[str, Any]:
         """Return those that are not in `special`, whose forms torch differentiates."""
-        return {"log_rest": lambda x: xp.logsumexp(x)[1], "shares": lambda x: xp.softmax(x)[0]}
+        return {"log_rest": lambda x: xp.logsumexp(x)[1], "shares": lambda x: shares(xp, x)}
 
     def overrides(self, result: str) -> dict[str, Any]:
         """Return what torch does faster, or as a compiler can read it."""
