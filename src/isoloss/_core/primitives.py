@@ -58,7 +58,6 @@ class _Row(NamedTuple):
 
 def _row(xp: Namespace, x: Array) -> _Row:
     """Sum by arithmetic alone, which compilers do on the way; a selection they write to memory."""
-    x = xp.stop_gradient(x)
     h, far = xp.max(x, axis=-1), _FAR[dtype_name(x.dtype)]
     finite = xp.minimum(xp.maximum(h, -far), far)
 
@@ -159,7 +158,7 @@ def cross_entropy(xp: Namespace, x: Array, targets: Array) -> Array:
     """
     row, far = _row(xp, x), _FAR[dtype_name(x.dtype)]
     low = xp.where(row.h > 0, row.h - far, xp.full_like(row.h, -far))
-    z, t, least = xp.alone(4, xp.stop_gradient(x), targets, low)
+    z, t, least = xp.alone(4, x, targets, low)
     lost = xp.sum(xp.sign(t) * xp.sign(-_below(xp, z, least)), axis=-1)
     whole, others = _sums(xp, x, row, targets)
     below = _column(xp, row.h) - xp.maximum(x, _column(xp, low))  # finite: times 0 it is 0
@@ -174,7 +173,7 @@ def cross_entropy(xp: Namespace, x: Array, targets: Array) -> Array:
 
 def _sums(xp: Namespace, x: Array, row: _Row, targets: Array) -> tuple[Array, Array]:
     """Sum the targets, and those of all but the largest."""
-    z, t, highest = xp.alone(5, xp.stop_gradient(x), targets, row.finite)
+    z, t, highest = xp.alone(5, x, targets, row.finite)
     others = xp.sum(-xp.sign(_below(xp, z, highest)) * t, axis=-1)
     return xp.sum(targets, axis=-1), others
 
@@ -195,7 +194,7 @@ def softmax_divergence(xp: Namespace, x: Array, targets: Array) -> Array:
     It is a sum of ``t log(t / p) + p - t``, none of which is negative: of ``t (exp(-d) - 1 + d)``
     with ``d = log(t / p)``, which is a power series where d is small.
     """
-    p, log_p = xp.softmax(xp.stop_gradient(x))
+    p, log_p = xp.softmax(x)
     positive = targets > 0
     d = xp.where(positive, xp.log(xp.where(positive, targets, 1.0)) - log_p, 2.0)
     d = xp.alone(6, d)[0]  # or XLA cuts what follows into many pieces
