@@ -94,14 +94,6 @@ def _changes(metric: Any, xp: Namespace, training: Array) -> Array:
     return training[..., season:] - training[..., :-season]
 
 
-def _root_mean_square(xp: Namespace, x: Array) -> Array:
-    """Return the root mean square along the last axis, though squares may be out of range."""
-    size = xp.max(xp.abs(xp.stop_gradient(x)), axis=-1, keepdims=True)
-    scale = xp.power_of_two(size)
-    x = x * scale
-    return xp.sqrt(xp.mean(x * x, axis=-1)) / scale[..., 0]
-
-
 class _Scaled(Loss):
     """The size of a forecast's errors, over that of the naive one's in training."""
 
@@ -210,7 +202,7 @@ class RootMeanSquaredScaledError(_Scaled):
     season: int = parameter(1, SEASON)
 
     def size(self, xp: Namespace, error: Array) -> Array:
-        return _root_mean_square(xp, error)
+        return xp.euclidean_norm(error) / error.shape[-1] ** 0.5
 
 
 @final
