@@ -34,8 +34,8 @@ FORMULAS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "huber": huber,
     "log_cosh": log_cosh,
 }
-# JAX's float32 rounds the difference (1 ULP of the loss), and its log1p is 2.4 ULP off.
-EXCEPTIONS = {("log_cosh", "jax"): 5.0}
+# float32 rounds the difference (1 ULP of the loss), and JAX's log1p is 2.4 ULP off
+EXCEPTIONS = {("log_cosh", "jax"): 5.0, ("log_cosh", "torch"): 3.0}
 named_loss = pytest.mark.parametrize("name", FORMULAS)
 
 

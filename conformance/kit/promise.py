@@ -192,4 +192,4 @@ class Measure:
 def value_limit(backend: Backend, dtype: str) -> float:
     if backend.widens:
         return WIDENED.get(dtype, OWN)
-    return SUMMED if backend.float64 else OWN
+    return SUMMED if backend.float64 and dtype != "float64" else OWN

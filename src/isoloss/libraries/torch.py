@@ -625,7 +625,9 @@ def _sum_in_pieces(x: Array, axes: tuple[int, ...]) -> Array:
     """Sum in float64 what pieces of the data add up to in their own width."""
     if not axes:
         return x.to(torch.float64)
-    if x.numel() <= _FUSED or (x.dtype == torch.float64 and len(axes) < x.ndim):
+    if x.dtype == torch.float64:
+        return _sum_of_blocks(array_api_compat.torch, x, axes)
+    if x.numel() <= _FUSED:
         return x.sum(axes, keepdim=True, dtype=torch.float64)
     shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
     flat = x.reshape(1, -1) if len(axes) == x.ndim else rows(array_api_compat.torch, x, axes)
@@ -638,11 +640,15 @@ def _sum_in_pieces(x: Array, axes: tuple[int, ...]) -> Array:
 
 
 def _log_cosh(x: Array) -> Array:
-    """``log(cosh(x))``, by ``log1p(2 sinh(x / 2)^2)`` up to 20, from where it is linear."""
-    near = x.clamp(-20.0, 20.0)
-    beyond = (x - near).abs_()
+    """``log(cosh(x))``, by ``log1p(2 sinh(x / 2)^2)`` up to 20, from where it is linear.
+
+    A square doubles an error: where all of it stays in a cache, it is one of float64.
+    """
+    wide = x.to(torch.float64) if x.device.type == "cpu" else x
+    near = wide.clamp(-20.0, 20.0)
+    beyond = (wide - near).abs_()
     half = near.mul_(0.5).sinh_()
-    return half.mul_(half).mul_(2.0).log1p_().add_(beyond)
+    return half.mul_(half).mul_(2.0).log1p_().add_(beyond).to(x.dtype)
 
 
 def _rest(x: Array, highest: Array) -> Array:
