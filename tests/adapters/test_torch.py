@@ -200,7 +200,8 @@ def test_modules_are_saved_copied_moved_and_replicated(criterion):
     assert torch.func.functional_call(criterion, replaced, (p, t)) != want
     replica = learnt()._replicate_for_data_parallel()  # what DataParallel makes for each device
     replica.alpha, replica.scale = torch.tensor(1.0), torch.tensor(1.0)
-    assert replica(p, t) == il.charbonnier(p, t)
+    # parameters that learn are computed with float64, numbers in the width of the data
+    assert_close_ulp(replica(p, t).detach(), il.charbonnier(p, t), 2)
 
 
 @pytest.mark.parametrize(
