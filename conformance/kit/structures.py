@@ -11,6 +11,7 @@ import numpy as np
 import isoloss as il
 from isoloss._core.domains import Labels
 from isoloss._core.inputs import Inputs
+from isoloss._core.states import plain_kind
 from isoloss._core.totals import Totals
 from isoloss._core.wrappers import Wrapper
 
@@ -93,6 +94,6 @@ ENGINE: dict[str, il.Metric] = _cover(STRUCTURES, _shapes)
 
 _PLAINEST_FIRST = dict(sorted(STRUCTURES.items(), key=lambda item: len(features(item[1]))))
 STATES: dict[str, il.Metric] = _first_of_each(
-    _PLAINEST_FIRST, lambda metric: type(metric.summary(*draw(metric, (3,))))
+    _PLAINEST_FIRST, lambda metric: plain_kind(metric.summary(*draw(metric, (3,))))
 )
 """The plainest for each kind of state: for what depends on states alone, and is slow."""

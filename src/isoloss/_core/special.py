@@ -388,15 +388,6 @@ def unit_vector(xp: Namespace, x: Array, /) -> Array:
     return xp.where(zero, xp.zeros_like(x), x / xp.sqrt(xp.where(zero, 1.0, square)))
 
 
-def unit_vector_back(xp: Namespace, g: Array, x: Array, unit: Array, /) -> Array:
-    """Multiply by the derivative of `unit_vector`, which is that vector; 0 at the zero vector."""
-    norm = xp.euclidean_norm(x)
-    zero = xp.expand_dims(norm == 0, axis=-1)
-    across = g - unit * xp.sum(g * unit, axis=-1, keepdims=True)
-    slope = across / xp.where(zero, 1.0, xp.expand_dims(norm, axis=-1))
-    return xp.where(zero, xp.zeros_like(slope), slope)
-
-
 def cosine(xp: Namespace, x: Array, y: Array, /) -> Array:
     """Return the cosine of the angle between two rows; 0 for the zero vector, with gradient 0."""
     return xp.sum(xp.unit_vector(x) * xp.unit_vector(y), axis=-1)
@@ -873,7 +864,7 @@ FUNCTIONS: tuple[Callable[..., Array], ...] = (
     clip, sqrt, huber, huber_back, sigmoid_cross_entropy, sigmoid_cross_entropy_back, xlogy,
     xlogy_back, xlog1py, xlog1py_back, softplus, sigmoid, sigmoid_power, sigmoid_power_back,
     log_ratio, relative_expm1, lgamma, log_cosh, sqrt1pm1, tweedie_deviance, power_of_two,
-    symmetric_percentage, unit_vector, unit_vector_back, cosine, cosine_distance,
+    symmetric_percentage, unit_vector, cosine, cosine_distance,
     added_along_axis, overlap, overlap_back, pick, places, at, exponentials, logsumexp, softmax,
     margin, label_cross_entropy, cross_entropy, sum_in_two, softmax_divergence, parameter, chosen,
     bins, bin_max, bin_of, sums_by, rows, scan,
@@ -919,13 +910,5 @@ DERIVATIVES: dict[str, Slopes] = {
     "log_ndtr": Slopes(
         lambda xp, x, y: _reversed_hazard(xp, x),
         lambda xp, x, y: _hazard_slope(xp, x, _reversed_hazard(xp, x)),
-    ),
-    "softplus": Slopes(
-        lambda xp, x, y: xp.sigmoid(x), lambda xp, x, y: xp.sigmoid(x) * xp.sigmoid(-x)
-    ),
-    "sigmoid": Slopes(
-        lambda xp, x, y: y * xp.sigmoid(-x),
-        lambda xp, x, y: y * xp.sigmoid(-x) * (xp.sigmoid(-x) - y),
-        by_value=True,
     ),
 }

@@ -103,7 +103,7 @@ def same_kind(self: Any, other: Any) -> None:
             f"cannot merge a state of {mine!r} with one of {theirs!r}: "
             "merge states that the summary of one metric made"
         )
-    if _plain_kind(self) is not _plain_kind(other):
+    if plain_kind(self) is not plain_kind(other):
         raise TypeError(
             f"cannot merge a {type(self).__name__} state with {type(other).__name__}: "
             "only states of the same metric merge"
@@ -466,13 +466,14 @@ def maker(state: Any) -> Any:
     return getattr(type(state), "made_by", None)
 
 
-def _plain_kind(state: Any) -> Any:
+def plain_kind(state: Any) -> Any:
+    """Return the type of a state, whatever its metric."""
     return getattr(type(state), "plain_kind", type(state))
 
 
 def _reduced(self: Any) -> tuple[Any, ...]:
     """Take the metric along in a pickle; one that cannot be pickled, as of a function, stays."""
-    kind, metric = _plain_kind(self), maker(self)
+    kind, metric = plain_kind(self), maker(self)
     try:
         pickle.dumps(metric)
     except Exception:  # whatever a metric of a user's raises

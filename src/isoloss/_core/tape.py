@@ -259,7 +259,17 @@ class TapeLibrary(CarrierLibrary):
             result = record_later(lambda: xp.sigmoid_power(plain(x), plain(power)), (x, back))
             return result
 
+        def softplus(x: Any, /) -> Any:
+            if not hasattr(xp, "softplus_back"):  # a kernel
+                return special.softplus(library.namespace(*key), x)
+            return record_later(
+                lambda: xp.softplus(plain(x)), (x, lambda g: xp.softplus_back(g, plain(x)))
+            )
+
         def unit_vector(x: Any, /) -> Any:
+            if not hasattr(xp, "unit_vector_back"):  # a kernel
+                return special.unit_vector(library.namespace(*key), x)
+
             def back(g: Array) -> Array:
                 return xp.unit_vector_back(g, plain(x), plain(result))
 
@@ -435,7 +445,7 @@ class TapeLibrary(CarrierLibrary):
             "subtract": subtract, "huber": difference("huber"), "overlap": overlap,
             "xlogy": times_logarithm("xlogy", "log"),
             "xlog1py": times_logarithm("xlog1py", "log1p"),
-            "sigmoid_power": sigmoid_power, "unit_vector": unit_vector,
+            "sigmoid_power": sigmoid_power, "unit_vector": unit_vector, "softplus": softplus,
             "sigmoid_cross_entropy": sigmoid_cross_entropy,
             "maximum": either("maximum"), "minimum": either("minimum"),
             "sum": total, "mean": mean, "max": largest, "total": accurate,

@@ -347,6 +347,7 @@ class EagerKernels(TorchLibrary):
             "softplus": lambda x: torch.logaddexp(
                 x, torch.zeros((), dtype=x.dtype, device=x.device)
             ),
+            "softplus_back": lambda g, x: torch.sigmoid(x).mul_(g),
             "sigmoid": torch.sigmoid,
             "log_cosh": _log_cosh,
             "remembered": rows.remembered,
