@@ -68,7 +68,11 @@ def weights_of(y: np.ndarray) -> np.ndarray:
         (il.poisson_deviance, "neg_mean_poisson_deviance", 1),
         (il.mape, "neg_mean_absolute_percentage_error", 1),
         (il.r2_score, "r2", 2),
-        (il.explained_variance_score, "explained_variance", 4),  # 2.7 from the exact one, theirs 1.3
+        (
+            il.explained_variance_score,
+            "explained_variance",
+            4,
+        ),  # 2.7 from the exact one, theirs 1.3
     ],
 )
 def test_scores_of_regression_are_scikit_learns(
