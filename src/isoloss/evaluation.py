@@ -1,5 +1,6 @@
 """Several metrics of the same data at once."""
 
+# pyright: reportAttributeAccessIssue=false
 from __future__ import annotations
 
 import itertools

@@ -9,6 +9,7 @@ What is known of one library stands in a file of ``isoloss.libraries`` that is c
 is, and is loaded when one of its arrays arrives.
 """
 
+# pyright: reportOptionalMemberAccess=false
 from __future__ import annotations
 
 import operator

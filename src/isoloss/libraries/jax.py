@@ -5,6 +5,7 @@ over thousands of hyper-parameters does not fill the memory. A hyper-parameter t
 a tracer has no value to be found by, and is evaluated as written.
 """
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
 from __future__ import annotations
 
 import math

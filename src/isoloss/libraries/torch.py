@@ -6,6 +6,7 @@ first-order numbers give it the slope that its backward pass multiplies. Whateve
 that (a compiler, torch.func, forward mode, derivatives of derivatives) gets the plain way.
 """
 
+# pyright: reportArgumentType=false, reportIncompatibleMethodOverride=false
 from __future__ import annotations
 
 import math
