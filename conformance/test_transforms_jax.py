@@ -165,7 +165,7 @@ def test_compiled_gradients_of_special_rows(metric):
     want = il.gradient(call, *wide(p, t))
     both = jit(lambda p, targets: (jax.grad(call)(p, targets), jax.grad(call)(p, t)))
     for found in both(p, t):
-        close(found, want, ulps=128)
+        close(found, want, ulps=128 if isinstance(metric, il.MultiScaleSSIM) else 64)
 
 
 @pytest.mark.parametrize(

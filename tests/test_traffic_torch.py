@@ -92,7 +92,7 @@ STEPS = {
     "mae": (il.mae, functional.l1_loss, x, y, 1.5),
     "rmse": (il.rmse, lambda p, t: functional.mse_loss(p, t).sqrt(), x, y, 1.5),
     "huber": (il.huber, functional.huber_loss, x, y, 1.5),
-    "smooth_l1": (il.smooth_l1, functional.smooth_l1_loss, x, y, 2.5),
+    "smooth_l1": (il.smooth_l1, functional.smooth_l1_loss, x, y, 1.5),
     "weighted huber": (lambda p, t: il.huber(p, t, weights=weights), weighted(functional.huber_loss), x, y, 1.5),
     "log_cosh": (il.log_cosh, log_cosh, x, y, 1.5),
     "sigmoid": (il.sigmoid_cross_entropy, functional.binary_cross_entropy_with_logits, x, y, 2.5),

@@ -1,6 +1,5 @@
 """Several metrics of the same data at once."""
 
-# pyright: reportAttributeAccessIssue=false
 from __future__ import annotations
 
 import itertools
@@ -122,7 +121,8 @@ def labels_of(name: str, given: Any) -> tuple[list[Any], Any]:
     if type(given) is list and set(map(type, given)) == {str}:
         return _of_strings(given)  # an array of them would be read as strings again
     try:
-        array = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
+        detached = getattr(given, "detach", None)
+        array = np.asarray(given if detached is None else detached().cpu())
     except Exception as error:
         message = f"evaluate: the labels of {name}= cannot be looked at here; number them from 0"
         if name == "groups":

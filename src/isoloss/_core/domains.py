@@ -65,7 +65,7 @@ class Interval(NamedTuple):
         return found & (x != low if low == high else (x <= low) | (x >= high))
 
     def contains_all(self, xp: Namespace, x: Array, axes: tuple[int, ...]) -> Array:
-        """Tell of rows; between 0 and 1 by arithmetic: compilers write what is told to memory."""
+        """Tell which rows lie inside; for 0 to 1 by arithmetic, as compilers store comparisons."""
         if self != (0.0, 1.0, False, False, None, False) or 0 in x.shape:
             return xp.all(self.contains(x), axis=axes)
         x = xp.stop_gradient(x)

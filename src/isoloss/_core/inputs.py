@@ -239,8 +239,8 @@ class Inputs:
     def batch(self, index: tuple[Any, ...] = (), filled: int = 2) -> Batch:
         """Convert the samples, or those at an index of the loss's shape, for the computation.
 
-        What is excluded is replaced in predictions and targets (``filled=2``); in targets alone
-        (1) or nowhere (0) where the caller masks what is computed of it.
+        Excluded samples are replaced in predictions and targets (``filled=2``), in targets only
+        (1), or not at all (0): then the caller masks the results.
         """
         arrays, library, xp, metric = self.arrays, self.library, self.xp, self.metric
         if index:

@@ -9,7 +9,6 @@ What is known of one library stands in a file of ``isoloss.libraries`` that is c
 is, and is loaded when one of its arrays arrives.
 """
 
-# pyright: reportOptionalMemberAccess=false
 from __future__ import annotations
 
 import operator
@@ -264,7 +263,7 @@ class Library:
             "stop_gradient": lambda x: x,
             # a result that may be there from an earlier pass over the same definition
             "remembered": lambda evaluate: evaluate(),
-            # arrays of which a compiler shares nothing with what else is made of them
+            # a barrier: a compiler must not share computations across it
             "alone": lambda use, *arrays: arrays,
             "quotient": operator.truediv,
             # whether a size is a number, not the name of one in a program that is exported
@@ -290,7 +289,7 @@ class Library:
 _LIBRARIES: dict[int, Library] = {}
 _OF_TYPE: dict[type, Library] = {}
 _TRACED: dict[str, Library] = {}  # those of `libraries.TRACED` that are imported
-_FOLDER = f"{__package__.rpartition('.')[0]}.libraries"
+_FOLDER = f"{__name__.rpartition('._core')[0]}.libraries"
 
 
 def library_of(array: Array) -> Library | None:

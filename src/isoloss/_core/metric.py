@@ -142,7 +142,7 @@ class Metric(ABC):
         )
 
     def _takes(self, xp: Namespace, other: Metric) -> bool:
-        """Whether the state of another metric is one of its own, as far as that can be told."""
+        """Whether this metric accepts another's state; it does where they cannot be compared."""
         return not self._compares() or other.source in (self.source, self.source_in(xp))
 
     def terms(self, xp: Namespace, prediction: Array, target: Array) -> Array:

@@ -21,7 +21,7 @@ import numpy as np
 from .special import EXP_REMAINDER, polynomial
 from .types import WIDE, Array, Namespace, dtype_name
 
-# The largest numbers: beyond them is infinity, with which no arithmetic is done.
+# The largest finite numbers, which take the place of infinity in sums.
 _FAR = {"float32": float(np.finfo(np.float32).max), **dict.fromkeys(WIDE, sys.float_info.max)}
 
 
@@ -57,7 +57,7 @@ class _Row(NamedTuple):
 
 
 def _row(xp: Namespace, x: Array) -> _Row:
-    """Sum by arithmetic alone, which compilers do on the way; a selection they write to memory."""
+    """Sum by arithmetic only: compilers fuse it, but write a selection to memory."""
     h, far = xp.max(x, axis=-1), _FAR[dtype_name(x.dtype)]
     finite = xp.minimum(xp.maximum(h, -far), far)
 
@@ -72,7 +72,7 @@ def _row(xp: Namespace, x: Array) -> _Row:
 
 
 def _below(xp: Namespace, x: Array, h: Array) -> Array:
-    """Return x - h, 0 of the largest although a product that x is may be fused with the minus."""
+    """Return x - h, exactly 0 at the largest even if x is a product fused with the minus."""
     h = _column(xp, h)
     return xp.minimum(x, h) - h
 
@@ -227,7 +227,7 @@ PRIMITIVES: dict[str, Primitive] = {
         lambda xp, x, targets, v: xp.sum(targets, axis=-1, keepdims=True) * shares_turn(xp, x, v),
     ),
 }
-# it is that less what does not depend on x
+# the divergence differs from the cross-entropy by a constant: their derivatives are the same
 PRIMITIVES["softmax_divergence"] = PRIMITIVES["cross_entropy"]._replace(value=softmax_divergence)
 
 
@@ -253,7 +253,7 @@ def unit_vector(xp: Namespace, x: Array) -> Array:
 
 
 def direction(xp: Namespace, x: Array) -> Array:
-    """Return the same for derivatives, which share nothing with values."""
+    """Return `unit_vector`, computed apart so that compilers do not store it for derivatives."""
     return _direction(xp, x, 11)
 
 
@@ -276,7 +276,7 @@ def euclidean_norm(xp: Namespace, x: Array) -> Array:
 
 
 def norm_turn(xp: Namespace, x: Array, v: Array) -> Array:
-    """Return how that changes along v; not at all at the zero vector."""
+    """Return the derivative of the norm along v; 0 at the zero vector."""
     return xp.sum(xp.direction(x) * v, axis=-1)
 
 

@@ -25,8 +25,8 @@ _ORDER = count()
 class Node(Carrier):
     """A value and how it came about.
 
-    The value is computed when it is first asked for: a gradient does not need that of the output,
-    nor of what is only added up.
+    The value is computed on first use: a gradient needs neither the output's value nor that of a
+    sum's operands.
     """
 
     def __init__(
@@ -330,11 +330,15 @@ class TapeLibrary(CarrierLibrary):
             value = xp.remembered(lambda: xp.sum(plain(x), axis=axis, keepdims=keepdims))
             return record(value, (x, lambda g: expanded(g, axis, keepdims, x.ndim)))
 
+        def sum_of_carrier(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+            """Sum as the method of an array does, whose result nothing keeps."""
+            value = xp.sum(plain(x), axis=axis, keepdims=keepdims)
+            return record(value, (x, lambda g: expanded(g, axis, keepdims, x.ndim)))
+
         def mean(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
             axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
             length = math.prod(x.shape[one] for one in axes)
-            value = xp.sum(plain(x), axis=axis, keepdims=keepdims)
-            return record(value, (x, lambda g: expanded(g, axis, keepdims, x.ndim))) / length
+            return sum_of_carrier(x, axis, keepdims=keepdims) / length
 
         def largest(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
             a = plain(x)
@@ -448,7 +452,8 @@ class TapeLibrary(CarrierLibrary):
             "sigmoid_power": sigmoid_power, "unit_vector": unit_vector, "softplus": softplus,
             "sigmoid_cross_entropy": sigmoid_cross_entropy,
             "maximum": either("maximum"), "minimum": either("minimum"),
-            "sum": total, "mean": mean, "max": largest, "total": accurate,
+            "sum": total, "sum_of_carrier": sum_of_carrier, "mean": mean, "max": largest,
+            "total": accurate,
             "broadcast_to": broadcast_to, "permute_dims": permute_dims, "moveaxis": moveaxis,
             "matmul": matmul, "log_ratio": log_ratio, "chain": chain,
             "astype": astype, "stack": stack, "getitem": getitem,

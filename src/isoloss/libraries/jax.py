@@ -5,7 +5,6 @@ over thousands of hyper-parameters does not fill the memory. A hyper-parameter t
 a tracer has no value to be found by, and is evaluated as written.
 """
 
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
 from __future__ import annotations
 
 import math
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from .._core import special
 from .._core.inputs import Batch, Inputs
@@ -47,17 +47,17 @@ from .._core.totals import Totals
 from .._core.types import Array, Namespace
 
 PROGRAMS = 256  # how many compiled programs of a kind are kept
-TINY = 256  # so few numbers take as long in machine code that is not optimised
-# It is made in a quarter of the time: not optimised, nor by way of MLIR, nor in parts. In versions
-# of JAX before, such programs are not tried out.
+TINY = 256  # up to this many numbers, a program that is not optimised runs as fast
+# Compiling without optimisation, without MLIR and in one part takes a quarter of the time. Older
+# versions of JAX are left out: such programs crashed jaxlib 0.7.0.
 QUICK = {
     "xla_backend_optimization_level": 0,
     "xla_cpu_use_fusion_emitters": False,
     "xla_cpu_parallel_codegen_split_count": 1,
 }
 SINCE = (0, 10)
-SMALL = 4096  # fewer samples are summed twice sooner than the other way is compiled as well
-ROWS = 4  # what has so many numbers a term has few terms
+SMALL = 4096  # below this, summing twice costs less than compiling a second program
+ROWS = 4  # from this many numbers a term on, the terms are few beside the data
 PASSES = 64  # how many compiled passes over the tokens of a linear layer are kept
 
 
@@ -89,7 +89,7 @@ class JaxLibrary(PlainLibrary):
 
     def columns(self, function: Callable[[Any], tuple[Array, Array]], like: Array) -> Any:
         """Call a function for each place of the last axis, in a loop of XLA where it is traced."""
-        if not isinstance(like, jax.core.Tracer):  # a loop outside of jit is compiled at every call
+        if not isinstance(like, Tracer):  # a loop outside of jit is compiled at every call
             return super().columns(function, like)
         pairs = jax.lax.map(function, jnp.arange(like.shape[-1]))
         return tuple(jnp.moveaxis(parts, 0, -1) for parts in pairs)
@@ -256,7 +256,7 @@ def _bins(index: Array, weights: Array | None, size: int, /) -> Array:
 
 
 def _sums_by(index: Array, weights: Array, size: int, /) -> Array:
-    xp = ModuleType("isoloss.jax")
+    xp: Any = ModuleType("isoloss.jax")
     known = lambda size: type(size) is int  # noqa: E731 - not the name of a size, in an export
     parts = {"bins": _bins, "total": partial(special.sum_directly, jnp), "is_known": known}
     xp.__dict__.update(vars(jnp), **parts)
@@ -345,7 +345,7 @@ def _rules(result: str) -> dict[str, Any]:
         return result, quotient(dx, y)  # JAX's own rule squares y
 
     quotient.defjvp(quotient_jvp, symbolic_zeros=True)
-    xp = ModuleType("isoloss.jax")
+    xp: Any = ModuleType("isoloss.jax")
     xp.__dict__.update(vars(jax.numpy), abs=lambda x: jax.numpy.maximum(x, -x))
 
     def log1p(x: Array) -> Array:
@@ -370,7 +370,7 @@ def _rules(result: str) -> dict[str, Any]:
             return symmetric(x, max)
         return special.clip(jax.numpy, x, min, max)
 
-    exact = ModuleType("isoloss.jax")
+    exact: Any = ModuleType("isoloss.jax")
     exact.__dict__.update(vars(xp), log1p=log1p, quotient=quotient)
     exact.__dict__.update(wide=not result, result_name=result)
     log_ratio = jax.custom_jvp(partial(special.log_ratio, exact))
@@ -401,7 +401,7 @@ def _rules(result: str) -> dict[str, Any]:
 
 
 def _moves(change: Any) -> bool:
-    """Whether a tangent is one; nothing has none, and what is held has a zero of its own kind."""
+    """Whether a tangent is there and is not the symbolic zero of a constant."""
     return change is not None and not isinstance(change, jax.custom_derivatives.SymbolicZero)
 
 
@@ -410,7 +410,7 @@ def _of_row(xp: Namespace, entry: Primitive) -> Any:
     value, slope = (jax.custom_jvp(partial(f, xp)) for f in (entry.value, entry.slope))
 
     def by_rest(function: Callable[..., Array], primals: Any, tangents: Any) -> Any:
-        """Return the change by what is not the row, in which primitives are as they are written."""
+        """Return the derivative along the other arguments, by JAX's own differentiation."""
         (x, *rest), (_, *changes) = primals, tangents
         if not any(map(_moves, changes)):
             return 0.0
@@ -462,8 +462,7 @@ def _angle(xp: Namespace, function: Any, slope: Any) -> Any:
 def _concrete(*values: Any) -> bool:
     """Whether all are arrays with numbers in them, or nothing."""
     return all(
-        x is None or (isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer))
-        for x in values
+        x is None or (isinstance(x, jax.Array) and not isinstance(x, Tracer)) for x in values
     )
 
 
@@ -505,8 +504,8 @@ def _compiled(function: Callable[..., Any]) -> _Compiled:
     return _Compiled(jax.jit(function, compiler_options=QUICK), program)
 
 
-# Squares whose sum lies between two bounds have lost none that matters. Otherwise the residuals are
-# multiplied by the third number, or divided by it, before they are squared. Powers of two.
+# (low, high, unit): a sum of squares between low and high is exact enough. Otherwise the residuals
+# are multiplied or divided by the unit before they are squared. All are powers of two.
 _SQUARES = {
     "float32": (2.0**-80, 2.0**120, 2.0**79),
     "float64": (2.0**-700, 2.0**900, 2.0**540),
@@ -514,10 +513,10 @@ _SQUARES = {
 
 
 class _Sums(Totals):
-    """Sums without a spare, which keep what they found and whether it serves.
+    """Sums that record each sum found, and whether it is in range.
 
-    From what was found first, ``known``, they find the sums in another unit; from both, the state.
-    Given the ``roots`` of mean squares, they differentiate by them.
+    Given the sums of a first pass, ``known``, they compute those in another unit; given both, the
+    state. Given the ``roots`` of mean squares, they differentiate with respect to them.
     """
 
     __slots__ = ("found", "known", "others", "rooted", "roots", "serves")
@@ -635,11 +634,11 @@ def _program(
             value = xp.expand_dims(value, axis=kept)
         return xp.astype(value, xp.result), totals.rooted
 
-    # A second sum beside the first, in case that one overflows, would read the data twice, and
-    # XLA's CPU takes ten times as long for both. So there is one, and where it does not serve, the
-    # evaluation starts again with another. The barrier keeps what is found here, and not needed for
-    # a derivative, out of what is: XLA would write what both share to memory. The last of the
-    # results is 1, known after the sum: a derivative times that lies where the terms have lain.
+    # A second, scaled sum for overflows would read the data twice, and XLA's CPU takes ten times
+    # as long for both. So there is one sum; where it is out of range, the evaluation
+    # starts again with the scaled one. The barrier separates value and derivative: XLA would store
+    # what they share. The last result is 1 and depends on the sum: multiplied by it, a derivative
+    # is computed after the sum and can reuse the memory of the terms.
     @jax.custom_jvp
     def guarded(*arguments: Any) -> tuple[Array, list[Array], Array]:
         arguments = jax.lax.optimization_barrier(arguments)

@@ -45,15 +45,15 @@ from .._core.wrappers import Wrapper
 # Measured: 4 MiB is a tenth faster than 2 MiB, and 1 MiB slower by a third.
 CACHE = 1 << 22
 TEMPORARIES = 4  # arrays of the size of a block that a typical definition holds at once
-DIRECT = 1 << 15  # so many samples are evaluated without ceremony
+DIRECT = 1 << 15  # up to this many samples take the short road
 PIECE = 1 << 13  # the longest dot product for which BLAS starts no threads
 CHUNK = 256  # blocks that threads are given at once
 FEW = 8  # blocks that are evaluated sooner than threads are started
 PENDING = 1 << 16  # numbers in the states that wait to be merged at once
-SOME = 1 << 9  # so many samples tell about where their mean is
+SOME = 1 << 9  # samples from which a first estimate of the mean is taken
 FEW_PLACES = 1 << 8  # pairs of places of which a table is made, however few the samples are
-ONE_BY_ONE = 1 << 12  # of so many, all pairs of a part are compared at once
-MANY = 1 << 11  # so many numbers are selected by their bits sooner than by branches
+ONE_BY_ONE = 1 << 12  # up to this many numbers, all pairs of a part are compared at once
+MANY = 1 << 11  # from this many numbers on, selecting by bits is faster than by branches
 RARE = 1 / 16  # a share of them for which branches are guessed right often enough
 
 States = tuple[Any, ...]  # one for each metric

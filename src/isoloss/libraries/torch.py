@@ -1,12 +1,12 @@
-"""PyTorch: eager training steps in blocks, with the slope kept for the backward pass.
+"""PyTorch: the sum of the terms of a loss is one node of the graph.
 
-Eager PyTorch pays for every kernel and for every array that goes through main memory. So the mean
-of pointwise terms is one node of the graph: its forward pass goes through the data in blocks, and
-first-order numbers give it the slope that its backward pass multiplies. Whatever asks for more than
-that (a compiler, torch.func, forward mode, derivatives of derivatives) gets the plain way.
+Eager PyTorch pays for every kernel, and for every array that goes through main memory. The forward
+pass of the node evaluates the definition with kernels of torch that no graph follows, in the data's
+own width; the backward pass evaluates it on a tape and goes back through it. A definition that the
+tape has no rule for is differentiated by autograd. So is whatever asks for more than a gradient: a
+compiler, torch.func, forward mode, derivatives of derivatives.
 """
 
-# pyright: reportArgumentType=false, reportIncompatibleMethodOverride=false
 from __future__ import annotations
 
 import math
@@ -43,7 +43,7 @@ from .._core.totals import Totals
 from .._core.types import Array, Functions, Namespace, dtype_name
 from .._core.wrappers import Exp, Root, Scaled
 
-_NUMBERS = (int, float, bool, str, tuple, type(None))
+_NUMBERS = (int, float, bool, str, type(None))
 
 
 class TorchLibrary(PlainLibrary):
@@ -119,7 +119,7 @@ class TorchLibrary(PlainLibrary):
             ones = torch.ones_like(index) if weights is None else weights
             return ones.new_zeros((index.shape[0], size)).scatter_add(-1, index, ones)
 
-        quotients = ModuleType("isoloss.torch")
+        quotients: Any = ModuleType("isoloss.torch")
         own = {"quotient": torch.div, "wide": not result, "result_name": result}
         quotients.__dict__.update(vars(raw), **own)
         ratio_of = partial(log_ratio_of, quotients)
@@ -173,6 +173,8 @@ class TorchLibrary(PlainLibrary):
         arrays = (*several(predictions), *several(targets), weights, where)
         if not _eager(arrays) or getattr(denominator, "requires_grad", False):
             return None
+        if not isinstance(empty, (int, float)):
+            return None  # an error, which the general way knows
         options = axis, event_axis, reduction, keepdims, denominator is None, len(arrays)
         key: Any = metric, options, torch.get_default_dtype(), *map(_signature, arrays)
         try:
@@ -192,7 +194,7 @@ class TorchLibrary(PlainLibrary):
                     self.plans.clear()
                 self.plans[key] = plan
         else:
-            found = dict(zip(plan.given, filter(_there, arrays), strict=True))
+            found = dict(zip(plan.given, filter(_is_given, arrays), strict=True))
         return plan.value(found, denominator, empty)
 
     def gathers(self, predictions: Array, targets: Array) -> list[Any]:
@@ -293,16 +295,16 @@ def _plain_tensors(p: Array, t: Array) -> bool:
 
 # --- the sum of terms as one node of the graph ---------------------------------------------------
 
-PLANS = 1024  # how many are remembered
-BLOCK = 1 << 20  # numbers that are worth the Python of one more evaluation, and stay in a cache
-_FUSED = 1 << 12  # numbers that are summed in their own width, before the sums are in float64
+PLANS = 1024  # plans that are remembered
+BLOCK = 1 << 20  # numbers of a block: fewer cost Python calls, more leave the cache
+_FUSED = 1 << 12  # numbers that are summed in the data's width; sums of those are in float64
 
 
 class EagerKernels(TorchLibrary):
-    """Functions of tensors in their own width, that no graph follows: what a node is made of.
+    """Functions of tensors outside autograd, in the width of the data: a node is made of them.
 
-    A number of each row, such as a cross-entropy, is kept between the passes: in the backward pass,
-    which evaluates the definition again to go back through it, it is not computed again.
+    The backward pass evaluates the definition again, on a tape. Results of one number a row, such
+    as a cross-entropy, are kept from the forward pass and not computed twice.
     """
 
     def __init__(self, raw: Functions) -> None:
@@ -316,7 +318,7 @@ class EagerKernels(TorchLibrary):
         return False
 
     def cast(self, xp: Namespace, array: Array) -> Array:
-        """Return a tensor in the dtype of the computation: itself where it has that."""
+        """Return a tensor in the dtype of the computation, without a copy if it has that dtype."""
         return array.to(xp.computing)
 
     def primitives(self, xp: Namespace) -> dict[str, Any]:
@@ -374,7 +376,7 @@ class EagerKernels(TorchLibrary):
         }
 
 
-def _there(x: Any) -> bool:
+def _is_given(x: Any) -> bool:
     return x is not None
 
 
@@ -410,8 +412,9 @@ def _loss_under(metric: Any) -> Loss | None:
     """Return the loss whose mean a metric is made of, if all hyper-parameters are numbers."""
     while True:
         for value in vars(metric).values():
-            if type(value) not in _NUMBERS and not isinstance(value, Metric):
-                return None
+            for one in value if isinstance(value, tuple) else (value,):
+                if type(one) not in _NUMBERS and not isinstance(one, Metric):
+                    return None
         if not isinstance(metric, (Root, Scaled, Exp)):
             return metric if isinstance(metric, Loss) else None
         metric = metric.metric
@@ -483,6 +486,7 @@ class _LossPlan:
         self.size = math.prod(inputs.shape[axis] for axis in inputs.axes)
         unweighted = len(self.given) == len(inputs.data) and not loss.weighs
         self.filled = 1 if loss.weighs else 0
+        self.recorded = True  # whether a tape can go through the definition
         # whether a batch is the arrays as they are
         domain = (*loss.domain.of_predictions, *loss.domain.of_targets)
         numbers = all(isinstance(values, Interval) for values in domain) and not loss.weighs
@@ -511,7 +515,7 @@ class _LossPlan:
         else:
             with torch.no_grad():
                 total, weight, _ = _total(self, arrays)
-                total = (total / self.divisor).to(self.dtype)
+                total = self.divided(total)
         double = self.xp.result is torch.float64 and total.device.type == "cpu"
         if double and not bool(total.isfinite().all()):
             return None  # a mean may be finite where the sum is not
@@ -520,6 +524,10 @@ class _LossPlan:
         for axis in self.kept_axes:
             total = total.unsqueeze(axis)
         return total
+
+    def divided(self, total: Array) -> Array:
+        """Divide the sum; without a reduction it has the size of the data, and stays as it is."""
+        return (total if self.divisor == 1 else total / self.divisor).to(self.dtype)
 
     def _from_state(
         self, total: Array, weight: Array | None, denominator: Any, empty: float
@@ -773,7 +781,7 @@ def _huber_back(g: Array, x: Array, y: Array, delta: Any, factor: Any = 1.0) -> 
 
 
 def _sigmoid_cross_entropy(xp: Functions, x: Array, yes: Array, no: Array | None = None) -> Array:
-    """Weigh softplus of both signs; with an infinite logit by the form that knows of it."""
+    """Return ``yes softplus(-x) + no softplus(x)``; infinite logits take the general form."""
     if x.device.type == "cpu":  # one exponential, which costs more than passes over a cache
         above = x.clamp(min=0)
         tail = x.abs().neg_().exp_().log1p_()
@@ -824,8 +832,8 @@ def _terms(step: _LossPlan, batch: Batch, inside: Any) -> Any:
 def _inside(step: _LossPlan, batch: Batch) -> Any:
     """Whether all numbers are inside the domain, or a tensor that says so of all of them.
 
-    A number outside makes its term nan, and with it the sum of all: to ask each number again in
-    the backward pass is not worth the memory traffic.
+    A number outside makes its term nan, and with it the sum of all. The tensor saves a second check
+    of each number in the backward pass, where it would cost memory traffic.
     """
     domain = step.loss.domain
     if not domain.bounded:
@@ -882,7 +890,7 @@ def _total(step: _LossPlan, arrays: dict[str, Array]) -> tuple[Array, Array | No
             part = torch.where(inside, part, math.nan)
         kept.append((results, inside, batch.mask is not None))
         total = part if total is None else total + part
-        if batch.weights is not None or batch.mask is not None:
+        if not step.direct and (batch.weights is not None or batch.mask is not None):
             own = _weight(batch)
             weight = own if weight is None else weight + own
     assert total is not None
@@ -947,9 +955,11 @@ def _slopes_of_block(
     nodes = tuple(Node(x, kernels.tape, varies=True) for x in several(batch.predictions))
     batch.predictions = nodes if isinstance(batch.predictions, tuple) else nodes[0]
     batch.xp = step.tape_xp
-    kernels.rows.replay = iter(results)
+    kernels.rows.replay = replay = iter(results)
     try:
         output = _terms(step, batch, inside)
+        if next(replay, replay) is not replay:
+            raise ValueError("the tape asked for fewer results than were kept")
         if not isinstance(output, Node):  # nothing depends on the predictions
             zero = torch.zeros((), dtype=kind, device=incoming.device)
             return tuple(zero.expand(node.shape) for node in nodes)
@@ -960,17 +970,17 @@ def _slopes_of_block(
     finally:
         kernels.rows.replay = None
     if batch.mask is not None:  # what is excluded may hold anything: 0 times that may be nan
-        slopes = tuple(_where(batch.mask, slope) for slope in slopes)
+        slopes = tuple(_of_samples_that_count(batch.mask, slope) for slope in slopes)
     return tuple(s.expand(node.shape) for s, node in zip(slopes, nodes, strict=True))
 
 
-def _where(mask: Array, slope: Array) -> Array:
+def _of_samples_that_count(mask: Array, slope: Array) -> Array:
     return torch.where(mask.reshape(*mask.shape, *[1] * (slope.ndim - mask.ndim)), slope, 0.0)
 
 
 def _seed(step: _LossPlan, batch: Batch, output: Node, incoming: Array, kind: Any) -> Array:
     """Return what the derivatives of the terms are multiplied by: one number, or one a sample."""
-    seed = incoming.to(torch.float64) / step.divisor
+    seed = incoming if step.divisor == 1 else incoming.to(torch.float64) / step.divisor
     for axis in batch.axes if seed.ndim else ():
         seed = seed.unsqueeze(axis)
     seed = seed.to(kind)
@@ -1003,19 +1013,23 @@ class SumOfTerms(torch.autograd.Function):
         others = [name for name in arrays if name not in step.predictions]
         ctx.step, ctx.others = step, others
         ctx.save_for_backward(*predictions, *(arrays[name] for name in others))
-        value = (total / step.divisor).to(step.dtype)
+        value = step.divided(total)
         if weight is not None:
             ctx.mark_non_differentiable(weight)
         return value, weight
 
     @staticmethod
-    def backward(ctx: Any, incoming: Array, *_: Array) -> tuple[Any, ...]:
-        step, saved = ctx.step, ctx.saved_tensors
+    def backward(ctx: Any, *of_results: Array) -> tuple[Any, ...]:
+        incoming, step, saved = of_results[0], ctx.step, ctx.saved_tensors
         arrays = dict(zip((*step.predictions, *ctx.others), saved, strict=True))
         arrays = {name: arrays[name] for name in step.given}
-        if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
-            return None, None, *_again(step, arrays, incoming)
-        return None, None, *_slopes(step, arrays, incoming, ctx.kept)
+        transformed = torch.is_grad_enabled() or torch._C._are_functorch_transforms_active()
+        if step.recorded and not transformed:
+            try:
+                return None, None, *_slopes(step, arrays, incoming, ctx.kept)
+            except Exception:  # whatever a definition calls that the tape has no rule for
+                step.recorded = False
+        return None, None, *_again(step, arrays, incoming)
 
 
 def _again(step: _LossPlan, arrays: dict[str, Array], incoming: Array) -> tuple[Array, ...]:
@@ -1147,8 +1161,8 @@ def _make_total_node() -> Any:
             return total
 
         @staticmethod
-        def backward(ctx: Any, incoming: Array) -> tuple[Any, ...]:
-            slopes, ctx.slopes = ctx.slopes, None
+        def backward(ctx: Any, *of_results: Array) -> tuple[Any, ...]:
+            incoming, slopes, ctx.slopes = of_results[0], ctx.slopes, None
             arrays = ctx.saved_tensors
             if slopes is None or torch.is_grad_enabled():
                 found = _total_again(ctx.rows, arrays, ctx.needs_input_grad, incoming)

@@ -190,8 +190,8 @@ class RootMeanSquaredScaledError(_Scaled):
     Examples
     --------
     >>> import isoloss as il
-    >>> il.rmsse([[9.0, 6.0]], ([[6.0, 2.0]], [[0.0, 2.0, 3.0, 1.0, 5.0]]))
-    np.float64(1.414213562373095)
+    >>> il.rmsse([[9.0]], ([[6.0]], [[0.0, 2.0, 3.0, 1.0, 5.0]]))
+    np.float64(1.2)
 
     References
     ----------

@@ -1,0 +1,109 @@
+"""The node of PyTorch's graph that a loss is: definitions of users, parameters that learn, widths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import isoloss as il
+from conformance.kit.comparison import close
+from conformance.kit.drawing import draw
+from conformance.kit.metrics import ALL
+from conformance.kit.trees import leaves, tree_map
+from isoloss._core.library import library_of
+from tests.test_traffic_torch import traffic
+
+
+@dataclass(frozen=True)
+class WithMethods(il.Loss):
+    """Sums by a method and by the namespace."""
+
+    signature = "(k),(k)->()"
+
+    def pointwise(self, xp: Any, prediction: Any, target: Any) -> Any:
+        error = prediction - target
+        return (error * error).sum(-1) + xp.sum(2 * xp.abs(error), axis=-1)
+
+
+@dataclass(frozen=True)
+class Sorted(il.Loss):
+    """Calls a function that no tape has a rule for."""
+
+    signature = "(k),(k)->()"
+
+    def pointwise(self, xp: Any, prediction: Any, target: Any) -> Any:
+        return xp.sum(xp.sort(prediction, axis=-1) * xp.sort(target, axis=-1), axis=-1)
+
+
+@dataclass(frozen=True)
+class OfTorch(il.Loss):
+    """Calls PyTorch itself, which takes nothing but tensors."""
+
+    def pointwise(self, xp: Any, prediction: Any, target: Any) -> Any:
+        return torch.nn.functional.softplus(prediction - target)
+
+
+FORMULAS: dict[il.Metric, Callable[[Any, Any], Any]] = {
+    WithMethods(): lambda p, t: ((p - t) ** 2 + 2 * (p - t).abs()).sum(-1).mean(),
+    Sorted(): lambda p, t: (p.sort(-1).values * t.sort(-1).values).sum(-1).mean(),
+    OfTorch(): lambda p, t: torch.log1p(torch.exp(p - t)).mean(),
+}
+
+
+@pytest.mark.parametrize("metric", FORMULAS, ids=repr)
+def test_definitions_of_users(metric: il.Metric) -> None:
+    """Whatever a definition calls, value and gradient are those of autograd, at every step."""
+    rng = np.random.default_rng(0)
+    p, t = (torch.tensor(rng.normal(size=(3, 16)), dtype=torch.float32) for _ in range(2))
+    exact = p.double().requires_grad_()
+    want = FORMULAS[metric](exact, t.double())
+    want.backward()
+    for _ in range(2):  # the second time with the plan of the first
+        own = p.clone().requires_grad_()
+        value = metric(own, t)
+        value.backward()
+        close(value.detach(), want.detach().numpy(), 4)
+        close(own.grad, exact.grad.numpy(), 4, "largest")
+
+
+def test_parameters_in_a_tuple_learn() -> None:
+    """A tensor among several hyper-parameters has its gradient."""
+    q = torch.tensor(0.25, dtype=torch.float64, requires_grad=True)
+    predictions = torch.zeros((1, 2), dtype=torch.float64, requires_grad=True)
+    targets = torch.tensor([2.0], dtype=torch.float64)
+    il.MultiQuantile((q, 0.5))(predictions, targets).backward()
+    assert q.grad == 1.0  # the mean of two pinball losses, of which 2 q is the first
+    assert predictions.grad.tolist() == [[-0.125, -0.25]]
+
+
+def test_the_tape_goes_through_every_loss() -> None:
+    """No loss of this library is left to autograd, which keeps every array on the way."""
+    library: Any = library_of(torch.ones(1))
+    for metric in ALL.values():
+        p, t = tree_map(lambda x: x.astype("int64" if x.dtype.kind in "iu" else "float32"),
+                        tuple(draw(metric, (6,))))  # fmt: skip
+        p, t = tree_map(torch.as_tensor, (p, t))
+        real = [x.requires_grad_() for x in leaves(p) if x.is_floating_point()]
+        value = metric(p, t) if real else None
+        if value is not None and value.requires_grad and value.ndim == 0:
+            value.backward()
+    plans = [plan for plan in library.plans.values() if type(plan.loss).__module__[:7] == "isoloss"]
+    assert len(plans) > 100
+    assert not [plan.metric for plan in plans if not plan.recorded]
+
+
+def test_nothing_is_wider_than_the_data() -> None:
+    """Off a CPU, no option makes an array of the data's size that is wider than the data."""
+    x, y = (torch.zeros((512, 512), device="meta") for _ in range(2))
+    mask, weights = y > 0, y + 1
+    for options in ({"reduction": "none"}, {"axis": 0}, {"where": mask}, {"weights": weights},
+                    {"reduction": "none", "where": mask}, {"weights": weights, "axis": 1}):  # fmt: skip
+        for loss in (il.huber, il.sigmoid_cross_entropy, il.mse):
+            moved = traffic(lambda p, t, f=loss, o=options: f(p, t, **o).sum(), x, y)
+            assert moved.dtypes <= {torch.float32, torch.bool}, options
