@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -63,6 +63,7 @@ class Carrier(special.Differentiable):
     """An array that carries more than its value; what `Jet` and the tape's `Node` share."""
 
     __array_ufunc__ = None  # NumPy arrays leave the arithmetic to us
+    reductions: ClassVar[dict[str, str]] = {}  # methods whose function has another name
     value: Array
     varies: bool
     isoloss_library: CarrierLibrary
@@ -103,8 +104,7 @@ class Carrier(special.Differentiable):
         return (self[k] for k in range(len(self)))
 
     def sum(self, axis: Any = None, *, keepdims: bool = False, **named: None) -> Any:
-        apart = "sum_of_carrier"  # the tape keeps results of xp.sum, which no method of an array is
-        return self._reduced(apart if apart in vars(self.xp) else "sum", axis, keepdims, named)
+        return self._reduced("sum", axis, keepdims, named)
 
     def mean(self, axis: Any = None, *, keepdims: bool = False, **named: None) -> Any:
         return self._reduced("mean", axis, keepdims, named)
@@ -118,7 +118,7 @@ class Carrier(special.Differentiable):
     def _reduced(self, name: str, axis: Any, keepdims: bool, named: dict[str, Any]) -> Any:
         if any(value is not None for value in named.values()):
             raise TypeError(f"{name} takes axis= and keepdims= here, not {', '.join(named)}=")
-        return getattr(self.xp, name)(self, axis=axis, keepdims=keepdims)
+        return getattr(self.xp, self.reductions.get(name, name))(self, axis=axis, keepdims=keepdims)
 
     def var(self, axis: Any = None, *, keepdims: bool = False, **named: None) -> Any:
         apart = self - self.mean(axis, keepdims=True, **named)

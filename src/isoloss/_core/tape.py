@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import count
-from typing import Any
+from typing import Any, ClassVar
 
 from . import special
 from .carrier import DERIVATIVES, Carrier, CarrierLibrary, plain, varies
@@ -28,6 +28,9 @@ class Node(Carrier):
     The value is computed on first use: a gradient needs neither the output's value nor that of a
     sum's operands.
     """
+
+    # The results of xp.sum are kept for a second pass; those of a method are not.
+    reductions: ClassVar[dict[str, str]] = {"sum": "sum_of_carrier"}
 
     def __init__(
         self,
