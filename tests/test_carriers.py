@@ -316,6 +316,13 @@ def test_functions_written_with_a_metric(
     close(found, want, 16, "largest")
 
 
+@pytest.mark.parametrize("kind", [TapeLibrary, JetLibrary])
+def test_methods_work_before_any_metric_was_evaluated(kind: Any) -> None:
+    """The first thing a function does may be a method of its array."""
+    made = kind(library_of(np.zeros(1)))
+    assert made.carrier(np.ones(4)).reshape(2, 2).mean().value == 1.0
+
+
 def test_a_number_has_no_derivative() -> None:
     """A number taken out of an array would lose its derivative without a word; it is refused."""
     for call in (lambda p, t: il.mse(p, t).item(), lambda p, t: float(il.mse(p, t))):

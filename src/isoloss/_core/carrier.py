@@ -277,6 +277,13 @@ class CarrierLibrary(PlainLibrary):
         self.quiet = under.quiet
         self.sorts = under.sorts
 
+        def first_use(name: str) -> Any:
+            """Make the rules; a method of an array may need one before a metric does."""
+            self.namespace("float64", False)
+            return getattr(self.raw, name)
+
+        self.raw.__dict__["__getattr__"] = first_use
+
     def has_float64(self, array: Any) -> bool:
         return self.under.has_float64(plain(array))
 
