@@ -21,7 +21,9 @@ from conformance.kit.laws import law
 from conformance.kit.metrics import ALL
 from conformance.kit.structures import STRUCTURES
 from conformance.kit.trees import leaves, tree_map
+from isoloss._core.calls import Call, Options, Plans, evaluate
 from isoloss._core.inputs import Inputs
+from isoloss._core.library import library_of
 from isoloss._core.plain import PlainLibrary
 from isoloss.libraries import numpy as blocks
 
@@ -44,6 +46,7 @@ def small(monkeypatch):
     monkeypatch.setattr(blocks, "block_size", lambda inputs: BLOCK)
     monkeypatch.setattr(blocks, "PENDING", 16)
     monkeypatch.setattr(blocks, "DIRECT", 0)
+    monkeypatch.setattr(library_of(np.zeros(1)), "plans", Plans())
 
 
 PLAIN = PlainLibrary(np)
@@ -53,7 +56,7 @@ def plainly(metric, p, t, denominator=None, empty=np.nan, **options):
     """Evaluate in one piece, as a compiler or an unknown library would."""
     inputs = Inputs(metric, p, t, **options)
     with np.errstate(all="ignore"):
-        value = metric.value(inputs.xp, PLAIN.statistics(metric, inputs), denominator, empty)
+        value = metric.value(inputs.xp, PLAIN.statistics((metric,), inputs)[0], denominator, empty)
         return np.asarray(value).astype(inputs.xp.result)
 
 
@@ -178,8 +181,12 @@ def test_direct(metric):
     for loop in ((1,), (10,), (4, 3)):
         pairs = [draw(metric, loop, dtype=dtype) for dtype in ("float16", "float32", "float64")]
         pairs += [integers(metric, loop, dtype=dtype) for dtype in ("int32", "bool")]
+        w = np.linspace(0.5, 2.0, np.prod(loop)).reshape(loop)
+        m = np.arange(w.size).reshape(loop) % 3 != 1
         for p, t in pairs:
-            same(metric(p, t), plainly(metric, p, t), 4, 1)
+            for options in ({}, {"weights": w}, {"where": m}, {"axis": 0}, {"weights": w * m}):
+                for _ in range(2):  # the second call has a plan
+                    same(metric(p, t, **options), plainly(metric, p, t, **options), 4, 1)
 
 
 def test_evaluate_is_each_call(small):
@@ -262,7 +269,7 @@ def test_torch(metric, monkeypatch):
         p, t = backend.given(tuple(draw(metric, (n,), dtype="float32")))
         leaf, twin = p.clone().requires_grad_(), p.clone().requires_grad_()
         value = metric(leaf, t)
-        want = metric.evaluated(twin, t, None, None, None, False, "mean", None, np.nan, None)
+        want = evaluate(metric, Call(twin, t, None, None, Options(), None, np.nan))
         assert value.dtype == want.dtype
         close(value, want, 1)
         close(metric(p, t), want, 1)

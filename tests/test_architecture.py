@@ -38,7 +38,7 @@ LAYERS = (
     {"_core.primitives"},
     {"_core.library", "_core.parameters"},
     {"_core.states", "_core.inputs", "_core.passes"},
-    {"_core.totals"},
+    {"_core.totals", "_core.calls"},
     {"_core.metric", "_core.plain"},
     {"_core.wrappers", "_core.carrier"},
     {"_core.jets", "_core.tape"},

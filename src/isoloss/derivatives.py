@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from ._core.calls import answer, several
 from ._core.carrier import plain
 from ._core.errors import fail
 from ._core.inputs import floating_like, members, one_library
 from ._core.jets import Jet, JetLibrary
 from ._core.library import Library, library_of
-from ._core.metric import Metric, answer, several
+from ._core.metric import Metric
 from ._core.tape import Node, TapeLibrary
 from ._core.tape import gradient as walk_back
 from ._core.types import FLOATS, Array, dtype_name

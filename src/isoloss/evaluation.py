@@ -10,8 +10,9 @@ from typing import Any, NamedTuple, final
 
 import numpy as np
 
+from ._core.calls import answer
 from ._core.errors import fail
-from ._core.metric import Metric, answer
+from ._core.metric import Metric
 from ._core.states import Mean, Spread, ratio
 from ._core.totals import Totals
 from ._core.types import Array, Namespace
@@ -262,7 +263,7 @@ class Shared:
             inputs = group[0].inputs(predictions, targets, **options)
             owners = self._owners_of(group, inputs.xp)
             with inputs.xp.quiet():
-                found = inputs.library.statistics_of_all(owners, inputs)
+                found = inputs.library.statistics(owners, inputs)
             states.update(zip(owners, found, strict=True))
         return states
 

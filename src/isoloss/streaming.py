@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ._core.calls import Axis
 from ._core.library import Library, library_of
-from ._core.metric import Axis, Metric
+from ._core.metric import Metric
 from ._core.states import State
 from ._core.types import Array
 from .evaluation import Estimates, Shared, named

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ._core.calls import several
 from ._core.domains import LOGITS, NON_NEGATIVE, Interval
 from ._core.errors import fail
 from ._core.inputs import Inputs
-from ._core.metric import Metric, several
+from ._core.metric import Metric
 from ._core.types import INTEGERS, Array, Namespace, dtype_name
 
 
@@ -51,7 +52,7 @@ def validate(
     limit = 2.0**53 if xp.computing_name == "float64" else 2.0**24
     whole = Interval(-limit, limit)
     given = (*several(batch.predictions), *several(batch.targets))
-    for (name, values), array in zip(inputs.intervals(), given, strict=True):
+    for (name, values), array in zip(inputs.intervals, given, strict=True):
         integers = dtype_name(arrays[name].dtype) in INTEGERS
         if isinstance(values, Interval):
             _check(metric, xp, name, array, values)

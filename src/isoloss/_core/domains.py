@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from .types import Array, Namespace
@@ -129,7 +130,8 @@ class Labels(NamedTuple):
 Values = Interval | Labels
 
 
-class Domain(NamedTuple):
+@dataclass(frozen=True)
+class Domain:
     """The intervals of predictions and of targets; samples outside are nan.
 
     Each may be a tuple of intervals, where predictions or targets are a tuple of arrays.
@@ -143,22 +145,21 @@ class Domain(NamedTuple):
 
     predictions: Any = REAL
     targets: Any = REAL
+    of_predictions: tuple[Values, ...] = field(init=False, repr=False, compare=False)
+    of_targets: tuple[Values, ...] = field(init=False, repr=False, compare=False)
+    # whether there is a number outside an interval; labels are looked at by the engine
+    bounded: bool = field(init=False, repr=False, compare=False)
 
-    @property
-    def of_predictions(self) -> tuple[Values, ...]:
-        """The interval of every array of predictions."""
-        return _several(self.predictions)
-
-    @property
-    def of_targets(self) -> tuple[Values, ...]:
-        """The interval of every array of targets."""
-        return _several(self.targets)
-
-    @property
-    def bounded(self) -> bool:
-        """Whether there is a number outside an interval; labels are looked at by the engine."""
-        every = (*self.of_predictions, *self.of_targets)
-        return any(isinstance(one, Interval) and one.bounded for one in every)
+    def __post_init__(self) -> None:
+        of_predictions, of_targets = _several(self.predictions), _several(self.targets)
+        every = (*of_predictions, *of_targets)
+        bounded = any(isinstance(one, Interval) and one.bounded for one in every)
+        for name, value in zip(
+            ("of_predictions", "of_targets", "bounded"),
+            (of_predictions, of_targets, bounded),
+            strict=True,
+        ):
+            object.__setattr__(self, name, value)
 
 
 def _several(values: Any) -> tuple[Values, ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from operator import index
 from typing import Any
 
@@ -116,7 +117,21 @@ class Inputs:
     Nothing is converted and nothing of the size of the data is made: that is `batch`.
     """
 
-    __slots__ = ("arrays", "axes", "library", "metric", "names", "number", "shape", "xp")
+    __slots__ = (
+        "arrays", "axes", "changes", "data", "highest", "intervals", "library", "metric", "names",
+        "number", "scores", "shape", "weighs", "xp",
+    )  # fmt: skip
+    arrays: dict[str, Array]
+    axes: Shape  # the reduced ones of `shape`
+    changes: list[tuple[str, Callable[[Array], Array]]]  # what was done to arrays as they came
+    data: tuple[str, ...]  # the names of the arrays of predictions and targets
+    intervals: tuple[tuple[str, Any], ...]  # where the numbers of each of these lie
+    highest: dict[str, float]  # the last label of each array of labels
+    library: Library
+    scores: set[str]  # the arrays of scores in the place of labels
+    shape: Shape  # that of the loss
+    weighs: bool  # whether targets decide which samples count, or how much
+    xp: Namespace
 
     def __init__(
         self,
@@ -130,13 +145,12 @@ class Inputs:
         groups: Any = None,
         number: int | None = None,
     ) -> None:
-        self.metric, self.number = metric, number
-        self.names = _names(metric)
+        self._declare(metric, number)
         given = {
             **members(metric, "predictions", self.names[0], predictions),
             **members(metric, "targets", self.names[1], targets),
         }
-        data = tuple(given)
+        data = self.data
         optional = (("weights", weights), ("where", where), ("groups", groups))
         given |= {name: array for name, array in optional if array is not None}
         arrays = {name: as_array(metric, name, value) for name, value in given.items()}
@@ -151,8 +165,8 @@ class Inputs:
             names_real = ", ".join(f"{name}.compute()" for name in real)
             raise fail(metric, f"{message}: {names_real}", TypeError)
         wide = library.has_float64(like)
-        labels = {name for name, values in self.intervals() if isinstance(values, Labels)}
-        either = {name for name, values in self.intervals() if getattr(values, "scores", False)}
+        labels = {name for name, values in self.intervals if isinstance(values, Labels)}
+        either = {name for name, values in self.intervals if getattr(values, "scores", False)}
         labels |= {"groups"} & arrays.keys()
         for name in labels - either:
             if names[name] in FLOATS:
@@ -170,7 +184,8 @@ class Inputs:
                     near = "int64" if wide else "int32"
                 near = "bool" if name == "where" else near
                 arrays[name] = library.convert(array, near, like)
-        shape, arrays = _matching(metric, xp, arrays, self.cores(arrays), event_axis)
+        cores = self.cores(arrays)
+        shape, arrays, self.changes = _matching(metric, xp, arrays, cores, event_axis)
         self.shape, self.axes = shape, _normalised(metric, axis, len(shape))
         if "where" in arrays and names["where"] != "bool":
             message = f"where has dtype {names['where']}: it must be boolean; pass where=mask != 0"
@@ -179,8 +194,11 @@ class Inputs:
             raise fail(metric, "groups= reduces all axes: leave out axis=")
         self.arrays = arrays
         for name in _OPTIONS:
-            if name in arrays:
-                arrays[name] = _broadcast(metric, xp, name, arrays[name], self._shape_of(name))
+            if name in arrays and not agree(arrays[name].shape, self._shape_of(name)):
+                change = partial(_broadcast, metric, xp, name, shape=self._shape_of(name))
+                self.changes.append((name, change))
+                arrays[name] = change(arrays[name])
+        self._find_labels()
 
     @classmethod
     def checked(
@@ -194,18 +212,50 @@ class Inputs:
     ) -> Inputs:
         """Return inputs that were checked before, but for sizes that were not known then."""
         self = cls.__new__(cls)
-        self.metric, self.axes, self.number = metric, axes, number
-        self.names = _names(metric)
+        self._declare(metric, number)
+        self.axes = axes
         library = library_of(arrays[self.names[1][0]])
         assert library is not None
         self.library, self.xp = library, library.namespace(result, wide)
         cores = self.cores(arrays)
-        self.shape, self.arrays = _matching(metric, self.xp, arrays, cores, None)
+        self.shape, self.arrays, self.changes = _matching(metric, self.xp, arrays, cores, None)
         for name in _OPTIONS:
             own = arrays[name].shape if name in arrays else self._shape_of(name)
             if not agree(own, self._shape_of(name)):
                 raise _misfit(metric, name, tuple(own), self._shape_of(name))
+        self._find_labels()
         return self
+
+    def _declare(self, metric: Any, number: int | None) -> None:
+        """Note what the metric says of its arrays."""
+        self.metric, self.number, self.weighs = metric, number, metric.weighs
+        self.names = (
+            metric.prediction_names or ("predictions",),
+            metric.target_names or ("targets",),
+        )
+        self.data = self.names[0] + self.names[1]
+        domain = metric.domain
+        values = (*domain.of_predictions, *domain.of_targets)
+        self.intervals = tuple(zip(self.data, values, strict=True))
+
+    def _find_labels(self) -> None:
+        """Note how many labels there are."""
+        labels = [(name, values) for name, values in self.intervals if isinstance(values, Labels)]
+        self.highest = {name: self.among(values).high for name, values in labels}
+        self.scores = {n for n, _ in labels if dtype_name(self.arrays[n].dtype) in FLOATS}
+
+    def with_arrays(
+        self, arrays: dict[str, Array], shape: Shape | None = None, axes: Shape | None = None
+    ) -> Inputs:
+        """Return these inputs with other arrays of the same dtypes, shapes and library."""
+        other = Inputs.__new__(Inputs)
+        other.metric, other.number, other.names = self.metric, self.number, self.names
+        other.data, other.intervals, other.arrays = self.data, self.intervals, arrays
+        other.highest, other.scores, other.changes = self.highest, self.scores, self.changes
+        other.library, other.xp, other.weighs = self.library, self.xp, self.weighs
+        other.shape = self.shape if shape is None else shape
+        other.axes = self.axes if axes is None else axes
+        return other
 
     def _shape_of(self, name: str) -> Shape:
         """Return the shape of weights, groups or a mask: that of the loss, or of its items."""
@@ -213,25 +263,15 @@ class Inputs:
         return tuple(self.arrays[self.data[0]].shape) if items else self.shape
 
     @property
-    def data(self) -> tuple[str, ...]:
-        """The names of the arrays of predictions and targets."""
-        return self.names[0] + self.names[1]
-
-    @property
     def unweighted(self) -> bool:
         """Whether all samples count, and count alike."""
-        return len(self.arrays) == len(self.data) and not self.metric.weighs
-
-    def intervals(self) -> Iterator[tuple[str, Any]]:
-        """Yield the name of each array and the interval its numbers lie in."""
-        domain = self.metric.domain
-        yield from zip(self.data, (*domain.of_predictions, *domain.of_targets), strict=True)
+        return len(self.arrays) == len(self.data) and not self.weighs
 
     def cores(self, arrays: dict[str, Array]) -> dict[str, tuple[str, ...]]:
         """Return the core dimensions of each array; labels in the place of scores have none."""
         parts: tuple[tuple[str, ...], ...] = sum(self.metric.parts, ())
         cores = dict(zip(self.data, parts, strict=True))
-        for name, values in self.intervals():
+        for name, values in self.intervals:
             if getattr(values, "scores", False) and dtype_name(arrays[name].dtype) not in FLOATS:
                 cores[name] = ()
         return cores
@@ -248,25 +288,30 @@ class Inputs:
         data: dict[str, Array] = {}
         raw: dict[str, Array] = {}
         wrong = None
-        for name, values in self.intervals():
+        for name, values in self.intervals:
             if isinstance(values, Interval):
-                raw[name] = data[name] = library.cast(xp, arrays[name])
+                array = arrays[name]
+                raw[name] = data[name] = (
+                    array if array.dtype == xp.computing else library.cast(xp, array)
+                )
             else:
-                raw[name], data[name], bad = self._labels(arrays[name], values)
+                raw[name], data[name], bad = self._labels(name, arrays[name])
+                if bad is None:
+                    continue
                 core = tuple(range(len(self.shape), bad.ndim))
                 bad = xp.any(bad, axis=core) if core else bad
                 wrong = bad if wrong is None else wrong | bad
         mask, weights = arrays.get("where"), arrays.get("weights")
-        if weights is not None:
+        if weights is not None and weights.dtype != xp.computing:
             weights = library.cast(xp, weights)
         if metric.padding is not None and mask is not None:
             for name, fill in zip(self.data, metric.padding, strict=True):
                 data[name] = xp.where(mask, data[name], fill)
             mask = xp.any(mask, axis=-1)
-        others = mask is not None or metric.weighs or "groups" in arrays
+        others = mask is not None or self.weighs or "groups" in arrays
         if weights is not None:
             mask = _and(mask, weights != 0)
-        if metric.weighs:
+        if self.weighs:
             mask = _and(mask, metric.included(xp, self._together(raw, 1)))
         groups = arrays.get("groups")
         if groups is not None:
@@ -274,16 +319,22 @@ class Inputs:
             known = (groups >= 0) & (groups < self.number)
             mask = _and(mask, known)
             groups = xp.where(known, groups, xp.zeros_like(groups))
+        if mask is not None and library.immediate and mask.all():
+            mask = None
         names = (*self.names[1], *self.names[0])[: (0, len(self.names[1]), len(self.data))[filled]]
         # what nothing but its weight excludes has a weight of 0 already
-        excluded = self._exclude(data, weights if others else None, mask, names)
-        weights = excluded if others else weights
+        if mask is not None:
+            excluded = self._exclude(data, weights if others else None, mask, names)
+            weights = excluded if others else weights
         # only now: what is excluded may hold anything
-        factor = metric.importance(xp, self._together(data, 1)) if metric.weighs else None
+        factor = metric.importance(xp, self._together(data, 1)) if self.weighs else None
         if factor is not None:
             weights = factor if weights is None else weights * factor
             mask = _and(mask, weights != 0)
-            weights = self._exclude(data, weights, mask, names)
+            if mask is not None and library.immediate and mask.all():
+                mask = None
+            if mask is not None:
+                weights = self._exclude(data, weights, mask, names)
         if wrong is not None and mask is not None:
             wrong = wrong & mask
         p, t = self._together(data, 0), self._together(data, 1)
@@ -298,17 +349,24 @@ class Inputs:
         self,
         data: dict[str, Array],
         weights: Array | None,
-        mask: Array | None,
+        mask: Array,
         names: tuple[str, ...],
     ) -> Array | None:
         """Replace what the mask leaves out by what is inside; return the weights, 0 there."""
         xp = self.xp
-        if mask is not None:
-            for name, values in self.intervals():
-                if name not in names:
-                    continue
+        for name, values in self.intervals:
+            if name in names:
                 data[name] = _filled(xp, data[name], mask, values.inside)
         return None if weights is None else xp.where(mask, weights, xp.zeros_like(weights))
+
+    def settle(self) -> None:
+        """Ask the metric whether targets decide anything; that does not depend on their numbers."""
+        if self.weighs:
+            xp = self.xp
+            zeros = {name: xp.zeros_like(self.arrays[name]) for name in self.names[1]}
+            target = self._together(zeros, 1)
+            answers = self.metric.included(xp, target), self.metric.importance(xp, target)
+            self.weighs = any(answer is not None for answer in answers)
 
     def among(self, values: Labels) -> Interval:
         """Return the interval of the labels there are."""
@@ -318,27 +376,24 @@ class Inputs:
             lengths |= dict(zip(core, shape[len(shape) - len(core) :], strict=True))
         return values.among(lengths)
 
-    def _labels(self, array: Array, values: Labels) -> tuple[Array, Array, Array]:
-        """Return labels as they came, labels that exist, and where the two differ."""
+    def _labels(self, name: str, array: Array) -> tuple[Array, Array, Array | None]:
+        """Return labels as they came, labels that exist, and where the two differ if they do."""
         xp = self.xp
-        if dtype_name(array.dtype) in FLOATS:  # scores
+        if name in self.scores:
             labels = xp.argmax(array, axis=-1)
             return labels, labels, xp.any(xp.isnan(array), axis=-1)
-        labels, highest = xp.astype(array, xp.counting), self.among(values).high
+        labels, highest = xp.astype(array, xp.counting), self.highest[name]
         wrong = labels < 0
         if highest < math.inf:
             wrong = wrong | (labels > int(highest))
+        if self.library.immediate and not wrong.any():
+            return labels, labels, None
         return labels, xp.where(wrong, xp.zeros_like(labels), labels), wrong
 
     def _together(self, data: dict[str, Array], side: int) -> Any:
         """Return predictions (0) or targets (1), as a tuple where the metric takes one."""
-        arrays = tuple(data[name] for name in self.names[side])
-        named = (self.metric.prediction_names, self.metric.target_names)[side]
-        return arrays if named else arrays[0]
-
-
-def _names(metric: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    return metric.prediction_names or ("predictions",), metric.target_names or ("targets",)
+        named = self.metric.target_names if side else self.metric.prediction_names
+        return tuple([data[name] for name in named]) if named else data[self.names[side][0]]
 
 
 def members(metric: Any, what: str, names: tuple[str, ...], given: Any) -> dict[str, Any]:
@@ -422,9 +477,13 @@ def _matching(
     arrays: dict[str, Array],
     cores: dict[str, tuple[str, ...]],
     event_axis: int | Shape | None,
-) -> tuple[Shape, dict[str, Array]]:
-    """Check the shapes against the signature; return the shape of the loss, and the arrays."""
+) -> tuple[Shape, dict[str, Array], list[tuple[str, Callable[[Array], Array]]]]:
+    """Check the shapes against the signature.
+
+    Return the shape of the loss, the arrays, and what was done to those as they came.
+    """
     arrays = dict(arrays)
+    changes: list[tuple[str, Callable[[Array], Array]]] = []
     if event_axis is not None:
         if not any(cores.values()):
             message = (
@@ -433,7 +492,11 @@ def _matching(
             raise fail(metric, message)
         for name, core in cores.items():
             if core:
-                arrays[name] = _with_event_last(metric, xp, name, arrays[name], core, event_axis)
+                change = partial(
+                    _with_event_last, metric, xp, name, core=core, event_axis=event_axis
+                )
+                changes.append((name, change))
+                arrays[name] = change(arrays[name])
     sizes: dict[str, Any] = {}
     loops: dict[str, Shape] = {}
     for name, core in cores.items():
@@ -457,11 +520,13 @@ def _matching(
         whole = next((loop for loop in loops.values() if loop), ())
         for name, loop in loops.items():
             if loop == () != whole:
-                arrays[name], loops[name] = xp.broadcast_to(arrays[name], whole), whole
+                change = partial(xp.broadcast_to, shape=whole)
+                changes.append((name, change))
+                arrays[name], loops[name] = change(arrays[name]), whole
     loop, *others = loops.values()
     if not all(agree(loop, other) for other in others):
         raise fail(metric, _shape_message(metric, arrays, cores))
-    return loop, arrays
+    return loop, arrays, changes
 
 
 def _with_event_last(
@@ -544,8 +609,6 @@ def _normalised(metric: Any, axis: int | Shape | None, ndim: int) -> Shape:
 def _broadcast(metric: Any, xp: Namespace, name: str, array: Array, shape: Shape) -> Array:
     """Broadcast weights or a mask to the shape of the loss, never beyond it."""
     own = tuple(array.shape)
-    if agree(own, shape):
-        return array
     padded = (1,) * (len(shape) - len(own)) + own
     if len(own) > len(shape) or not all(
         n == 1 or agree((n,), (m,)) for n, m in zip(padded, shape, strict=True)

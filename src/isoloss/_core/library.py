@@ -29,9 +29,10 @@ from .special import FUNCTIONS, either, sum_directly, sum_of_rows, where
 from .types import FLOATS, INTEGERS, Array, Functions, Namespace, dtype_name
 
 if TYPE_CHECKING:
+    from .calls import Call
     from .inputs import Inputs
     from .metric import Metric
-    from .passes import Arrays, Needed, Plan, Slopes, Tokens
+    from .passes import Arrays, Needed, PassPlan, Slopes, Tokens
 
 _EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
 
@@ -48,6 +49,7 @@ class Library:
 
     name = "array"
     sorts = True  # whether it sorts along an axis, for the metrics that need the sorted whole
+    immediate = False  # whether its arrays are NumPy's own, whose numbers are there to be asked for
     lazy = False  # whether its arrays hold no numbers before they are computed
     yields = False  # whether its arrays are the ones to convert, beside those of another library
     multiplies_halves = True  # whether it has a fast product of matrices of half precision
@@ -131,28 +133,11 @@ class Library:
 
     # --- how a metric is evaluated
 
-    def direct(
-        self,
-        metric: Metric,
-        predictions: Array,
-        targets: Array,
-        weights: Any,
-        where: Any,
-        axis: Any,
-        keepdims: Any,
-        reduction: Any,
-        denominator: Any,
-        empty: Any,
-        event_axis: Any,
-    ) -> Any | None:
-        """Return what a call returns by a short way for common calls; None where there is none."""
-        return None
+    def value(self, metric: Metric, call: Call) -> Any:
+        """Return what a call of a metric returns."""
+        raise NotImplementedError
 
-    def statistics(self, metric: Metric, inputs: Inputs) -> Any:
-        """Return the state of all samples."""
-        return self.statistics_of_all((metric,), inputs)[0]
-
-    def statistics_of_all(self, metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]:
+    def statistics(self, metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]:
         """Return the states of several metrics that take the same inputs."""
         raise NotImplementedError
 
@@ -196,17 +181,17 @@ class Library:
 
     # --- a linear layer under a cross-entropy, see `passes`
 
-    def chunk_arrays(self, plan: Plan) -> Arrays:
+    def chunk_arrays(self, plan: PassPlan) -> Arrays:
         """Return how the arrays of a chunk of tokens are changed."""
         raise NotImplementedError
 
     def gone_through(
-        self, plan: Plan, needed: Needed, tokens: Tokens
+        self, plan: PassPlan, needed: Needed, tokens: Tokens
     ) -> tuple[Array, Array, Slopes]:
         """Return the total of the losses, the losses, and the slopes of the total."""
         raise NotImplementedError
 
-    def total_of_tokens(self, plan: Plan, tokens: Tokens, rows: Any) -> Array:
+    def total_of_tokens(self, plan: PassPlan, tokens: Tokens, rows: Any) -> Array:
         """Return the total of the losses, for what differentiates to differentiate.
 
         ``rows`` is the plain form of the loss.

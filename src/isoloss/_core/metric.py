@@ -12,10 +12,9 @@ import math
 import re
 from abc import ABC, abstractmethod
 from dataclasses import fields
-from typing import Any, ClassVar, Literal, Never, final
+from typing import Any, ClassVar, Never, final
 
-import numpy as np
-
+from .calls import Axis, Call, Options, Reduction, answer, evaluate, several
 from .domains import EVERYWHERE, Domain, Interval
 from .errors import abbreviated, fail
 from .inputs import Inputs
@@ -28,8 +27,6 @@ from .types import Array, Namespace
 Dimensions = tuple[str, ...]
 Core = tuple[Dimensions, Dimensions]
 Parts = tuple[tuple[Dimensions, ...], tuple[Dimensions, ...]]
-Reduction = Literal["mean", "sum", "none"]
-Axis = int | tuple[int, ...] | None
 
 
 def _parse(signature: str) -> Parts:
@@ -60,15 +57,11 @@ class Metric(ABC):
     elementwise: ClassVar[bool] = True  # one number against another is a sample, weighed by neither
     # what takes the place of items that where= leaves out of a sample, where samples are made so
     padding: ClassVar[tuple[float, float] | None] = None
+    domain: ClassVar[Domain] = EVERYWHERE  # the intervals in which the metric is defined
     kind: ClassVar[str] = "sums"
     greater_is_better: ClassVar[bool] = False
     averages: ClassVar[bool] = False  # a mean: denominator= can replace the sum of the weights
     summable: ClassVar[bool] = False  # one term per sample: reduction="sum" and "none"
-
-    @property
-    def domain(self) -> Domain:
-        """The intervals in which the metric is defined."""
-        return EVERYWHERE
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -108,22 +101,8 @@ class Metric(ABC):
         """Return the value that a state stands for."""
 
     def __post_init__(self) -> None:
-        """Check the hyper-parameters; NumPy scalars become Python numbers, which never promote."""
-        if not type(self).__dataclass_params__.frozen:  # type: ignore[attr-defined]
-            message = "declare it with @dataclass(frozen=True): metrics are compared and hashed"
-            raise fail(self, message, TypeError)
-        for item in fields(self):  # type: ignore[arg-type]
-            value = getattr(self, item.name)
-            if isinstance(value, Metric):  # what a wrapper wraps, and checks itself
-                continue
-            default = getattr(type(self), item.name, ...)  # compilers cannot read item.default
-            several = item.metadata.get("several", isinstance(default, tuple))
-            value = as_parameter(value, several)
-            object.__setattr__(self, item.name, value)
-            if isinstance(default, bool) and not isinstance(value, bool):
-                raise fail(self, f"{item.name} must be True or False, not {value!r}", TypeError)
-            if value is not None or default is not None:
-                check_parameters(self, item, value, several)
+        """Check the hyper-parameters."""
+        check_fields(self)
 
     @property
     def source(self) -> Any:
@@ -156,7 +135,7 @@ class Metric(ABC):
     def _inside(self, xp: Namespace, prediction: Array, target: Array, values: Array) -> Array:
         """Make values outside the domain nan: never a plausible number."""
         domain = self.domain
-        if domain is EVERYWHERE or not domain.bounded:
+        if not domain.bounded:
             return values
         arrays = (*several(prediction), *several(target))
         intervals, cores = (*domain.of_predictions, *domain.of_targets), sum(self.parts, ())
@@ -211,49 +190,10 @@ class Metric(ABC):
         """
         if unknown:
             raise _unknown_option(self, unknown, Metric.__call__)
+        options = Options(axis, keepdims, reduction, event_axis, denominator is not None)
+        call = Call(predictions, targets, weights, where, options, denominator, empty)
         library = library_of(predictions)
-        if library is not None:
-            value = library.direct(
-                self, predictions, targets, weights, where, axis, keepdims, reduction,
-                denominator, empty, event_axis,
-            )  # fmt: skip
-            if value is not None:
-                return value
-        return self.evaluated(
-            predictions, targets, weights, where, axis, keepdims, reduction, denominator, empty,
-            event_axis,
-        )  # fmt: skip
-
-    @final
-    def evaluated(
-        self,
-        predictions: Any,
-        targets: Any,
-        weights: Any,
-        where: Any,
-        axis: Axis,
-        keepdims: bool,
-        reduction: Reduction,
-        denominator: Any,
-        empty: float,
-        event_axis: Axis,
-    ) -> Any:
-        """Return what a call returns, by the general way: every option checked, nothing cached."""
-        check_reduction(self, reduction, denominator, axis, keepdims)
-        inputs = Inputs(self, predictions, targets, weights, where, axis, event_axis)
-        xp, library = inputs.xp, inputs.library
-        with xp.quiet():
-            if reduction == "none":
-                value = library.terms(self, inputs)
-            else:
-                state = library.statistics(self, inputs)
-                if reduction == "sum":
-                    value = self.sum(state)
-                else:
-                    value = self.value(xp, state, denominator, empty)
-                for kept in inputs.axes if keepdims else ():
-                    value = xp.expand_dims(value, axis=kept)
-            return answer(xp.astype(value, xp.result))
+        return evaluate(self, call) if library is None else library.value(self, call)
 
     @final
     def summary(
@@ -280,7 +220,7 @@ class Metric(ABC):
         )  # fmt: skip
         library = inputs.library
         with inputs.xp.quiet():
-            state = library.statistics(self, inputs)
+            (state,) = library.statistics((self,), inputs)
         named = library.names_states() and self._compares()
         return made_by(state, self) if named else state
 
@@ -352,32 +292,23 @@ class Metric(ABC):
         return xp.where(nothing, xp.full_like(value, empty), value)
 
 
-def check_reduction(
-    metric: Metric, reduction: Any, denominator: Any, axis: Axis, keepdims: bool
-) -> None:
-    """Refuse a reduction that is unknown, or that other options have no meaning with."""
-    if reduction not in ("mean", "sum", "none"):
-        message = f"reduction={reduction!r} is unknown; use 'mean', 'sum' or 'none'"
-        raise fail(metric, message)
-    if reduction != "mean":
-        if denominator is not None:
-            message = f"denominator= divides a mean; it has no meaning with reduction={reduction!r}"
-            raise fail(metric, message)
-        if not metric.summable:
-            message = f"reduction={reduction!r} needs one term per sample; only 'mean' applies"
-            raise fail(metric, message)
-    if reduction == "none" and (axis is not None or keepdims):
-        raise fail(metric, "reduction='none' reduces nothing: leave out axis= and keepdims=")
-
-
-def several(arrays: Any) -> tuple[Array, ...]:
-    """Return what may be one array or a tuple of them as a tuple."""
-    return arrays if isinstance(arrays, tuple) else (arrays,)
-
-
-def answer(value: Array) -> Any:
-    """Return NumPy's 0-d results as scalars, as everywhere in NumPy."""
-    return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
+def check_fields(metric: Any) -> None:
+    """Check hyper-parameters; NumPy scalars become Python numbers, which never promote."""
+    if not type(metric).__dataclass_params__.frozen:
+        message = "declare it with @dataclass(frozen=True): metrics are compared and hashed"
+        raise fail(metric, message, TypeError)
+    for item in fields(metric):
+        value = getattr(metric, item.name)
+        if isinstance(value, Metric):  # what a wrapper wraps, and checks itself
+            continue
+        default = getattr(type(metric), item.name, ...)  # compilers cannot read item.default
+        several = item.metadata.get("several", isinstance(default, tuple))
+        value = as_parameter(value, several)
+        object.__setattr__(metric, item.name, value)
+        if isinstance(default, bool) and not isinstance(value, bool):
+            raise fail(metric, f"{item.name} must be True or False, not {value!r}", TypeError)
+        if value is not None or default is not None:
+            check_parameters(metric, item, value, several)
 
 
 # What users of other libraries type, and the names here.
@@ -413,7 +344,9 @@ class Loss(Metric):
     @final
     def terms(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         """Return the terms, nan outside the domain."""
-        return self._inside(xp, prediction, target, self.pointwise(xp, prediction, target))
+        values = self.pointwise(xp, prediction, target)
+        bounded = self.domain.bounded
+        return self._inside(xp, prediction, target, values) if bounded else values
 
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Mean:
         """Sum the terms."""

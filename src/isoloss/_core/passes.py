@@ -19,7 +19,7 @@ Slopes = tuple[Array | None, Array | None, Array | None]
 NOTHING = (False, False, False)
 
 
-class Plan(NamedTuple):
+class PassPlan(NamedTuple):
     """What a pass depends on besides arrays: what a compiled program is found by."""
 
     label_smoothing: float
@@ -56,7 +56,7 @@ def as_dtype(xp: Namespace, x: Array, dtype: Any) -> Array:
 class Arrays:
     """How a library changes the arrays of a chunk: here by making new ones."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: PassPlan) -> None:
         self.plan, self.xp = plan, plan.xp
         self.dtype = getattr(self.xp, plan.result)
         self.product = getattr(self.xp, plan.product)
@@ -170,7 +170,7 @@ def _cross_entropy(
 # --- all chunks -----------------------------------------------------------------------------------
 
 
-def gone_through(plan: Plan, needed: Needed, tokens: Tokens) -> tuple[Array, Array, Slopes]:
+def gone_through(plan: PassPlan, needed: Needed, tokens: Tokens) -> tuple[Array, Array, Slopes]:
     """Return the total of the losses, the losses, and the slopes of the total, chunk by chunk."""
     arrays = plan.library.chunk_arrays(plan)
     xp, count = arrays.xp, tokens.hidden.shape[0]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from .calls import Call, evaluate
 from .inputs import Inputs
 from .library import Library
-from .passes import NOTHING, Arrays, Needed, Plan, Slopes, Tokens, gone_through
+from .passes import NOTHING, Arrays, Needed, PassPlan, Slopes, Tokens, gone_through
 from .states import fold
 from .totals import Totals, totals_of
 from .types import Array
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 class PlainLibrary(Library):
     """A library whose arrays are evaluated all at once, by the definition as it is written."""
 
-    def statistics_of_all(self, metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]:
+    def value(self, metric: Metric, call: Call) -> Any:
+        """Return what a call of a metric returns."""
+        return evaluate(metric, call)
+
+    def statistics(self, metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]:
         """Return the states of several metrics that take the same inputs."""
         batch = inputs.batch()
         xp, p, t, totals = batch.xp, batch.predictions, batch.targets, totals_of(batch)
@@ -42,16 +47,16 @@ class PlainLibrary(Library):
             "collect the states in one process and merge them there with state.merge(other)"
         )
 
-    def chunk_arrays(self, plan: Plan) -> Arrays:
+    def chunk_arrays(self, plan: PassPlan) -> Arrays:
         """Return how the arrays of a chunk are changed: by making new ones."""
         return Arrays(plan)
 
     def gone_through(
-        self, plan: Plan, needed: Needed, tokens: Tokens
+        self, plan: PassPlan, needed: Needed, tokens: Tokens
     ) -> tuple[Array, Array, Slopes]:
         """Return the total of the losses, the losses, and the slopes of the total, by chunks."""
         return gone_through(plan, needed, tokens)
 
-    def total_of_tokens(self, plan: Plan, tokens: Tokens, rows: Any) -> Array:
+    def total_of_tokens(self, plan: PassPlan, tokens: Tokens, rows: Any) -> Array:
         """Return the total of the losses, chunk by chunk."""
         return gone_through(plan, NOTHING, tokens)[0]

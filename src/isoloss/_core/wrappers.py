@@ -70,7 +70,7 @@ class Wrapper(Metric):
         return self.metric.greater_is_better
 
     @property
-    def domain(self) -> Domain:
+    def domain(self) -> Domain:  # type: ignore[override]
         return self.metric.domain
 
     @property

@@ -20,8 +20,8 @@ except ImportError as error:
 import isoloss
 
 from .._core import metric as core
+from .._core.calls import Axis
 from .._core.domains import Labels
-from .._core.metric import Axis
 from .._core.states import leafwise
 from ..metrics.catalogue import name_of
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from .._core.calls import Axis
 from .._core.domains import Labels
 from .._core.errors import fail
-from .._core.metric import Axis, Metric
+from .._core.metric import Metric
 from ..evaluation import evaluate, named
 from ..metrics.classification import TopKAccuracy
 from ..metrics.curves import ROCAUC, AveragePrecision

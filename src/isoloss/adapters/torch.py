@@ -16,7 +16,8 @@ except ImportError as error:
 
 import numpy as np
 
-from .._core.metric import Axis, Metric, Reduction
+from .._core.calls import Axis, Reduction
+from .._core.metric import Metric
 from .._core.states import ELEMENTWISE, Samples, State, Total, leafwise, same_kind
 from ..evaluation import Shared, named
 from ..metrics.forecasting import DevianceMoments, Pair

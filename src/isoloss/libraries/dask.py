@@ -15,9 +15,10 @@ import dask.array as da
 import numpy as np
 from dask.delayed import delayed
 
+from .._core.calls import several
 from .._core.errors import fail
 from .._core.inputs import Inputs, agree
-from .._core.metric import Metric, several
+from .._core.metric import Metric
 from .._core.plain import PlainLibrary
 from .._core.special import sum_of_rows
 from .._core.states import leafwise
@@ -124,10 +125,10 @@ class DaskLibrary(PlainLibrary):
             "rank": _rank, "reshape": reshape, "concat": concat, "cumulative_sum": cumulative_sum,
         }  # fmt: skip
 
-    def statistics_of_all(self, metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]:
+    def statistics(self, metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]:
         """Return the states of several metrics of the same inputs: one look at every chunk."""
         if not _of_numpy(inputs):
-            return super().statistics_of_all(metrics, inputs)
+            return super().statistics(metrics, inputs)
         like = _of_one_sample(metrics, inputs)
         arrays = _aligned(inputs)
         chunks = arrays[inputs.data[0]].chunks[: len(inputs.shape)]
@@ -273,7 +274,7 @@ def _summarise(
 ) -> tuple[Any, ...]:
     inputs = Inputs.checked(metrics[0], arrays, result, wide, axes, number)
     with inputs.xp.quiet():
-        return inputs.library.statistics_of_all(metrics, inputs)
+        return inputs.library.statistics(metrics, inputs)
 
 
 def _terms(

@@ -21,10 +21,11 @@ import numpy as np
 from jax.core import Tracer
 
 from .._core import special
+from .._core.calls import Call, Options, evaluate, several
 from .._core.inputs import Batch, Inputs
 from .._core.library import Library
-from .._core.metric import Metric, several
-from .._core.passes import NOTHING, Arrays, Needed, Plan, Slopes, Tokens, gone_through, of_chunk
+from .._core.metric import Metric
+from .._core.passes import NOTHING, Arrays, Needed, PassPlan, Slopes, Tokens, gone_through, of_chunk
 from .._core.plain import PlainLibrary
 from .._core.primitives import (
     PRIMITIVES,
@@ -132,48 +133,32 @@ class JaxLibrary(PlainLibrary):
         ruled["cosine_distance"] = _angle(xp, cosine_distance, distance_slope)
         return super().primitives(xp) | ruled
 
-    def direct(
-        self,
-        metric: Metric,
-        predictions: Array,
-        targets: Array,
-        weights: Any,
-        where: Any,
-        axis: Any,
-        keepdims: Any,
-        reduction: Any,
-        denominator: Any,
-        empty: Any,
-        event_axis: Any,
-    ) -> Any | None:
-        """Return what the compiled program answers, or its part of a program that is being traced.
-
-        None asks for the general way.
-        """
+    def value(self, metric: Metric, call: Call) -> Any:
+        """Return what a compiled program answers, or its part of one that is being traced."""
         if metric.prediction_names or metric.target_names:
-            return None
-        concrete = _concrete(predictions, targets, weights, where)
-        if not _compiles(metric) or not (concrete or _large(predictions, targets, weights, where)):
-            return None
+            return evaluate(metric, call)
+        arrays, denominator = call[:4], call.denominator
+        concrete = _concrete(*arrays)
+        if not _compiles(metric) or not (concrete or _large(*arrays)):
+            return evaluate(metric, call)
         number = type(denominator) in (int, float) and denominator >= 0
         if not (number or (_concrete if concrete else _arrays)(denominator)):
-            return None
-        if empty != empty:
-            empty = None  # every nan is the same
+            return evaluate(metric, call)
+        empty = None if call.empty != call.empty else call.empty  # every nan is the same
         try:
-            program = _program(metric, axis, keepdims, reduction, empty, event_axis)
+            program = _program(metric, call.options, empty)
         except TypeError:  # a hyper-parameter or an option without a hash
-            return None
-        evaluate = program.traced
+            return evaluate(metric, call)
+        run = program.traced
         if concrete:
-            few = predictions.size <= TINY
-            evaluate = program.compiled.few if few else program.compiled.many
-        return evaluate(predictions, targets, weights, where, denominator)
+            few = call.predictions.size <= TINY
+            run = program.compiled.few if few else program.compiled.many
+        return run(*arrays, denominator)
 
-    def statistics_of_all(self, metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]:
+    def statistics(self, metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]:
         """Return the states of several metrics that take the same inputs, from one program."""
         if not (_concrete(*inputs.arrays.values()) and all(map(_compiles, metrics))):
-            return super().statistics_of_all(metrics, inputs)
+            return super().statistics(metrics, inputs)
         try:
             program = _statistics(
                 self,
@@ -184,7 +169,7 @@ class JaxLibrary(PlainLibrary):
                 inputs.number,
             )
         except TypeError:
-            return super().statistics_of_all(metrics, inputs)
+            return super().statistics(metrics, inputs)
         few = max(array.size for array in inputs.arrays.values()) <= TINY
         evaluate = program.few if few else program.many
         return evaluate(inputs.arrays)  # type: ignore[no-any-return]
@@ -223,17 +208,17 @@ class JaxLibrary(PlainLibrary):
             raise TypeError("across needs the name of the axis that samples are spread along")
         return _over_axis(state, axis_name)
 
-    def chunk_arrays(self, plan: Plan) -> Arrays:
+    def chunk_arrays(self, plan: PassPlan) -> Arrays:
         """Return the arrays of a chunk."""
         return _ChunkArrays(plan)
 
     def gone_through(
-        self, plan: Plan, needed: Needed, tokens: Tokens
+        self, plan: PassPlan, needed: Needed, tokens: Tokens
     ) -> tuple[Array, Array, Slopes]:
         """Return the total of the losses, the losses, and the slopes, from a compiled pass."""
         return _linear_pass(plan)(needed, tokens)  # type: ignore[no-any-return]
 
-    def total_of_tokens(self, plan: Plan, tokens: Tokens, rows: Any) -> Array:
+    def total_of_tokens(self, plan: PassPlan, tokens: Tokens, rows: Any) -> Array:
         """Return the total of the losses, whose derivative is found beside its value."""
         return _linear_total(plan)(*tokens)
 
@@ -608,15 +593,12 @@ class _Program(NamedTuple):
 
 
 @lru_cache(maxsize=PROGRAMS)
-def _program(
-    metric: Metric, axis: Any, keepdims: Any, reduction: Any, empty: Any, event_axis: Any
-) -> _Program:
+def _program(metric: Metric, options: Options, empty: Any) -> _Program:
     empty = float("nan") if empty is None else empty
+    axis, keepdims, reduction, event_axis, _ = options
 
     def whole(p: Array, t: Array, weights: Any, where: Any, denominator: Any) -> Array:
-        return metric.evaluated(
-            p, t, weights, where, axis, keepdims, reduction, denominator, empty, event_axis
-        )
+        return evaluate(metric, Call(p, t, weights, where, options, denominator, empty))
 
     def sums(arguments: Any, **given: Any) -> tuple[Inputs, Any, _Sums]:
         p, t, weights, where = arguments[:4]
@@ -742,7 +724,7 @@ def _statistics(
 ) -> _Compiled:
     def call(arrays: dict[str, Array]) -> tuple[Any, ...]:
         inputs = Inputs.checked(metrics[0], arrays, result, wide, axes, number)
-        return super(JaxLibrary, library).statistics_of_all(metrics, inputs)
+        return super(JaxLibrary, library).statistics(metrics, inputs)
 
     return _compiled(call)
 
@@ -786,13 +768,13 @@ class _ChunkArrays(Arrays):
 
 
 @lru_cache(maxsize=PASSES)
-def _linear_pass(plan: Plan) -> Any:
+def _linear_pass(plan: PassPlan) -> Any:
     """Return the compiled pass, of what is needed and tokens."""
     return jax.jit(partial(_scanned, plan), static_argnums=0)
 
 
 @lru_cache(maxsize=PASSES)
-def _linear_total(plan: Plan) -> Callable[..., Array]:
+def _linear_total(plan: PassPlan) -> Callable[..., Array]:
     """Return the total of the losses as a function whose derivative is found beside its value."""
     through = _linear_pass(plan)
 
@@ -813,7 +795,7 @@ def _linear_total(plan: Plan) -> Callable[..., Array]:
     return total
 
 
-def _scanned(plan: Plan, needed: Needed, tokens: Tokens) -> tuple[Array, Array, Slopes]:
+def _scanned(plan: PassPlan, needed: Needed, tokens: Tokens) -> tuple[Array, Array, Slopes]:
     """Go through the chunks in a loop of XLA, all of one length: what is added does not count."""
     arrays = _ChunkArrays(plan)
     count = tokens.hidden.shape[0]

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from copy import copy
 from functools import cached_property, partial
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -25,12 +24,13 @@ from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 from .._core import special
+from .._core.calls import Call, Options, Plan, Plans, evaluate, several
 from .._core.carrier import plain
 from .._core.domains import Interval
 from .._core.inputs import Batch, Inputs, namespace_for
 from .._core.library import Library
-from .._core.metric import Loss, Metric, SquaredLoss, check_reduction, several
-from .._core.passes import NOTHING, Arrays, InPlaceArrays, Plan, Tokens, gone_through
+from .._core.metric import Loss, Metric, SquaredLoss
+from .._core.passes import NOTHING, Arrays, InPlaceArrays, PassPlan, Tokens, gone_through
 from .._core.plain import PlainLibrary
 from .._core.primitives import PRIMITIVES, shares
 from .._core.special import clip as clip_of
@@ -43,6 +43,7 @@ from .._core.totals import Totals
 from .._core.types import Array, Functions, Namespace, dtype_name
 from .._core.wrappers import Exp, Root, Scaled
 
+_TENSORS = (torch.Tensor, torch.nn.Parameter)
 _NUMBERS = (int, float, bool, str, type(None))
 
 
@@ -53,9 +54,9 @@ class TorchLibrary(PlainLibrary):
     quiet = staticmethod(nullcontext)
 
     @cached_property
-    def plans(self) -> dict[Any, _LossPlan]:
-        """How calls are evaluated, by what they depend on."""
-        return {}
+    def plans(self) -> Plans:
+        """How calls are evaluated."""
+        return Plans()
 
     @cached_property
     def kernels(self) -> EagerKernels:
@@ -153,49 +154,12 @@ class TorchLibrary(PlainLibrary):
             **({"log_ratio": log_ratio} if result else {}),
         }
 
-    def direct(
-        self,
-        metric: Metric,
-        predictions: Array,
-        targets: Array,
-        weights: Any,
-        where: Any,
-        axis: Any,
-        keepdims: Any,
-        reduction: Any,
-        denominator: Any,
-        empty: Any,
-        event_axis: Any,
-    ) -> Any | None:
-        """Return the value of a loss from a node of the graph; None asks for the general way."""
-        if torch.compiler.is_compiling():
-            return None
-        arrays = (*several(predictions), *several(targets), weights, where)
-        if not _eager(arrays) or getattr(denominator, "requires_grad", False):
-            return None
-        if not isinstance(empty, (int, float)):
-            return None  # an error, which the general way knows
-        options = axis, event_axis, reduction, keepdims, denominator is None, len(arrays)
-        key: Any = metric, options, torch.get_default_dtype(), *map(_signature, arrays)
-        try:
-            plan = self.plans.get(key)
-        except TypeError:  # a hyper-parameter, or an option, that has no hash
-            key, plan = None, None
-        if plan is None:
-            check_reduction(metric, reduction, denominator, axis, keepdims)
-            inputs = Inputs(metric, predictions, targets, weights, where, axis, event_axis)
-            plan = _plan_of(self, metric, inputs, reduction, keepdims, denominator is None)
-            if plan is None:
-                return None
-            given = dict(zip((*inputs.data, "weights", "where"), arrays, strict=True))
-            found = inputs.arrays
-            if key is not None and all(found[name] is given[name] for name in found):
-                if len(self.plans) >= PLANS:
-                    self.plans.clear()
-                self.plans[key] = plan
-        else:
-            found = dict(zip(plan.given, filter(_is_given, arrays), strict=True))
-        return plan.value(found, denominator, empty)
+    def value(self, metric: Metric, call: Call) -> Any:
+        """Return what a call of a metric returns: of a loss, from a node of the graph."""
+        if torch.compiler.is_compiling() or getattr(call.denominator, "requires_grad", False):
+            return evaluate(metric, call)
+        plan, named = self.plans.find(metric, call, _kinds, _plan_of)
+        return plan.value(named, call.denominator, call.empty)
 
     def gathers(self, predictions: Array, targets: Array) -> list[Any]:
         """Return two tensors that are just numbers as NumPy arrays; nothing of others."""
@@ -251,11 +215,11 @@ class TorchLibrary(PlainLibrary):
         """Return a context in which no graph is made."""
         return torch.no_grad()
 
-    def chunk_arrays(self, plan: Plan) -> Arrays:
+    def chunk_arrays(self, plan: PassPlan) -> Arrays:
         """Return the tensors of a chunk, changed in place."""
         return _ChunkArrays(plan)
 
-    def total_of_tokens(self, plan: Plan, tokens: Tokens, rows: Any) -> Array:
+    def total_of_tokens(self, plan: PassPlan, tokens: Tokens, rows: Any) -> Array:
         """Return the total of the losses, one node of the graph."""
         return _total_of_tokens(plan, tokens, rows)
 
@@ -283,7 +247,7 @@ def _sum_of_blocks(xp: Functions, x: Array, axes: tuple[int, ...]) -> Array:
 def _plain_tensors(p: Array, t: Array) -> bool:
     """Whether two tensors of a CPU are just numbers, of one shape."""
     return (
-        _eager((p, t))
+        _kinds((p, t)) is not None
         and torch._C._len_torch_dispatch_stack() == 0
         and not t.requires_grad
         and p.shape == t.shape
@@ -376,36 +340,26 @@ class EagerKernels(TorchLibrary):
         }
 
 
-def _is_given(x: Any) -> bool:
-    return x is not None
+def _kinds(arrays: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """Return what a plan depends on of tensors.
 
-
-def _signature(x: Any) -> Any:
-    """Return what a plan depends on of an argument; what is no tensor has no plan."""
-    if x is None:
-        return None
-    return (x.shape, x.dtype, x.device) if isinstance(x, torch.Tensor) else [x]
-
-
-def _eager(arrays: tuple[Any, ...]) -> bool:
-    """Whether tensors are just numbers, and nothing but autograd looks at what is done to them.
-
-    Only predictions, the first, may have a gradient.
+    None unless they are just numbers, and nothing but autograd looks at what is done to them.
     """
     if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
-        return False
+        return None
     if torch._C._len_torch_dispatch_stack() and any(
         getattr(mode, "_mode_key", None) is not None for mode in _get_current_dispatch_mode_stack()
     ):  # torch's own: it makes a program of what it sees
-        return False
+        return None
+    kinds: list[Any] = [torch.get_default_dtype()]
     for x in arrays:
-        if isinstance(x, torch.Tensor) and (
-            type(x) not in (torch.Tensor, torch.nn.Parameter)
-            or x.layout is not torch.strided
-            or x.device.type == "mps"
-        ):
-            return False
-    return isinstance(arrays[0], torch.Tensor)
+        if x is None:
+            kinds.append(None)
+        elif type(x) in _TENSORS and x.layout is torch.strided and x.device.type != "mps":
+            kinds.append((x.shape, x.dtype, x.device))
+        else:
+            return None
+    return tuple(kinds)
 
 
 def _loss_under(metric: Any) -> Loss | None:
@@ -429,105 +383,104 @@ def _rooted(metric: Any) -> bool:
     return False
 
 
-def _plan_of(
-    library: TorchLibrary,
-    metric: Metric,
-    inputs: Inputs,
-    reduction: str,
-    keepdims: bool,
-    counted: bool,
-) -> _LossPlan | None:
-    """Return how to evaluate a loss from the sum of its terms; None where that is not the way."""
-    loss, arrays = _loss_under(metric), inputs.arrays
-    if loss is None or inputs.library is not library or 0 in inputs.shape:
-        return None
-    if reduction == "none" and metric is not loss:
-        return None
-    if loss.padding is not None and "where" in arrays:
-        return None
-    intervals = loss.domain.of_predictions
-    predictions = [arrays[name] for name in inputs.names[0]]
-    if not all(isinstance(values, Interval) for values in intervals):
-        return None
-    if not all(x.is_floating_point() for x in predictions):
-        return None
+def _plan_of(metric: Metric, inputs: Inputs, options: Options) -> Plan:
+    """Return how to evaluate a metric: from the sum of its terms where it is made of one."""
+    loss = _loss_under(metric)
+    eager = _kinds(tuple(inputs.arrays.values())) is not None
+    if loss is None or not eager or 0 in inputs.shape:
+        return Plan(metric, inputs, options)
     single = inputs.xp.result_name == "float32"
-    if _rooted(metric) and not (single and inputs.unweighted):
-        return None  # squares may leave the range of what they are computed in
-    return _LossPlan(library, metric, loss, inputs, reduction, keepdims, counted)
+    predictions = [inputs.arrays[name] for name in inputs.names[0]]
+    fits = (
+        all(isinstance(values, Interval) for values in loss.domain.of_predictions)
+        and all(x.is_floating_point() for x in predictions)
+        and (metric is loss or options.reduction != "none")
+        and (loss.padding is None or "where" not in inputs.arrays)
+        # otherwise squares may leave the range of what they are computed in
+        and (not _rooted(metric) or (single and inputs.unweighted))
+    )
+    return _LossPlan(metric, loss, inputs, options) if fits else Plan(metric, inputs, options)
 
 
-class _LossPlan:
+class _LossPlan(Plan):
     """How to evaluate a loss for arrays of some shapes and dtypes, found once."""
 
-    def __init__(
-        self,
-        library: TorchLibrary,
-        metric: Metric,
-        loss: Loss,
-        inputs: Inputs,
-        reduction: str,
-        keepdims: bool,
-        counted: bool,
-    ) -> None:
-        self.library, self.kernels = library, library.kernels
-        self.metric, self.loss, self.reduction = metric, loss, reduction
-        self.given = tuple(inputs.arrays)
+    def __init__(self, metric: Metric, loss: Loss, inputs: Inputs, options: Options) -> None:
+        super().__init__(metric, inputs, options)
+        library: Any = inputs.library
+        self.loss, self.kernels = loss, library.kernels
         self.predictions = inputs.names[0]
-        self.xp = inputs.xp  # of states
-        self.inputs = inputs = copy(inputs)
-        inputs.xp = self.kernels.namespace(self.xp.result_name, False)
-        inputs.library, inputs.arrays = self.kernels, {}
+        self.xp, reduction = inputs.xp, options.reduction
+        axes = () if reduction == "none" else inputs.axes
+        self.node_inputs = inputs = inputs.with_arrays({}, axes=axes)  # in the data's own width
+        inputs.library, inputs.xp = self.kernels, self.kernels.namespace(self.xp.result_name, False)
         self.tape_xp = self.kernels.tape.namespace(self.xp.result_name, False)
-        if reduction == "none":
-            inputs.axes = ()
-        self.whole = len(inputs.axes) == len(inputs.shape)
-        self.kept_axes = inputs.axes if keepdims else ()
-        self.size = math.prod(inputs.shape[axis] for axis in inputs.axes)
-        unweighted = len(self.given) == len(inputs.data) and not loss.weighs
-        self.filled = 1 if loss.weighs else 0
+        self.whole = len(axes) == len(inputs.shape)
+        self.size = math.prod([inputs.shape[axis] for axis in axes])
+        self.filled = 1 if inputs.weighs else 0
         self.recorded = True  # whether a tape can go through the definition
-        # whether a batch is the arrays as they are
         domain = (*loss.domain.of_predictions, *loss.domain.of_targets)
-        numbers = all(isinstance(values, Interval) for values in domain) and not loss.weighs
+        numbers = all(isinstance(values, Interval) for values in domain) and not inputs.weighs
+        # whether a batch is the arrays as they are
         self.plain = numbers and "where" not in self.given
-        # the sum itself, or a mean over a known number, is what the node gives
-        counted = reduction == "mean" and unweighted and counted
-        self.direct = metric is loss and (counted or reduction != "mean")
-        self.divisor = self.size if self.direct and counted else 1
-        self.dtype = self.xp.result if self.direct else torch.float64
+        self.bounded = tuple(
+            (k, values)
+            for k, values in enumerate(domain)
+            if isinstance(values, Interval) and values.bounded
+        )
+        # whether the node divides the sum, by a known number or by the sum of the weights
+        self.mean = metric is loss and reduction == "mean" and not options.divided
+        self.summed = metric is loss and reduction != "mean"
+        self.dtype = self.xp.result if self.mean or self.summed else torch.float64
         # whether the terms are squares that are summed as such
         single = self.xp.result is torch.float32
+        squares = isinstance(loss, SquaredLoss) and reduction != "none"
         self.squares = (
-            isinstance(loss, SquaredLoss) and unweighted and reduction != "none" and single
+            squares and single and not inputs.weighs and len(self.given) == len(inputs.data)
         )
 
-    def value(self, arrays: dict[str, Array], denominator: Any, empty: float) -> Array | None:
+    def value(self, arrays: dict[str, Array], denominator: Any, empty: Any) -> Any:
         """Return the value from the sum of the terms."""
+        predictions = [arrays[name] for name in self.predictions]
         graph = False
         for name, x in arrays.items():
             if x.requires_grad:
                 if name not in self.predictions:
-                    return None
+                    return super().value(arrays, denominator, empty)
                 graph = torch.is_grad_enabled()
+        if not isinstance(empty, (int, float)):
+            return super().value(arrays, denominator, empty)  # an error
         if graph:
-            total, weight = SumOfTerms.apply(self, arrays, *(arrays[n] for n in self.predictions))
+            total, weight = SumOfTerms.apply(self, arrays, empty, *predictions)
         else:
-            with torch.no_grad():
-                total, weight, _ = _total(self, arrays)
-                total = self.divided(total)
-        double = self.xp.result is torch.float64 and total.device.type == "cpu"
-        if double and not bool(total.isfinite().all()):
-            return None  # a mean may be finite where the sum is not
-        if not self.direct:
+            total, weight, _ = _total(self, arrays)
+            total = self.divided(total, weight, empty)
+        if self.xp.result is torch.float64 and total.device.type == "cpu":
+            unlike = not total.isfinite().all() and (weight is None or bool((weight != 0).all()))
+            if unlike:  # a mean may be finite where the sum is not
+                return super().value(arrays, denominator, empty)
+        if not (self.mean or self.summed):
             total = self._from_state(total, weight, denominator, empty)
         for axis in self.kept_axes:
             total = total.unsqueeze(axis)
         return total
 
-    def divided(self, total: Array) -> Array:
-        """Divide the sum; without a reduction it has the size of the data, and stays as it is."""
-        return (total if self.divisor == 1 else total / self.divisor).to(self.dtype)
+    def divided(self, total: Array, weight: Array | None, empty: float) -> Array:
+        """Return the mean, or else the sum, in the dtype of the result of the node."""
+        if not self.mean:
+            return total.to(self.dtype)
+        if weight is None:
+            return (total / self.size).to(self.dtype)
+        value = total / weight
+        if weight.device.type != "cpu" or not bool(weight.all()):
+            value = torch.where(weight == 0, empty, value)
+        return value.to(self.dtype)
+
+    def divisor(self, weight: Array | None) -> Any:
+        """Return what slopes are divided by, or None; where nothing counts, they are 0."""
+        if not self.mean:
+            return None
+        return self.size if weight is None else torch.where(weight == 0, math.inf, weight)
 
     def _from_state(
         self, total: Array, weight: Array | None, denominator: Any, empty: float
@@ -537,38 +490,36 @@ class _LossPlan:
         if weight is None:
             weight = torch.full_like(total, self.size, requires_grad=False)
         state = Mean(Total(total, zero), Total(weight.to(torch.float64), zero))
-        if self.reduction == "sum":
+        if self.options.reduction == "sum":
             return self.metric.sum(state).to(self.xp.result)
         return self.metric.value(self.xp, state, denominator, empty).to(self.xp.result)
 
-    def blocks(self, arrays: dict[str, Array]) -> Iterator[_Block]:
-        """Yield the samples in blocks; one block of them where they are few, or not on a CPU."""
-        shape, axes = self.inputs.shape, self.inputs.axes
-        largest = max(x.numel() for x in arrays.values())
+    def blocks(self, arrays: dict[str, Array]) -> Sequence[_Block]:
+        """Return the samples in blocks; one block of them where they are few, or not on a CPU."""
+        shape, axes = self.node_inputs.shape, self.node_inputs.axes
+        largest = max([x.numel() for x in arrays.values()])
         if (
             largest <= 2 * BLOCK
             or not self.whole
             or arrays[self.predictions[0]].device.type != "cpu"
         ):
-            yield _Block(arrays, shape, axes, ())
-            return
+            return (_Block(arrays, shape, axes, ()),)
         ndim = len(shape)
         if ndim > 1 and all(x.is_contiguous() for x in arrays.values()):
             count = math.prod(shape)
             arrays = {name: x.reshape(count, *x.shape[ndim:]) for name, x in arrays.items()}
             shape, axes = (count,), (0,)
         size = max(1, BLOCK * shape[0] // largest)
-        for start in range(0, shape[0], size):
-            yield _Block(arrays, shape, axes, (slice(start, start + size),))
+        starts = range(0, shape[0], size)
+        return [_Block(arrays, shape, axes, (slice(start, start + size),)) for start in starts]
 
     def batch(self, block: _Block) -> Batch:
         """Return the samples of a block, in the dtype of the computation."""
         arrays, shape, axes, index = block
+        inputs = self.node_inputs
         if not self.plain:
-            inputs = copy(self.inputs)
-            inputs.arrays, inputs.shape, inputs.axes = arrays, shape, axes
-            return inputs.batch(index, filled=self.filled)
-        xp, loss = self.inputs.xp, self.loss
+            return inputs.with_arrays(arrays, shape, axes).batch(index, filled=self.filled)
+        xp, loss = inputs.xp, self.loss
         kind = xp.computing
         found = [(x[index] if index else x).to(kind) for x in arrays.values()]
         weights = found.pop() if "weights" in arrays else None
@@ -635,7 +586,7 @@ def _sum_in_pieces(x: Array, axes: tuple[int, ...]) -> Array:
     """Sum in float64 what pieces of the data add up to in their own width."""
     if not axes:
         return x.to(torch.float64)
-    if x.dtype == torch.float64:
+    if x.dtype == torch.float64 and x.numel() > _FUSED:
         return _sum_of_blocks(array_api_compat.torch, x, axes)
     if x.numel() <= _FUSED:
         return x.sum(axes, keepdim=True, dtype=torch.float64)
@@ -835,18 +786,16 @@ def _inside(step: _LossPlan, batch: Batch) -> Any:
     A number outside makes its term nan, and with it the sum of all. The tensor saves a second check
     of each number in the backward pass, where it would cost memory traffic.
     """
-    domain = step.loss.domain
-    if not domain.bounded:
+    if not step.bounded:
         return True
     sides = (*several(batch.predictions), *several(batch.targets))
-    intervals = (*domain.of_predictions, *domain.of_targets)
     found: Any = True
-    for array, interval in zip(sides, intervals, strict=True):
-        if isinstance(interval, Interval) and interval.bounded:
-            if array.device.type != "cpu" and not (step.whole and batch.mask is None):
-                return False
-            if array.numel():
-                found = found & interval.contains(torch.stack(torch.aminmax(array))).all()
+    for place, interval in step.bounded:
+        array = sides[place]
+        if array.device.type != "cpu" and not (step.whole and batch.mask is None):
+            return False
+        if array.numel():
+            found = found & interval.contains(torch.stack(torch.aminmax(array))).all()
     return bool(found) if found is not True and found.device.type == "cpu" else found
 
 
@@ -890,7 +839,7 @@ def _total(step: _LossPlan, arrays: dict[str, Array]) -> tuple[Array, Array | No
             part = torch.where(inside, part, math.nan)
         kept.append((results, inside, batch.mask is not None))
         total = part if total is None else total + part
-        if not step.direct and (batch.weights is not None or batch.mask is not None):
+        if not step.summed and (batch.weights is not None or batch.mask is not None):
             own = _weight(batch)
             weight = own if weight is None else weight + own
     assert total is not None
@@ -938,7 +887,7 @@ def _slopes(
                 continue
             if whole[k] is None:
                 whole[k] = torch.empty_like(p, memory_format=torch.contiguous_format)
-            flat = len(block.shape) < len(step.inputs.shape)
+            flat = len(block.shape) < len(step.node_inputs.shape)
             out = whole[k].view(-1, *slope.shape[1:]) if flat else whole[k]
             out[index].copy_(slope)
     return tuple(whole)
@@ -948,7 +897,7 @@ def _slopes_of_block(
     step: _LossPlan, block: _Block, incoming: Array, memory: Any
 ) -> tuple[Array, ...]:
     results, inside, masked = memory
-    kernels, kind = step.kernels, step.inputs.xp.computing
+    kernels, kind = step.kernels, step.node_inputs.xp.computing
     batch = step.batch(block)
     if masked and batch.mask is None:
         batch.mask = batch.weights != 0
@@ -966,7 +915,7 @@ def _slopes_of_block(
         seed = _seed(step, batch, output, incoming, kind)
         if step.squares:
             output, seed = _before_square(output, seed)
-        slopes = walk_back(output, nodes, step.inputs.xp, seed)
+        slopes = walk_back(output, nodes, step.node_inputs.xp, seed)
     finally:
         kernels.rows.replay = None
     if batch.mask is not None:  # what is excluded may hold anything: 0 times that may be nan
@@ -980,7 +929,7 @@ def _of_samples_that_count(mask: Array, slope: Array) -> Array:
 
 def _seed(step: _LossPlan, batch: Batch, output: Node, incoming: Array, kind: Any) -> Array:
     """Return what the derivatives of the terms are multiplied by: one number, or one a sample."""
-    seed = incoming if step.divisor == 1 else incoming.to(torch.float64) / step.divisor
+    seed = incoming
     for axis in batch.axes if seed.ndim else ():
         seed = seed.unsqueeze(axis)
     seed = seed.to(kind)
@@ -1006,30 +955,33 @@ class SumOfTerms(torch.autograd.Function):
     """The sum of the terms; the backward pass evaluates them again, and goes back through them."""
 
     @staticmethod
-    def forward(ctx: Any, step: _LossPlan, arrays: dict[str, Array], *predictions: Array) -> Any:
-        total, weight, ctx.kept = _total(
-            step, arrays | dict(zip(step.predictions, predictions, strict=True))
-        )
+    def forward(
+        ctx: Any, step: _LossPlan, arrays: dict[str, Array], empty: float, *predictions: Array
+    ) -> Any:
+        arrays = arrays | dict(zip(step.predictions, predictions, strict=True))
+        total, weight, ctx.kept = _total(step, arrays)
         others = [name for name in arrays if name not in step.predictions]
-        ctx.step, ctx.others = step, others
+        ctx.step, ctx.others, ctx.divisor = step, others, step.divisor(weight)
         ctx.save_for_backward(*predictions, *(arrays[name] for name in others))
-        value = step.divided(total)
         if weight is not None:
             ctx.mark_non_differentiable(weight)
-        return value, weight
+        return step.divided(total, weight, empty), weight
 
     @staticmethod
     def backward(ctx: Any, *of_results: Array) -> tuple[Any, ...]:
         incoming, step, saved = of_results[0], ctx.step, ctx.saved_tensors
+        if ctx.divisor is not None:
+            incoming = incoming / ctx.divisor
         arrays = dict(zip((*step.predictions, *ctx.others), saved, strict=True))
         arrays = {name: arrays[name] for name in step.given}
         transformed = torch.is_grad_enabled() or torch._C._are_functorch_transforms_active()
         if step.recorded and not transformed:
             try:
-                return None, None, *_slopes(step, arrays, incoming, ctx.kept)
+                slopes = _slopes(step, arrays, incoming, ctx.kept)
+                return None, None, None, *slopes
             except Exception:  # whatever a definition calls that the tape has no rule for
                 step.recorded = False
-        return None, None, *_again(step, arrays, incoming)
+        return None, None, None, *_again(step, arrays, incoming)
 
 
 def _again(step: _LossPlan, arrays: dict[str, Array], incoming: Array) -> tuple[Array, ...]:
@@ -1040,13 +992,12 @@ def _again(step: _LossPlan, arrays: dict[str, Array], incoming: Array) -> tuple[
             p if p.requires_grad else p.detach().requires_grad_()
             for p in (arrays[name] for name in step.predictions)
         )
-        inputs = copy(step.inputs)
-        inputs.library, inputs.xp = step.library, step.xp
-        inputs.arrays = arrays | dict(zip(step.predictions, leaves, strict=True))
+        arrays = arrays | dict(zip(step.predictions, leaves, strict=True))
+        inputs = step.inputs.with_arrays(arrays, axes=step.node_inputs.axes)
         batch = inputs.batch()
         totals = Totals(batch)
         terms = step.loss.terms(batch.xp, batch.predictions, batch.targets)
-        total = totals._sum(totals.weighted(terms)) / step.divisor
+        total = totals._sum(totals.weighted(terms))
         return torch.autograd.grad(total, leaves, incoming.to(total.dtype), create_graph=create)
 
 
@@ -1125,7 +1076,7 @@ def _watched(*tensors: Any) -> bool:
     )
 
 
-def _total_of_tokens(plan: Plan, tokens: Tokens, rows: Any) -> Array:
+def _total_of_tokens(plan: PassPlan, tokens: Tokens, rows: Any) -> Array:
     device = tokens.hidden.device.type
     if torch.is_autocast_enabled(device):  # what torch.nn.functional.linear would do
         dtype = torch.get_autocast_dtype(device)

@@ -85,11 +85,8 @@ class _OfConfidence(Metric):
 
     signature: ClassVar[str] = "(classes),()->()"
     kind: ClassVar[str] = "counts"
+    domain: ClassVar[Domain] = Domain(UNIT, Labels())
     bins: int
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(UNIT, Labels())
 
     @property
     def source(self) -> Any:
@@ -108,11 +105,8 @@ class _OfProbability(Metric):
     """A metric of the probability of the label 1, in bins."""
 
     kind: ClassVar[str] = "counts"
+    domain: ClassVar[Domain] = Domain(UNIT, ZERO_OR_ONE)
     bins: int
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(UNIT, ZERO_OR_ONE)
 
     @property
     def source(self) -> Any:
@@ -238,11 +232,8 @@ class ClasswiseCalibrationError(Metric):
 
     signature: ClassVar[str] = "(classes),()->()"
     kind: ClassVar[str] = "counts"
+    domain: ClassVar[Domain] = Domain(UNIT, Labels())
     bins: int = parameter(15, BINS)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(UNIT, Labels())
 
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Counts:
         classes = []
@@ -559,11 +550,8 @@ class AdaptiveCalibrationError(Metric):
 
     signature: ClassVar[str] = "(classes),()->()"
     kind: ClassVar[str] = "sorted whole"
+    domain: ClassVar[Domain] = Domain(UNIT, Labels())
     bins: int = parameter(15, BINS)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(UNIT, Labels())
 
     @property
     def source(self) -> Any:
@@ -613,11 +601,8 @@ class BinaryAdaptiveCalibrationError(Metric):
     """
 
     kind: ClassVar[str] = "sorted whole"
+    domain: ClassVar[Domain] = Domain(UNIT, ZERO_OR_ONE)
     bins: int = parameter(15, BINS)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(UNIT, ZERO_OR_ONE)
 
     @property
     def source(self) -> Any:

@@ -103,12 +103,10 @@ class SigmoidCrossEntropy(Loss):
     ``binary_cross_entropy_with_logits``, optax's ``sigmoid_binary_cross_entropy``.
     """
 
+    domain: ClassVar[Domain] = Domain(targets=UNIT)
+
     pos_weight: float | None = parameter(None, POSITIVE)
     label_smoothing: float = parameter(0.0, UNIT)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(targets=UNIT)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         if self.pos_weight is None and is_zero(self.label_smoothing):
@@ -148,11 +146,9 @@ class BinaryCrossEntropy(Loss):
     `sigmoid_cross_entropy`, which is as exact near a probability of 1 as near 0.
     """
 
-    label_smoothing: float = parameter(0.0, UNIT)
+    domain: ClassVar[Domain] = Domain(UNIT, UNIT)
 
-    @property
-    def domain(self) -> Domain:
-        return Domain(UNIT, UNIT)
+    label_smoothing: float = parameter(0.0, UNIT)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         yes, no = _smoothed(target, self.label_smoothing)
@@ -197,12 +193,10 @@ class SigmoidFocal(Loss):
     of 0.25 and none; Keras one that is off unless asked for.
     """
 
+    domain: ClassVar[Domain] = Domain(targets=ZERO_OR_ONE)
+
     gamma: float = parameter(2.0, NON_NEGATIVE)
     alpha: float | None = parameter(None, UNIT)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(targets=ZERO_OR_ONE)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         yes = target > 0
@@ -237,11 +231,9 @@ class Hinge(Loss):
     ``hinge``, which turns labels 0 into -1.
     """
 
-    margin: float = parameter(1.0, NON_NEGATIVE)
+    domain: ClassVar[Domain] = Domain(targets=MINUS_ONE_OR_ONE)
 
-    @property
-    def domain(self) -> Domain:
-        return Domain(targets=MINUS_ONE_OR_ONE)
+    margin: float = parameter(1.0, NON_NEGATIVE)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         return _shortfall(xp, prediction, target, self.margin)
@@ -273,11 +265,9 @@ class SquaredHinge(SquaredLoss):
     Lee and Mangasarian (2001), *SSVM*; Keras's ``squared_hinge``.
     """
 
-    margin: float = parameter(1.0, NON_NEGATIVE)
+    domain: ClassVar[Domain] = Domain(targets=MINUS_ONE_OR_ONE)
 
-    @property
-    def domain(self) -> Domain:
-        return Domain(targets=MINUS_ONE_OR_ONE)
+    margin: float = parameter(1.0, NON_NEGATIVE)
 
     def residual(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         return _shortfall(xp, prediction, target, self.margin)
@@ -310,9 +300,7 @@ class BrierScore(SquaredLoss):
     classes: ``Scaled(brier_score, 2)``. scikit-learn's ``brier_score_loss``.
     """
 
-    @property
-    def domain(self) -> Domain:
-        return Domain(UNIT, UNIT)
+    domain: ClassVar[Domain] = Domain(UNIT, UNIT)
 
     def residual(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         return prediction - target
@@ -358,14 +346,11 @@ class SoftmaxCrossEntropy(Loss):
     """
 
     signature: ClassVar[str] = "(classes),()->()"
+    domain: ClassVar[Domain] = Domain(LOGITS, Labels())
     ignore_index: int | None = parameter(None, REAL, whole=True)
     label_smoothing: float = parameter(0.0, UNIT)
     class_weights: tuple[float, ...] | None = parameter(None, NON_NEGATIVE, several=True)
     z_loss: float = parameter(0.0, NON_NEGATIVE)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(LOGITS, Labels())
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -439,13 +424,10 @@ class SoftmaxCrossEntropyWithProbabilities(Loss):
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
+    domain: ClassVar[Domain] = Domain(LOGITS, UNIT)
     label_smoothing: float = parameter(0.0, UNIT)
     class_weights: tuple[float, ...] | None = parameter(None, NON_NEGATIVE, several=True)
     z_loss: float = parameter(0.0, NON_NEGATIVE)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(LOGITS, UNIT)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -496,11 +478,8 @@ class NegativeLogLikelihood(Loss):
     """
 
     signature: ClassVar[str] = "(classes),()->()"
+    domain: ClassVar[Domain] = Domain(LOGITS, Labels())
     ignore_index: int | None = parameter(None, REAL, whole=True)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(LOGITS, Labels())
 
     def included(self, xp: Namespace, target: Array) -> Array | None:
         return None if self.ignore_index is None else target != self.ignore_index
@@ -533,10 +512,7 @@ class LogLoss(Loss):
     """
 
     signature: ClassVar[str] = "(classes),()->()"
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(UNIT, Labels())
+    domain: ClassVar[Domain] = Domain(UNIT, Labels())
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         return 0.0 - xp.log(xp.pick(prediction, target))
@@ -572,12 +548,9 @@ class SoftmaxFocal(Loss):
     """
 
     signature: ClassVar[str] = "(classes),()->()"
+    domain: ClassVar[Domain] = Domain(LOGITS, Labels())
     gamma: float = parameter(2.0, NON_NEGATIVE)
     alpha: tuple[float, ...] | None = parameter(None, NON_NEGATIVE, several=True)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(LOGITS, Labels())
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -625,11 +598,8 @@ class MulticlassHinge(Loss):
     """
 
     signature: ClassVar[str] = "(classes),()->()"
+    domain: ClassVar[Domain] = Domain(REAL, Labels())
     margin: float = parameter(1.0, NON_NEGATIVE)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(REAL, Labels())
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         others = xp.where(xp.at(prediction, target), -math.inf, prediction)
@@ -660,10 +630,7 @@ class MulticlassBrierScore(Loss):
     """
 
     signature: ClassVar[str] = "(classes),()->()"
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(UNIT, Labels())
+    domain: ClassVar[Domain] = Domain(UNIT, Labels())
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         right = xp.astype(xp.at(prediction, target), xp.computing)
@@ -700,10 +667,7 @@ class Accuracy(Loss):
 
     signature: ClassVar[str] = "(classes),()->()"
     greater_is_better: ClassVar[bool] = True
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(Labels(scores=True), Labels())
+    domain: ClassVar[Domain] = Domain(Labels(scores=True), Labels())
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         return xp.astype(prediction == target, xp.computing)
@@ -730,10 +694,7 @@ class ZeroOneLoss(Loss):
     """
 
     signature: ClassVar[str] = "(classes),()->()"
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(Labels(scores=True), Labels())
+    domain: ClassVar[Domain] = Domain(Labels(scores=True), Labels())
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         return xp.astype(prediction != target, xp.computing)
@@ -769,11 +730,8 @@ class TopKAccuracy(Loss):
 
     signature: ClassVar[str] = "(classes),()->()"
     greater_is_better: ClassVar[bool] = True
+    domain: ClassVar[Domain] = Domain(REAL, Labels())
     k: int = parameter(5, Interval(low=1))
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(REAL, Labels())
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         score = xp.expand_dims(xp.pick(prediction, target), axis=-1)

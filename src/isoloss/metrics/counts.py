@@ -60,7 +60,7 @@ class _OfMatrix(Metric):
     num_classes: int
 
     @property
-    def domain(self) -> Domain:
+    def domain(self) -> Domain:  # type: ignore[override]
         return Domain(Labels(self.num_classes, scores=True), Labels(self.num_classes))
 
     @property
@@ -675,11 +675,8 @@ class _Binary(Metric):
 
     kind: ClassVar[str] = "counts"
     greater_is_better: ClassVar[bool] = True
+    domain: ClassVar[Domain] = Domain(REAL, ZERO_OR_ONE)
     threshold: float
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(REAL, ZERO_OR_ONE)
 
     @property
     def source(self) -> Any:

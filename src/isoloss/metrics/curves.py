@@ -45,10 +45,7 @@ class _OfSamples(Metric):
 
     kind: ClassVar[str] = "sorted whole"
     greater_is_better: ClassVar[bool] = True
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(REAL, ZERO_OR_ONE)
+    domain: ClassVar[Domain] = Domain(REAL, ZERO_OR_ONE)
 
     @property
     def source(self) -> Any:
@@ -122,11 +119,8 @@ class _OfBins(Metric):
 
     kind: ClassVar[str] = "counts"
     greater_is_better: ClassVar[bool] = True
+    domain: ClassVar[Domain] = Domain(REAL, ZERO_OR_ONE)
     thresholds: tuple[float, ...]
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(REAL, ZERO_OR_ONE)
 
     @property
     def source(self) -> Any:

@@ -74,10 +74,7 @@ class KLDivergence(Loss):
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(UNIT, UNIT)
+    domain: ClassVar[Domain] = Domain(UNIT, UNIT)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         excess = _excess(xp, *_both_positive(xp, prediction, target), 1.0)
@@ -110,10 +107,7 @@ class KLDivergenceWithLogits(Loss):
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(LOGITS, UNIT)
+    domain: ClassVar[Domain] = Domain(LOGITS, UNIT)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         return xp.softmax_divergence(prediction, target)
@@ -151,11 +145,8 @@ class JensenShannonDivergence(Loss):
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
+    domain: ClassVar[Domain] = Domain(UNIT, UNIT)
     beta: float = parameter(0.5, BETWEEN_0_AND_1)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(UNIT, UNIT)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         p, t, rest = _without_slope_at_0(xp, prediction), target, 1 - self.beta
@@ -199,11 +190,8 @@ class AlphaDivergence(Loss):
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
+    domain: ClassVar[Domain] = Domain(UNIT, UNIT)
     alpha: float = parameter(0.5, REAL)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(UNIT, UNIT)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         return xp.sum(_alpha_terms(xp, prediction, target, self.alpha), axis=-1)
@@ -246,7 +234,7 @@ class BetaDivergence(Loss):
     beta: float = parameter(0.5, REAL)
 
     @property
-    def domain(self) -> Domain:
+    def domain(self) -> Domain:  # type: ignore[override]
         positive = isinstance(self.beta, (int, float)) and self.beta <= 0
         return Domain(POSITIVE, POSITIVE) if positive else Domain(NON_NEGATIVE, NON_NEGATIVE)
 
@@ -277,10 +265,7 @@ class ItakuraSaito(Loss):
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(POSITIVE, POSITIVE)
+    domain: ClassVar[Domain] = Domain(POSITIVE, POSITIVE)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         return xp.sum(_beta_terms(xp, prediction, target, 0.0), axis=-1)
@@ -318,11 +303,8 @@ class RenyiDivergence(Loss):
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
+    domain: ClassVar[Domain] = Domain(UNIT, UNIT)
     alpha: float = parameter(0.5, NON_NEGATIVE)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(UNIT, UNIT)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         low, lone = prediction == 0, target == 0
@@ -357,10 +339,7 @@ class Hellinger(Loss):
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(UNIT, UNIT)
+    domain: ClassVar[Domain] = Domain(UNIT, UNIT)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         difference = _difference_of_roots(xp, _without_slope_at_0(xp, prediction), target)
@@ -393,10 +372,7 @@ class Bhattacharyya(Loss):
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(UNIT, UNIT)
+    domain: ClassVar[Domain] = Domain(UNIT, UNIT)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         p, t = _without_slope_at_0(xp, prediction), target
@@ -432,10 +408,7 @@ class TotalVariation(Loss):
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(UNIT, UNIT)
+    domain: ClassVar[Domain] = Domain(UNIT, UNIT)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         return xp.sum(xp.abs(prediction - target), axis=-1) / 2
@@ -465,10 +438,7 @@ class ChiSquared(Loss):
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(UNIT, UNIT)
+    domain: ClassVar[Domain] = Domain(UNIT, UNIT)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         low = prediction == 0
@@ -510,6 +480,7 @@ class Wasserstein1D(Loss):
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
+    domain: ClassVar[Domain] = Domain(UNIT, UNIT)
     positions: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -519,10 +490,6 @@ class Wasserstein1D(Loss):
         super().__post_init__()
         if self.positions is not None:
             _check_positions(self)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(UNIT, UNIT)
 
     @property
     def sizes(self) -> dict[str, int]:

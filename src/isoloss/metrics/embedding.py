@@ -102,12 +102,9 @@ class TripletMargin(Loss):
 
     signature: ClassVar[str] = "(features),((features),(features))->()"
     target_names: ClassVar[tuple[str, ...]] = ("positive", "negative")
+    domain: ClassVar[Domain] = Domain(REAL, (REAL, REAL))
     margin: float = parameter(1.0, NON_NEGATIVE)
     p: float = parameter(2.0, AT_LEAST_ONE)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(REAL, (REAL, REAL))
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Any) -> Array:
         near, far = (_norm(xp, prediction - other, self.p) for other in target)
@@ -146,11 +143,8 @@ class Contrastive(Loss):
 
     signature: ClassVar[str] = "((features),(features)),()->()"
     prediction_names: ClassVar[tuple[str, ...]] = ("first", "second")
+    domain: ClassVar[Domain] = Domain((REAL, REAL), ZERO_OR_ONE)
     margin: float = parameter(1.0, NON_NEGATIVE)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain((REAL, REAL), ZERO_OR_ONE)
 
     def pointwise(self, xp: Namespace, prediction: Any, target: Array) -> Array:
         apart = prediction[0] - prediction[1]
@@ -189,11 +183,8 @@ class CosineEmbedding(Loss):
 
     signature: ClassVar[str] = "((features),(features)),()->()"
     prediction_names: ClassVar[tuple[str, ...]] = ("first", "second")
+    domain: ClassVar[Domain] = Domain((REAL, REAL), MINUS_ONE_OR_ONE)
     margin: float = parameter(0.0, Interval(-1.0, 1.0))
-
-    @property
-    def domain(self) -> Domain:
-        return Domain((REAL, REAL), MINUS_ONE_OR_ONE)
 
     def pointwise(self, xp: Namespace, prediction: Any, target: Array) -> Array:
         u, v = (xp.unit_vector(x) for x in prediction)
@@ -237,11 +228,8 @@ class MarginRanking(Loss):
 
     signature: ClassVar[str] = "((),()),()->()"
     prediction_names: ClassVar[tuple[str, ...]] = ("first", "second")
+    domain: ClassVar[Domain] = Domain((REAL, REAL), MINUS_ONE_OR_ONE)
     margin: float = parameter(0.0, NON_NEGATIVE)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain((REAL, REAL), MINUS_ONE_OR_ONE)
 
     def pointwise(self, xp: Namespace, prediction: Any, target: Array) -> Array:
         return _shortfall(xp, self.margin - target * (prediction[0] - prediction[1]))
@@ -435,11 +423,8 @@ class SupervisedContrastive(_OfBatch):
     """
 
     signature: ClassVar[str] = "(batch, features),(batch)->()"
+    domain: ClassVar[Domain] = Domain(REAL, Labels())
     temperature: float = parameter(0.1, POSITIVE)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(REAL, Labels())
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         logits = _but_self(xp, _cosines(xp, prediction, prediction) / self.temperature)

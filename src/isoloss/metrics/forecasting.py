@@ -99,11 +99,8 @@ class _Scaled(Loss):
 
     signature: ClassVar[str] = "(horizon),((horizon),(history))->()"
     target_names: ClassVar[tuple[str, ...]] = ("future", "training")
+    domain: ClassVar[Domain] = Domain(REAL, (REAL, REAL))
     season: int
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(REAL, (REAL, REAL))
 
     @abstractmethod
     def size(self, xp: Namespace, error: Array) -> Array:
@@ -248,11 +245,8 @@ class OverallWeightedAverage(Metric):
 
     signature: ClassVar[str] = "(horizon),((horizon),(history),(horizon))->()"
     target_names: ClassVar[tuple[str, ...]] = ("future", "training", "reference")
+    domain: ClassVar[Domain] = Domain(REAL, (REAL, REAL, REAL))
     season: int = parameter(1, SEASON)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(REAL, (REAL, REAL, REAL))
 
     def statistics(self, xp: Namespace, prediction: Array, target: Any, total: Totals) -> Pair:
         future, training, reference = target
@@ -336,7 +330,7 @@ class SkillScore(Wrapper):
         return (self.metric.target_names or ("targets",)) + references
 
     @property
-    def domain(self) -> Domain:
+    def domain(self) -> Domain:  # type: ignore[override]
         domain = self.metric.domain
         return Domain(domain.predictions, domain.of_targets + domain.of_predictions)
 
@@ -604,7 +598,7 @@ class D2Tweedie(Metric):
     power: float = parameter(0.0, REAL.without(0.0, 1.0))
 
     @property
-    def domain(self) -> Domain:
+    def domain(self) -> Domain:  # type: ignore[override]
         if is_zero(self.power):
             return Domain()
         if not isinstance(self.power, (int, float)):  # a traced power is at least 1
@@ -734,10 +728,7 @@ class _OfClasses(Metric):
     signature: ClassVar[str] = "(classes),()->()"
     kind: ClassVar[str] = "counts"
     greater_is_better: ClassVar[bool] = True
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(UNIT, Labels())
+    domain: ClassVar[Domain] = Domain(UNIT, Labels())
 
     def _summed(
         self, xp: Namespace, prediction: Array, target: Array, terms: Array, total: Totals

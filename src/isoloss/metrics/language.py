@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Literal, final
 
+from .._core.calls import answer
 from .._core.domains import (
     LOGITS,
     NON_NEGATIVE,
@@ -23,7 +24,7 @@ from .._core.domains import (
     Labels,
 )
 from .._core.errors import fail
-from .._core.metric import Loss, Metric, answer
+from .._core.metric import Loss, check_fields
 from .._core.parameters import is_zero, parameter
 from .._core.states import Mean
 from .._core.types import Array, Namespace
@@ -82,11 +83,8 @@ class DistillationKL(Loss):
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
+    domain: ClassVar[Domain] = Domain(LOGITS, LOGITS)
     temperature: float = parameter(1.0, POSITIVE)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(LOGITS, LOGITS)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         (p, log_p), (q, log_q) = (xp.softmax(z / self.temperature) for z in (prediction, target))
@@ -165,12 +163,9 @@ class DPO(Loss):
     signature: ClassVar[str] = "((),()),((),())->()"
     prediction_names: ClassVar[tuple[str, ...]] = ("chosen", "rejected")
     target_names: ClassVar[tuple[str, ...]] = ("reference_chosen", "reference_rejected")
+    domain: ClassVar[Domain] = Domain((REAL, REAL), (REAL, REAL))
     beta: float = parameter(0.1, POSITIVE)
     label_smoothing: float = parameter(0.0, UP_TO_HALF)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain((REAL, REAL), (REAL, REAL))
 
     def pointwise(self, xp: Namespace, prediction: Any, target: Any) -> Array:
         chosen, rejected = (own - other for own, other in zip(prediction, target, strict=True))
@@ -223,13 +218,10 @@ class KTO(Loss):
 
     signature: ClassVar[str] = "(),((),(),())->()"
     target_names: ClassVar[tuple[str, ...]] = ("reference", "desirable", "divergence")
+    domain: ClassVar[Domain] = Domain(REAL, (REAL, ZERO_OR_ONE, REAL))
     beta: float = parameter(0.1, POSITIVE)
     desirable_weight: float = parameter(1.0, NON_NEGATIVE)
     undesirable_weight: float = parameter(1.0, NON_NEGATIVE)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(REAL, (REAL, ZERO_OR_ONE, REAL))
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Any) -> Array:
         reference, desirable, divergence = target
@@ -276,11 +268,8 @@ class PPOClip(Loss):
 
     signature: ClassVar[str] = "(),((),())->()"
     target_names: ClassVar[tuple[str, ...]] = ("old", "advantages")
+    domain: ClassVar[Domain] = Domain(REAL, (REAL, REAL))
     epsilon: float = parameter(0.2, POSITIVE)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(REAL, (REAL, REAL))
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Any) -> Array:
         old, advantage = target
@@ -360,7 +349,7 @@ class LinearCrossEntropy:
     chunk: int | None = parameter(None, Interval(low=1), whole=True)
 
     def __post_init__(self) -> None:
-        Metric.__post_init__(self)  # type: ignore[arg-type]
+        check_fields(self)
 
     def __call__(
         self,
@@ -473,7 +462,7 @@ class _LayerOfRows(Loss):
         return repr(self.loss)
 
     @property
-    def domain(self) -> Domain:
+    def domain(self) -> Domain:  # type: ignore[override]
         return Domain((REAL,), Labels(0 if self.weight is None else self.weight.shape[0]))
 
     def included(self, xp: Namespace, target: Array) -> Array | None:

@@ -21,7 +21,7 @@ from .._core.inputs import (
     one_library,
 )
 from .._core.library import library_of
-from .._core.passes import Plan, Tokens, as_dtype
+from .._core.passes import PassPlan, Tokens, as_dtype
 from .._core.states import Mean, Total, ratio
 from .._core.totals import Totals
 from .._core.types import FLOATS, Array, Namespace, dtype_name
@@ -72,7 +72,7 @@ class Layer:
         self.loss, self.xp = loss, xp
 
     @property
-    def plan(self) -> Plan | None:
+    def plan(self) -> PassPlan | None:
         """What the pass depends on; None where only the plain form will do."""
         loss, xp = self.loss, self.xp
         numbers = all(type(x) in _NUMBERS for x in (loss.label_smoothing, loss.z_loss))
@@ -85,7 +85,7 @@ class Layer:
         if not self.library.multiplies_halves:
             product = xp.result_name
         wide = xp.computing_name != xp.result_name
-        return Plan(
+        return PassPlan(
             loss.label_smoothing, loss.z_loss, chunk, product, xp.result_name, wide, self.library
         )
 

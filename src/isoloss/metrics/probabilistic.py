@@ -87,11 +87,8 @@ class GaussianNLL(Loss):
 
     signature: ClassVar[str] = "((),()),()->()"
     prediction_names: ClassVar[tuple[str, ...]] = ("mean", "variance")
+    domain: ClassVar[Domain] = Domain(predictions=(REAL, POSITIVE), targets=REAL)
     full: bool = True
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(predictions=(REAL, POSITIVE), targets=REAL)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         mean, variance = prediction
@@ -130,11 +127,8 @@ class LaplaceNLL(Loss):
 
     signature: ClassVar[str] = "((),()),()->()"
     prediction_names: ClassVar[tuple[str, ...]] = ("location", "scale")
+    domain: ClassVar[Domain] = Domain(predictions=(REAL, POSITIVE), targets=REAL)
     full: bool = True
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(predictions=(REAL, POSITIVE), targets=REAL)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         location, scale = prediction
@@ -170,10 +164,7 @@ class StudentTNLL(Loss):
 
     signature: ClassVar[str] = "((),(),()),()->()"
     prediction_names: ClassVar[tuple[str, ...]] = ("freedom", "location", "scale")
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(predictions=(_FREEDOM, REAL, POSITIVE), targets=REAL)
+    domain: ClassVar[Domain] = Domain(predictions=(_FREEDOM, REAL, POSITIVE), targets=REAL)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         freedom, location, scale = prediction
@@ -212,10 +203,7 @@ class NegativeBinomialNLL(Loss):
 
     signature: ClassVar[str] = "((),()),()->()"
     prediction_names: ClassVar[tuple[str, ...]] = ("mean", "dispersion")
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(predictions=(POSITIVE, NON_NEGATIVE), targets=NON_NEGATIVE)
+    domain: ClassVar[Domain] = Domain(predictions=(POSITIVE, NON_NEGATIVE), targets=NON_NEGATIVE)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         mean, dispersion = prediction
@@ -248,10 +236,7 @@ class LognormalNLL(Loss):
 
     signature: ClassVar[str] = "((),()),()->()"
     prediction_names: ClassVar[tuple[str, ...]] = ("mu", "sigma")
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(predictions=(REAL, POSITIVE), targets=POSITIVE)
+    domain: ClassVar[Domain] = Domain(predictions=(REAL, POSITIVE), targets=POSITIVE)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         mu, sigma = prediction
@@ -292,10 +277,7 @@ class CRPSGaussian(Loss):
 
     signature: ClassVar[str] = "((),()),()->()"
     prediction_names: ClassVar[tuple[str, ...]] = ("location", "scale")
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(predictions=(REAL, POSITIVE), targets=REAL)
+    domain: ClassVar[Domain] = Domain(predictions=(REAL, POSITIVE), targets=REAL)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         location, scale = prediction
@@ -345,10 +327,7 @@ class CRPSLaplace(Loss):
 
     signature: ClassVar[str] = "((),()),()->()"
     prediction_names: ClassVar[tuple[str, ...]] = ("location", "scale")
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(predictions=(REAL, POSITIVE), targets=REAL)
+    domain: ClassVar[Domain] = Domain(predictions=(REAL, POSITIVE), targets=REAL)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         location, scale = prediction
@@ -390,10 +369,7 @@ class CRPSLogistic(Loss):
 
     signature: ClassVar[str] = "((),()),()->()"
     prediction_names: ClassVar[tuple[str, ...]] = ("location", "scale")
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(predictions=(REAL, POSITIVE), targets=REAL)
+    domain: ClassVar[Domain] = Domain(predictions=(REAL, POSITIVE), targets=REAL)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         location, scale = prediction
@@ -611,11 +587,8 @@ class IntervalScore(Loss):
 
     signature: ClassVar[str] = "((),()),()->()"
     prediction_names: ClassVar[tuple[str, ...]] = ("lower", "upper")
+    domain: ClassVar[Domain] = Domain(predictions=(REAL, REAL), targets=REAL)
     alpha: float = parameter(0.1, BETWEEN_0_AND_1)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(predictions=(REAL, REAL), targets=REAL)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         lower, upper = prediction
@@ -656,6 +629,7 @@ class WeightedIntervalScore(Loss):
 
     signature: ClassVar[str] = "((),(levels),(levels)),()->()"
     prediction_names: ClassVar[tuple[str, ...]] = ("median", "lower", "upper")
+    domain: ClassVar[Domain] = Domain(predictions=(REAL, REAL, REAL), targets=REAL)
     alphas: tuple[float, ...] = parameter(
         (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), BETWEEN_0_AND_1
     )
@@ -663,10 +637,6 @@ class WeightedIntervalScore(Loss):
     @property
     def sizes(self) -> dict[str, int]:
         return {"levels": len(self.alphas)}
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(predictions=(REAL, REAL, REAL), targets=REAL)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         median, lower, upper = prediction
@@ -702,10 +672,7 @@ class IntervalCoverage(Loss):
 
     signature: ClassVar[str] = "((),()),()->()"
     prediction_names: ClassVar[tuple[str, ...]] = ("lower", "upper")
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(predictions=(_END, _END), targets=REAL)
+    domain: ClassVar[Domain] = Domain(predictions=(_END, _END), targets=REAL)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         lower, upper = prediction
@@ -738,10 +705,7 @@ class IntervalWidth(Loss):
 
     signature: ClassVar[str] = "((),()),()->()"
     prediction_names: ClassVar[tuple[str, ...]] = ("lower", "upper")
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(predictions=(REAL, REAL), targets=REAL)
+    domain: ClassVar[Domain] = Domain(predictions=(REAL, REAL), targets=REAL)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         lower, upper = prediction

@@ -149,10 +149,7 @@ class ListNet(_OfLists):
     """
 
     padding: ClassVar[tuple[float, float] | None] = (-math.inf, -math.inf)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(LOGITS, LOGITS)
+    domain: ClassVar[Domain] = Domain(LOGITS, LOGITS)
 
     def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
         shares, _ = xp.softmax(relevance)
@@ -186,10 +183,7 @@ class ListMLE(_OfLists):
     """
 
     padding: ClassVar[tuple[float, float] | None] = (0.0, -math.inf)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(REAL, LOGITS)
+    domain: ClassVar[Domain] = Domain(REAL, LOGITS)
 
     def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
         (place, later), (_, other) = _pairs(xp, xp.places(score)), _pairs(xp, score)
@@ -225,10 +219,7 @@ class RankNet(_OfLists):
     """
 
     padding: ClassVar[tuple[float, float] | None] = (0.0, -math.inf)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(REAL, LOGITS)
+    domain: ClassVar[Domain] = Domain(REAL, LOGITS)
 
     def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
         return _mean_over_pairs(xp, score, relevance, xp.softplus)
@@ -265,11 +256,8 @@ class PairwiseHinge(_OfLists):
     """
 
     padding: ClassVar[tuple[float, float] | None] = (0.0, -math.inf)
+    domain: ClassVar[Domain] = Domain(REAL, LOGITS)
     margin: float = parameter(1.0, NON_NEGATIVE)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(REAL, LOGITS)
 
     def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
         def cost(ahead: Array) -> Array:
@@ -312,11 +300,8 @@ class LambdaRank(_OfLists):
     """
 
     padding: ClassVar[tuple[float, float] | None] = (-math.inf, 0.0)
+    domain: ClassVar[Domain] = Domain(LOGITS, NON_NEGATIVE)
     gain: str = choice("exponential", "linear")
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(LOGITS, NON_NEGATIVE)
 
     def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
         rank = _rank(xp, _before(xp, xp.stop_gradient(score)))
@@ -365,12 +350,9 @@ class ApproxNDCG(_OfLists):
     """
 
     padding: ClassVar[tuple[float, float] | None] = (-math.inf, 0.0)
+    domain: ClassVar[Domain] = Domain(LOGITS, NON_NEGATIVE)
     temperature: float = parameter(0.1, POSITIVE)
     gain: str = choice("exponential", "linear")
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(LOGITS, NON_NEGATIVE)
 
     def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
         before = _before(xp, relevance)
@@ -413,9 +395,7 @@ class BPR(Loss):
     summed, and weights of the model are penalised as well.
     """
 
-    @property
-    def domain(self) -> Domain:
-        return Domain(LOGITS, LOGITS)
+    domain: ClassVar[Domain] = Domain(LOGITS, LOGITS)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         return xp.softplus(target - prediction)
@@ -447,10 +427,7 @@ class _OfOrder(_OfLists):
 
     greater_is_better: ClassVar[bool] = True
     padding: ClassVar[tuple[float, float] | None] = (-math.inf, 0.0)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(LOGITS, ZERO_OR_ONE)
+    domain: ClassVar[Domain] = Domain(LOGITS, ZERO_OR_ONE)
 
 
 def _ranked(xp: Namespace, score: Array, gain: Array) -> _Ranked:
@@ -523,12 +500,10 @@ class DCG(_OfOrder):
     ``dcg_score`` has the linear gain.
     """
 
+    domain: ClassVar[Domain] = Domain(LOGITS, NON_NEGATIVE)
+
     k: int | None = parameter(None, AT_LEAST_ONE, whole=True)
     gain: str = choice("exponential", "linear")
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(LOGITS, NON_NEGATIVE)
 
     def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
         ranked = _ranked(xp, score, _gain(xp, relevance, self.gain))
@@ -569,12 +544,10 @@ class NDCG(_OfOrder):
     ``ndcg_score`` and torchmetrics's ``retrieval_normalized_dcg`` are ``NDCG(gain="linear")``.
     """
 
+    domain: ClassVar[Domain] = Domain(LOGITS, NON_NEGATIVE)
+
     k: int | None = parameter(None, AT_LEAST_ONE, whole=True)
     gain: str = choice("exponential", "linear")
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(LOGITS, NON_NEGATIVE)
 
     def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
         gain = _gain(xp, relevance, self.gain)

@@ -449,7 +449,7 @@ class MeanAbsolutePercentageError(Loss):
     epsilon: float | None = parameter(None, POSITIVE)
 
     @property
-    def domain(self) -> Domain:
+    def domain(self) -> Domain:  # type: ignore[override]
         return Domain(targets=NON_ZERO if self.epsilon is None else REAL)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
@@ -535,9 +535,7 @@ class MeanSquaredLogError(SquaredLoss):
     scikit-learn's function of this name.
     """
 
-    @property
-    def domain(self) -> Domain:
-        return Domain(ABOVE_MINUS_ONE, ABOVE_MINUS_ONE)
+    domain: ClassVar[Domain] = Domain(ABOVE_MINUS_ONE, ABOVE_MINUS_ONE)
 
     def residual(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         # |log1p(p) - log1p(y)|, without the cancellation where p is near y
@@ -581,7 +579,7 @@ class PoissonNLL(Loss):
     full: bool = False
 
     @property
-    def domain(self) -> Domain:
+    def domain(self) -> Domain:  # type: ignore[override]
         return Domain(REAL if self.log_input else NON_NEGATIVE, NON_NEGATIVE)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
@@ -612,9 +610,7 @@ class PoissonDeviance(Loss):
     McCullagh and Nelder (1989), section 2.3; scikit-learn's ``mean_poisson_deviance``.
     """
 
-    @property
-    def domain(self) -> Domain:
-        return Domain(POSITIVE, NON_NEGATIVE)
+    domain: ClassVar[Domain] = Domain(POSITIVE, NON_NEGATIVE)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         y = xp.where(target == 0, prediction, target)
@@ -645,9 +641,7 @@ class GammaDeviance(Loss):
     McCullagh and Nelder (1989), section 2.3; scikit-learn's ``mean_gamma_deviance``.
     """
 
-    @property
-    def domain(self) -> Domain:
-        return Domain(POSITIVE, POSITIVE)
+    domain: ClassVar[Domain] = Domain(POSITIVE, POSITIVE)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         log_ratio = xp.log_ratio(target, prediction)
@@ -690,7 +684,7 @@ class TweedieDeviance(Loss):
     power: float = parameter(1.5, REAL.without(0.0, 1.0))
 
     @property
-    def domain(self) -> Domain:
+    def domain(self) -> Domain:  # type: ignore[override]
         if not isinstance(self.power, (int, float)):  # a traced power is at least 1
             return Domain(POSITIVE, NON_NEGATIVE)
         if self.power == 0:

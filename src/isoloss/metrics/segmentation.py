@@ -104,11 +104,8 @@ class DiceLoss(Loss):
     """
 
     signature: ClassVar[str] = "(pixels),(pixels)->()"
+    domain: ClassVar[Domain] = Domain(UNIT, UNIT)
     smoothing: float = parameter(0.0, NON_NEGATIVE)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(UNIT, UNIT)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         overlap = xp.overlap(prediction, target)
@@ -145,11 +142,8 @@ class JaccardLoss(Loss):
     """
 
     signature: ClassVar[str] = "(pixels),(pixels)->()"
+    domain: ClassVar[Domain] = Domain(UNIT, UNIT)
     smoothing: float = parameter(0.0, NON_NEGATIVE)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(UNIT, UNIT)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         overlap = xp.overlap(prediction, target)
@@ -199,13 +193,10 @@ class Tversky(Loss):
     """
 
     signature: ClassVar[str] = "(pixels),(pixels)->()"
+    domain: ClassVar[Domain] = Domain(UNIT, UNIT)
     alpha_fp: float = parameter(0.5, NON_NEGATIVE)
     beta_fn: float = parameter(0.5, NON_NEGATIVE)
     smoothing: float = parameter(0.0, NON_NEGATIVE)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(UNIT, UNIT)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         return _tversky(xp, prediction, target, self.alpha_fp, self.beta_fn, self.smoothing)
@@ -246,14 +237,11 @@ class FocalTversky(Loss):
     """
 
     signature: ClassVar[str] = "(pixels),(pixels)->()"
+    domain: ClassVar[Domain] = Domain(UNIT, UNIT)
     alpha_fp: float = parameter(0.3, NON_NEGATIVE)
     beta_fn: float = parameter(0.7, NON_NEGATIVE)
     gamma: float = parameter(4 / 3, POSITIVE)
     smoothing: float = parameter(0.0, NON_NEGATIVE)
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(UNIT, UNIT)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         loss = _tversky(xp, prediction, target, self.alpha_fp, self.beta_fn, self.smoothing)
@@ -297,10 +285,7 @@ class GeneralisedDice(Loss):
     """
 
     signature: ClassVar[str] = "(pixels, classes),(pixels, classes)->()"
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(UNIT, UNIT)
+    domain: ClassVar[Domain] = Domain(UNIT, UNIT)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         volume = xp.sum(target, axis=-2)
@@ -360,10 +345,7 @@ class LovaszHinge(Loss):
     """
 
     signature: ClassVar[str] = "(pixels),(pixels)->()"
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(REAL, ZERO_OR_ONE)
+    domain: ClassVar[Domain] = Domain(REAL, ZERO_OR_ONE)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         truth = target > 0
@@ -402,10 +384,7 @@ class LovaszSoftmax(Loss):
     """
 
     signature: ClassVar[str] = "(pixels, classes),(pixels)->()"
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(UNIT, Labels())
+    domain: ClassVar[Domain] = Domain(UNIT, Labels())
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         truth = xp.places(prediction) == xp.expand_dims(target, axis=-1)

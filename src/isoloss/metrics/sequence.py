@@ -62,11 +62,8 @@ class CTC(Loss):
 
     signature: ClassVar[str] = "(time,classes),((label),(),())->()"
     target_names: ClassVar[tuple[str, ...]] = ("labels", "frames", "lengths")
+    domain: ClassVar[Domain] = Domain(LOGITS, (REAL, NON_NEGATIVE, NON_NEGATIVE))
     blank: int = parameter(0, Interval(low=0))
-
-    @property
-    def domain(self) -> Domain:
-        return Domain(LOGITS, (REAL, NON_NEGATIVE, NON_NEGATIVE))
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Any) -> Array:
         classes = prediction.shape[-1]
