@@ -361,9 +361,9 @@ class Inputs:
 
     def settle(self) -> None:
         """Ask the metric whether targets decide anything; that does not depend on their numbers."""
-        if self.weighs:
-            xp = self.xp
-            zeros = {name: xp.zeros_like(self.arrays[name]) for name in self.names[1]}
+        if self.weighs and 0 not in self.shape:
+            xp, first = self.xp, (0,) * len(self.shape)
+            zeros = {name: xp.zeros_like(self.arrays[name][first]) for name in self.names[1]}
             target = self._together(zeros, 1)
             answers = self.metric.included(xp, target), self.metric.importance(xp, target)
             self.weighs = any(answer is not None for answer in answers)
