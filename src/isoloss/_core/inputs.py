@@ -386,7 +386,7 @@ class Inputs:
         wrong = labels < 0
         if highest < math.inf:
             wrong = wrong | (labels > int(highest))
-        if self.library.immediate and not wrong.any():
+        if self.library.nowhere(wrong):
             return labels, labels, None
         return labels, xp.where(wrong, xp.zeros_like(labels), labels), wrong
 

@@ -137,6 +137,10 @@ class Library:
         """Return what a call of a metric returns."""
         raise NotImplementedError
 
+    def nowhere(self, marks: Array) -> bool:
+        """Whether nothing is marked; False where asking would cost a wait."""
+        return False
+
     def statistics(self, metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]:
         """Return the states of several metrics that take the same inputs."""
         raise NotImplementedError

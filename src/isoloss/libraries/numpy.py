@@ -125,6 +125,10 @@ class NumPyLibrary(PlainLibrary):
         plan, named = self.plans.find(metric, call, _kinds, _Plan)
         return plan.value(named, call.denominator, call.empty)
 
+    def nowhere(self, marks: Array) -> bool:
+        """Whether nothing is marked."""
+        return not marks.any()
+
     def median(self, values: Array, weights: Array) -> Array | None:
         """Return the median of samples that all count once, found without sorting them."""
         if not (_all_ones(weights) or (weights.dtype.kind == "i" and np.all(weights == 1))):

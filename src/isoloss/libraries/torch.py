@@ -281,6 +281,10 @@ class EagerKernels(TorchLibrary):
         """Refuse: nothing of the size of the data is wider than the data."""
         return False
 
+    def nowhere(self, marks: Array) -> bool:
+        """Whether nothing is marked; asked on a CPU."""
+        return marks.device.type == "cpu" and not bool(marks.any())
+
     def cast(self, xp: Namespace, array: Array) -> Array:
         """Return a tensor in the dtype of the computation, without a copy if it has that dtype."""
         return array.to(xp.computing)
@@ -297,7 +301,7 @@ class EagerKernels(TorchLibrary):
     def _softmax_divergence(self, x: Array, shares: Array) -> Array:
         if x.dtype == torch.float32:
             value = _softmax_divergence(x, shares)
-            if x.device.type != "cpu" or bool(value.isfinite().all()):
+            if x.device.type != "cpu" or _finite(value):
                 return value
         plain = self.plain.namespace(dtype_name(x.dtype), False)
         return special.softmax_divergence(plain, x, shares)
@@ -408,6 +412,10 @@ class _LossPlan(Plan):
     def __init__(self, metric: Metric, loss: Loss, inputs: Inputs, options: Options) -> None:
         super().__init__(metric, inputs, options)
         library: Any = inputs.library
+        device = inputs.arrays[inputs.data[0]].device.type
+        self.on_cpu = device == "cpu"
+        self.device, self.casts = device, torch.amp.is_autocast_available(device)
+        self.largest = max([x.numel() for x in inputs.arrays.values()])
         self.loss, self.kernels = loss, library.kernels
         self.predictions = inputs.names[0]
         self.xp, reduction = inputs.xp, options.reduction
@@ -435,9 +443,10 @@ class _LossPlan(Plan):
         # whether the terms are squares that are summed as such
         single = self.xp.result is torch.float32
         squares = isinstance(loss, SquaredLoss) and reduction != "none"
-        self.squares = (
-            squares and single and not inputs.weighs and len(self.given) == len(inputs.data)
-        )
+        unweighted = len(self.given) == len(inputs.data) and not inputs.weighs
+        self.squares = squares and single and unweighted
+        self.kernel = _kernel_of(loss, self.squares)
+        self.double = self.on_cpu and not single  # a mean may be finite where the sum is not
 
     def value(self, arrays: dict[str, Array], denominator: Any, empty: Any) -> Any:
         """Return the value from the sum of the terms."""
@@ -455,10 +464,8 @@ class _LossPlan(Plan):
         else:
             total, weight, _ = _total(self, arrays)
             total = self.divided(total, weight, empty)
-        if self.xp.result is torch.float64 and total.device.type == "cpu":
-            unlike = not total.isfinite().all() and (weight is None or bool((weight != 0).all()))
-            if unlike:  # a mean may be finite where the sum is not
-                return super().value(arrays, denominator, empty)
+        if self.double and not _finite(total) and (weight is None or bool(weight.all())):
+            return super().value(arrays, denominator, empty)
         if not (self.mean or self.summed):
             total = self._from_state(total, weight, denominator, empty)
         for axis in self.kept_axes:
@@ -468,7 +475,7 @@ class _LossPlan(Plan):
     def divided(self, total: Array, weight: Array | None, empty: float) -> Array:
         """Return the mean, or else the sum, in the dtype of the result of the node."""
         if not self.mean:
-            return total.to(self.dtype)
+            return total if total.dtype is self.dtype else total.to(self.dtype)
         if weight is None:
             return (total / self.size).to(self.dtype)
         value = total / weight
@@ -496,13 +503,8 @@ class _LossPlan(Plan):
 
     def blocks(self, arrays: dict[str, Array]) -> Sequence[_Block]:
         """Return the samples in blocks; one block of them where they are few, or not on a CPU."""
-        shape, axes = self.node_inputs.shape, self.node_inputs.axes
-        largest = max([x.numel() for x in arrays.values()])
-        if (
-            largest <= 2 * BLOCK
-            or not self.whole
-            or arrays[self.predictions[0]].device.type != "cpu"
-        ):
+        shape, axes, largest = self.node_inputs.shape, self.node_inputs.axes, self.largest
+        if largest <= 2 * BLOCK or not (self.whole and self.on_cpu):
             return (_Block(arrays, shape, axes, ()),)
         ndim = len(shape)
         if ndim > 1 and all(x.is_contiguous() for x in arrays.values()):
@@ -521,7 +523,8 @@ class _LossPlan(Plan):
             return inputs.with_arrays(arrays, shape, axes).batch(index, filled=self.filled)
         xp, loss = inputs.xp, self.loss
         kind = xp.computing
-        found = [(x[index] if index else x).to(kind) for x in arrays.values()]
+        found = [x[index] if index else x for x in arrays.values()]
+        found = [x if x.dtype is kind else x.to(kind) for x in found]
         weights = found.pop() if "weights" in arrays else None
         if index:
             shape = (found[0].shape[0], *shape[1:])
@@ -529,9 +532,60 @@ class _LossPlan(Plan):
         p, t = tuple(found[:count]), tuple(found[count:])
         p, t = p if loss.prediction_names else p[0], t if loss.target_names else t[0]
         mask = None
-        if weights is not None and weights.device.type != "cpu":
+        if weights is not None and not self.on_cpu:
             mask = weights != 0  # on a CPU it is asked for where a term is not finite
         return Batch(loss, xp, p, t, weights, mask, shape, axes)
+
+
+class _Stand:
+    """What stands for an array while a definition is asked which function it is."""
+
+    def __sub__(self, other: Any) -> _Kernel:
+        return _Kernel("difference", (self, other))
+
+
+class _Applied:
+    """A namespace that notes which function of it is called."""
+
+    def __getattr__(self, name: str) -> Callable[..., _Kernel]:
+        return lambda *arguments: _Kernel(name, arguments)
+
+
+class _Kernel(NamedTuple):
+    """A loss that is one function of predictions, targets and numbers; its slope is another."""
+
+    name: str
+    arguments: tuple[Any, ...]
+
+    def slope(self, xp: Namespace, g: Array, x: Array, y: Array, kept: list[Any]) -> Array:
+        """Return the derivative by predictions, times g; of what is squared, that of the square."""
+        if self.name == "difference":
+            return torch.ops.aten.mse_loss_backward(g, x, y, 0)
+        pulled, parameters = getattr(xp, f"{self.name}_back"), self.arguments[2:]
+        if self.name not in PRIMITIVES:
+            return pulled(g, x, y, *parameters)
+        value = kept[0] if kept else None
+        return pulled(g, x, y, getattr(xp, self.name)(x, y) if value is None else value)
+
+
+def _kernel_of(loss: Loss, squares: bool) -> _Kernel | None:
+    """Return the function that a loss is, if it is one of those that have a slope."""
+    x, y = _Stand(), _Stand()
+    given: Any = _Applied(), x, y
+    try:
+        found = loss.residual(*given) if squares else loss.pointwise(*given)  # type: ignore[attr-defined]
+    except Exception:  # it does more than to call one function
+        return None
+    if not isinstance(found, _Kernel) or found.arguments[:2] != (x, y):
+        return None
+    known = (*_KERNELS, "difference") if squares else _KERNELS
+    numbers = all(type(one) in _NUMBERS for one in found.arguments[2:])
+    return found if numbers and found.name in known else None
+
+
+# The functions with a slope of their own that is given the same arguments.
+_KERNELS = ("huber", "sigmoid_cross_entropy", "label_cross_entropy", "cross_entropy",
+            "softmax_divergence")  # fmt: skip
 
 
 class _Block(NamedTuple):
@@ -612,35 +666,40 @@ def _log_cosh(x: Array) -> Array:
     return half.mul_(half).mul_(2.0).log1p_().add_(beyond).to(x.dtype)
 
 
-def _rest(x: Array, highest: Array) -> Array:
+def _finite(x: Array) -> bool:
+    """Whether the sum of numbers of a CPU is finite."""
+    return math.isfinite(float(x.sum()))
+
+
+def _usual(highest: Array) -> bool:
+    """Whether rows have a finite largest logit, where asking costs no wait for a device."""
+    return highest.device.type == "cpu" and _finite(highest)
+
+
+def _rest(x: Array, highest: Array, usual: bool) -> Array:
     """Return ``sum(exp(x - highest)) - 1`` of each row with all digits; 0 if that is infinite."""
     e = (x - highest).exp_()
     every = e.sum(-1, keepdim=True)
     rest = e.frac_().sum(-1, keepdim=True)  # without the ones: the largest, and its equals
-    rest = rest + ((every - rest).round_() - 1)
-    return torch.where(highest.isinf(), 0.0, rest)
+    rest = every.sub_(rest).round_().sub_(1).add_(rest)
+    return rest if usual else torch.where(highest.isinf(), 0.0, rest)
 
 
 def _label_cross_entropy(x: Array, labels: Array) -> Array:
     highest = x.amax(-1, keepdim=True)
     own = x.gather(-1, labels.unsqueeze(-1))
     # an infinite logit that is the label's loses nothing, as long as it is the only one
-    ahead = highest - own
-    if _infinite(highest):
+    ahead, usual = highest - own, _usual(highest)
+    if not usual and highest.device.type == "cpu":
         alone = (own == math.inf) & ((x == math.inf).sum(-1, keepdim=True) == 1)
         ahead = torch.where(alone, 0.0, ahead)
-    return (ahead + _rest(x, highest).log1p_()).squeeze(-1)
-
-
-def _infinite(highest: Array) -> bool:
-    """Whether a row has an infinite logit, where asking costs no wait for a device."""
-    return highest.device.type == "cpu" and bool((highest == math.inf).any())
+    return ahead.add_(_rest(x, highest, usual).log1p_()).squeeze(-1)
 
 
 def _probabilities(x: Array) -> Array:
     """Return softmax, 0 in rows of infinite logits, which have no slope."""
     p = torch.softmax(x, -1)
-    if x.device.type == "cpu" and bool(p[..., 0].isnan().any()):
+    if x.device.type == "cpu" and not _finite(p[..., 0]):
         p = torch.where((x == math.inf).any(-1, keepdim=True), 0.0, p)
     return p
 
@@ -655,13 +714,14 @@ def _label_cross_entropy_back(g: Array, x: Array, labels: Array, value: Array) -
 
 def _cross_entropy(x: Array, shares: Array) -> Array:
     highest = x.amax(-1, keepdim=True)
-    rest = _rest(x, highest).log1p_().squeeze(-1)
+    usual = _usual(highest)
+    rest = _rest(x, highest, usual).log1p_().squeeze(-1)
     below = x - highest
     if x.device.type != "cpu":
         below = below.masked_fill_(shares == 0, 0.0)
-    elif not bool(torch.isfinite(below.sum())):
+    elif not _finite(below):
         hidden = (shares == 0) & ~torch.isfinite(below)
-        if _infinite(highest):
+        if not usual:
             infinite = x == math.inf
             hidden |= infinite & (infinite.sum(-1, keepdim=True) == 1)
         below = below.masked_fill_(hidden, 0.0)
@@ -708,7 +768,7 @@ def _overlap(x: Array, y: Array) -> Array:
 def _sqrt1pm1(x: Array) -> Array:
     one = torch.ones((), dtype=x.dtype, device=x.device)
     value = (x / torch.hypot(x, one).add_(1)).mul_(x)
-    if x.device.type == "cpu" and bool(value.sum().isfinite()):
+    if x.device.type == "cpu" and _finite(value):
         return value
     return torch.where(x.isinf(), x.abs(), value)
 
@@ -716,7 +776,7 @@ def _sqrt1pm1(x: Array) -> Array:
 def _over(g: Array, x: Array, y: Array) -> Array:
     """Return g x / y, 0 where x is 0 whatever y is."""
     slope = (x / y).mul_(g)
-    if x.device.type == "cpu" and bool(slope.sum().isfinite()):
+    if x.device.type == "cpu" and _finite(slope):
         return slope
     return slope.masked_fill_(x == 0, 0.0)
 
@@ -731,17 +791,35 @@ def _huber_back(g: Array, x: Array, y: Array, delta: Any, factor: Any = 1.0) -> 
     return torch.ops.aten.huber_loss_backward(g, x, y, 0, float(delta))
 
 
+def _hard(yes: Array, no: Array | None) -> bool:
+    """Whether shares of 0 to 1 are 0 or 1, where asking costs no wait."""
+    return no is None and yes.device.type == "cpu" and not bool(yes.frac().sum())
+
+
+def _softplus(x: Array) -> Array:
+    """Return ``log(1 + exp(x))``; beyond the threshold, that is x to the last digit."""
+    return torch.nn.functional.softplus(x, threshold=40.0)
+
+
+def _turned(x: Array, yes: Array) -> Array:
+    """Return x where the answer is 0, and -x where it is 1."""
+    return torch.addcmul(x, x, yes, value=-2)
+
+
 def _sigmoid_cross_entropy(xp: Functions, x: Array, yes: Array, no: Array | None = None) -> Array:
     """Return ``yes softplus(-x) + no softplus(x)``; infinite logits take the general form."""
-    if x.device.type == "cpu":  # one exponential, which costs more than passes over a cache
-        above = x.clamp(min=0)
-        tail = x.abs().neg_().exp_().log1p_()
-        below = above - x
-        if no is None:
-            value = torch.lerp(above, below, yes).add_(tail)
-        else:
-            value = above.mul_(no).addcmul_(below, yes).addcmul_(tail, yes + no)
-        finite = bool(value.sum().isfinite())
+    if x.device.type == "cpu":
+        if _hard(yes, no):
+            value = _softplus(_turned(x, yes))
+        else:  # one exponential, which costs more than passes over a cache
+            above = x.clamp(min=0)
+            tail = x.abs().neg_().exp_().log1p_()
+            below = above - x
+            if no is None:
+                value = torch.lerp(above, below, yes).add_(tail)
+            else:
+                value = above.mul_(no).addcmul_(below, yes).addcmul_(tail, yes + no)
+        finite = _finite(value)
         return value if finite else special.sigmoid_cross_entropy(xp, x, yes, no)
     zero = torch.zeros((), dtype=x.dtype, device=x.device)
     value, other = torch.logaddexp(x, zero), torch.logaddexp(-x, zero)
@@ -749,6 +827,10 @@ def _sigmoid_cross_entropy(xp: Functions, x: Array, yes: Array, no: Array | None
 
 
 def _sigmoid_cross_entropy_back(g: Array, x: Array, yes: Array, no: Array | None = None) -> Array:
+    if _hard(yes, no):
+        share = _turned(x, yes).sigmoid_()
+        if _finite(share):
+            return torch.addcmul(share, share, yes, value=-2).mul_(g)
     one = torch.sigmoid(x)
     if x.device.type == "cpu":
         other = (-x).sigmoid_().neg_()  # all digits of a small one
@@ -761,7 +843,7 @@ def _sigmoid_cross_entropy_back(g: Array, x: Array, yes: Array, no: Array | None
 def _softmax_divergence(x: Array, shares: Array) -> Array:
     """Add up ``t (l + expm1(-l))`` for l = log(t / p): t l - t + p, and what that leaves."""
     highest = x.amax(-1, keepdim=True)
-    log_p = (x - highest).sub_(_rest(x, highest).log1p_())
+    log_p = (x - highest).sub_(_rest(x, highest, _usual(highest)).log1p_())
     ratio = shares.log().sub_(log_p)
     terms = (-ratio).expm1_().add_(ratio).mul_(shares)
     terms = torch.where(shares == 0, log_p.exp_(), terms)
@@ -792,11 +874,16 @@ def _inside(step: _LossPlan, batch: Batch) -> Any:
     found: Any = True
     for place, interval in step.bounded:
         array = sides[place]
-        if array.device.type != "cpu" and not (step.whole and batch.mask is None):
+        if not (step.on_cpu or (step.whole and batch.mask is None)):
             return False
-        if array.numel():
+        if interval.gap is not None:  # the ends say nothing of what lies between
+            found = found & interval.contains(array).all()
+        elif array.numel() and step.on_cpu:
+            lowest, highest = torch.aminmax(array)
+            found = found & (interval.contains(float(lowest)) and interval.contains(float(highest)))
+        elif array.numel():
             found = found & interval.contains(torch.stack(torch.aminmax(array))).all()
-    return bool(found) if found is not True and found.device.type == "cpu" else found
+    return bool(found) if step.on_cpu else found
 
 
 def _masked(step: _LossPlan, batch: Batch, terms: Array) -> Array:
@@ -810,17 +897,12 @@ def _masked(step: _LossPlan, batch: Batch, terms: Array) -> Array:
     return terms if batch.mask is None else torch.where(batch.mask, terms, 0.0)
 
 
-def _autocast(device: str) -> bool:
-    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-
-
 def _total(step: _LossPlan, arrays: dict[str, Array]) -> tuple[Array, Array | None, list[Any]]:
     """Return the sum of the terms, that of the weights, and what to keep for the backward pass."""
-    memory, total, weight, kept = step.kernels.rows, None, None, []
-    device = arrays[step.predictions[0]].device.type
-    if _autocast(device):  # a loss is computed in float32
-        with torch.autocast(device, enabled=False):
+    if step.casts and torch.is_autocast_enabled(step.device):  # a loss is computed in float32
+        with torch.autocast(step.device, enabled=False):
             return _total(step, arrays)
+    memory, total, weight, kept = step.kernels.rows, None, None, []
     for block in step.blocks(arrays):
         batch = step.batch(block)
         results: list[Any] = []
@@ -831,8 +913,8 @@ def _total(step: _LossPlan, arrays: dict[str, Array]) -> tuple[Array, Array | No
         finally:
             memory.results = None
         part = _added(step, batch, _masked(step, batch, terms))
-        asked = device == "cpu" and batch.weights is not None and batch.mask is None
-        if asked and not bool(part.isfinite().all()):  # what has no weight may hold anything
+        asked = step.on_cpu and batch.weights is not None and batch.mask is None
+        if asked and not _finite(part):  # what has no weight may hold anything
             batch.mask = batch.weights != 0
             part = _added(step, batch, _masked(step, batch, terms))
         if isinstance(inside, torch.Tensor):
@@ -855,6 +937,8 @@ def _weight(batch: Batch) -> Array:
 
 
 def _squeezed(x: Array, axes: tuple[int, ...]) -> Array:
+    if axes and x.numel() <= _FUSED:
+        return x.sum(axes, dtype=torch.float64)
     return _sum_in_pieces(x, axes).squeeze(axes) if axes else x
 
 
@@ -875,15 +959,15 @@ def _slopes(
     """Return the derivatives of the sum, times those of what came after it."""
     predictions = [arrays[name] for name in step.predictions]
     whole: list[Any] = [None] * len(predictions)
-    device = predictions[0].device.type
-    if _autocast(device):
-        with torch.autocast(device, enabled=False):
+    if step.casts and torch.is_autocast_enabled(step.device):
+        with torch.autocast(step.device, enabled=False):
             return _slopes(step, arrays, incoming, kept)
     for block, memory in zip(step.blocks(arrays), kept, strict=True):
         slopes, index = _slopes_of_block(step, block, incoming, memory), block.place
         for k, (p, slope) in enumerate(zip(predictions, slopes, strict=True)):
             if not index:
-                whole[k] = slope.to(p.dtype).contiguous()
+                slope = slope if slope.dtype is p.dtype else slope.to(p.dtype)
+                whole[k] = slope.contiguous()
                 continue
             if whole[k] is None:
                 whole[k] = torch.empty_like(p, memory_format=torch.contiguous_format)
@@ -901,6 +985,12 @@ def _slopes_of_block(
     batch = step.batch(block)
     if masked and batch.mask is None:
         batch.mask = batch.weights != 0
+    if step.kernel is not None and inside is not False:
+        x, seed = batch.predictions, _seed(step, batch, incoming, kind)
+        slope = step.kernel.slope(batch.xp, seed, x, batch.targets, results)
+        if batch.mask is not None:  # what is excluded may hold anything: 0 times that may be nan
+            slope = _of_samples_that_count(batch.mask, slope)
+        return (slope,)
     nodes = tuple(Node(x, kernels.tape, varies=True) for x in several(batch.predictions))
     batch.predictions = nodes if isinstance(batch.predictions, tuple) else nodes[0]
     batch.xp = step.tape_xp
@@ -912,7 +1002,7 @@ def _slopes_of_block(
         if not isinstance(output, Node):  # nothing depends on the predictions
             zero = torch.zeros((), dtype=kind, device=incoming.device)
             return tuple(zero.expand(node.shape) for node in nodes)
-        seed = _seed(step, batch, output, incoming, kind)
+        seed = _seed(step, batch, incoming, kind)
         if step.squares:
             output, seed = _before_square(output, seed)
         slopes = walk_back(output, nodes, step.node_inputs.xp, seed)
@@ -927,19 +1017,19 @@ def _of_samples_that_count(mask: Array, slope: Array) -> Array:
     return torch.where(mask.reshape(*mask.shape, *[1] * (slope.ndim - mask.ndim)), slope, 0.0)
 
 
-def _seed(step: _LossPlan, batch: Batch, output: Node, incoming: Array, kind: Any) -> Array:
+def _seed(step: _LossPlan, batch: Batch, incoming: Array, kind: Any) -> Array:
     """Return what the derivatives of the terms are multiplied by: one number, or one a sample."""
     seed = incoming
     for axis in batch.axes if seed.ndim else ():
         seed = seed.unsqueeze(axis)
-    seed = seed.to(kind)
+    seed = seed if seed.dtype is kind else seed.to(kind)
     if batch.weights is not None:
         seed = seed * batch.weights
     if batch.wrong is not None:
         seed = torch.where(batch.wrong, 0.0, seed)
     if batch.mask is not None and (batch.weights is None or "where" in step.given):
         seed = torch.where(batch.mask, seed, 0.0)  # otherwise the weights are 0 there
-    return seed if step.loss.elementwise and seed.ndim == 0 else seed.expand(output.shape)
+    return seed if step.loss.elementwise and seed.ndim == 0 else seed.expand(batch.shape)
 
 
 def _before_square(residual: Node, seed: Array) -> tuple[Node, Array]:
@@ -958,22 +1048,19 @@ class SumOfTerms(torch.autograd.Function):
     def forward(
         ctx: Any, step: _LossPlan, arrays: dict[str, Array], empty: float, *predictions: Array
     ) -> Any:
-        arrays = arrays | dict(zip(step.predictions, predictions, strict=True))
         total, weight, ctx.kept = _total(step, arrays)
-        others = [name for name in arrays if name not in step.predictions]
-        ctx.step, ctx.others, ctx.divisor = step, others, step.divisor(weight)
-        ctx.save_for_backward(*predictions, *(arrays[name] for name in others))
+        ctx.step, ctx.divisor = step, step.divisor(weight)
+        ctx.save_for_backward(*arrays.values())
         if weight is not None:
             ctx.mark_non_differentiable(weight)
         return step.divided(total, weight, empty), weight
 
     @staticmethod
     def backward(ctx: Any, *of_results: Array) -> tuple[Any, ...]:
-        incoming, step, saved = of_results[0], ctx.step, ctx.saved_tensors
+        incoming, step = of_results[0], ctx.step
         if ctx.divisor is not None:
             incoming = incoming / ctx.divisor
-        arrays = dict(zip((*step.predictions, *ctx.others), saved, strict=True))
-        arrays = {name: arrays[name] for name in step.given}
+        arrays = dict(zip(step.given, ctx.saved_tensors, strict=True))
         transformed = torch.is_grad_enabled() or torch._C._are_functorch_transforms_active()
         if step.recorded and not transformed:
             try:
