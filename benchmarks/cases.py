@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 import sys
 import time
@@ -12,13 +11,13 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+import jax_losses
 import numpy as np
+import torch_losses
 from ratios import Case, Result
 from same_metrics import groups, same_metrics
 
 import isoloss as il
-
-SIZES = (10, 1_000, 100_000, 10_000_000)
 
 
 def _data(size: int, dtype: str = "float32") -> tuple[Any, Any]:
@@ -208,36 +207,6 @@ def _step(loss: Any, p: Any, t: Any) -> None:
     loss(p, t).backward()
 
 
-def torch() -> Iterator[Case | Result]:
-    import torch
-    from torch.nn import functional
-
-    torch.set_num_threads(2)
-    peers = {
-        "mean_squared_error": functional.mse_loss,
-        "mean_absolute_error": functional.l1_loss,
-        "huber": functional.huber_loss,
-        "smooth_l1": functional.smooth_l1_loss,
-        "sigmoid_cross_entropy": functional.binary_cross_entropy_with_logits,
-        "softmax_cross_entropy": functional.cross_entropy,
-    }
-
-    for size, name in itertools.product(SIZES, peers):
-        peer, target = peers[name], 1.6 if size == 10 else 1.05
-        p, t = map(torch.from_numpy, _data(size))
-        if name == "sigmoid_cross_entropy":
-            t = (t > 0).float()
-        elif name == "softmax_cross_entropy":  # of ten classes
-            p, t = p.reshape(-1, 10), torch.arange(size // 10) % 10
-        leaf = p.clone().requires_grad_()
-        ours, theirs = _calls(getattr(il, name), peer, p, t)
-        yield Case("PyTorch", f"{name}, forward", size, "F", target, ours, theirs)
-        yield Case(
-            "PyTorch", f"{name}, step", size, "F", target,
-            partial(_step, getattr(il, name), leaf, t), partial(_step, peer, leaf, t),
-        )  # fmt: skip
-
-
 def torch_compiled() -> Iterator[Case | Result]:
     import torch
     from torch.nn import functional
@@ -302,16 +271,10 @@ def jax() -> Iterator[Case | Result]:
             metric = getattr(il, name)
             row = ("JAX", name, size, "optax")
             yield Case(*row, target, waits(metric, p, t), waits(peer, p, t))
-            mine, other = jax.jit(lambda p, t, m=metric: m(p, t)), jax.jit(peer)
-            row = ("JAX jitted", name, size, "optax jitted")
-            yield Case(*row, 1.05, waits(mine, p, t), waits(other, p, t))
-            mine, other = (jax.jit(jax.value_and_grad(f)) for f in (metric, peer))
-            row = ("JAX jitted", f"{name}, value and gradient", size, "optax jitted")
-            yield Case(*row, 1.05, waits(mine, p, t), waits(other, p, t))
 
 
 GROUPS = {
-    "numpy": numpy, "same-metrics": same_metrics, "groups": groups, "classification": classification, "scale": scale, "memory": memory, "import": imports, "torch": torch,
-    "torch-compiled": torch_compiled, "streaming": streaming, "jax": jax,
+    "numpy": numpy, "same-metrics": same_metrics, "groups": groups, "classification": classification, "scale": scale, "memory": memory, "import": imports, "torch": torch_losses.losses,
+    "torch-compiled": torch_compiled, "streaming": streaming, "jax": jax, "jax-jitted": jax_losses.losses,
 }  # fmt: skip
 warnings.simplefilter("ignore", FutureWarning)

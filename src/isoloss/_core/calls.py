@@ -101,8 +101,8 @@ class Plans:
         key: Any = metric, call.options, kinds
         try:
             plan = None if kinds is None else self.latest.get(key)
-        except TypeError:  # a hyper-parameter, or an option, that has no hash
-            plan = kinds = None
+        except (TypeError, ValueError, RuntimeError):
+            plan = kinds = None  # a hyper-parameter that has no hash, or is an array, without equality
         if plan is not None:
             named = dict(zip(plan.given, given, strict=True))
             for name, change in plan.inputs.changes:
