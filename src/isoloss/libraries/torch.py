@@ -668,7 +668,7 @@ def _log_cosh(x: Array) -> Array:
 
 def _finite(x: Array) -> bool:
     """Whether the sum of numbers of a CPU is finite."""
-    return math.isfinite(float(x.sum()))
+    return math.isfinite(x.sum().item())
 
 
 def _usual(highest: Array) -> bool:
@@ -880,7 +880,7 @@ def _inside(step: _LossPlan, batch: Batch) -> Any:
             found = found & interval.contains(array).all()
         elif array.numel() and step.on_cpu:
             lowest, highest = torch.aminmax(array)
-            found = found & (interval.contains(float(lowest)) and interval.contains(float(highest)))
+            found = found & (interval.contains(lowest.item()) and interval.contains(highest.item()))
         elif array.numel():
             found = found & interval.contains(torch.stack(torch.aminmax(array))).all()
     return bool(found) if step.on_cpu else found
@@ -948,7 +948,7 @@ def _added(step: _LossPlan, batch: Batch, terms: Array) -> Array:
         return _squeezed(terms, batch.axes)
     if terms.device.type == "cpu" and step.whole:
         total = _squeezed(terms * terms, batch.axes)
-        if 1e-20 * terms.numel() < float(total) < 1e30:  # no square left the range of float32
+        if 1e-20 * terms.numel() < total.item() < 1e30:  # no square left the range of float32
             return total
     return torch.linalg.vector_norm(terms, 2, batch.axes, dtype=torch.float64).square()
 
