@@ -102,7 +102,9 @@ class Plans:
         try:
             plan = None if kinds is None else self.latest.get(key)
         except (TypeError, ValueError, RuntimeError):
-            plan = kinds = None  # a hyper-parameter that has no hash, or is an array, without equality
+            plan = kinds = (
+                None  # a hyper-parameter that has no hash, or is an array, without equality
+            )
         if plan is not None:
             named = dict(zip(plan.given, given, strict=True))
             for name, change in plan.inputs.changes:

@@ -355,7 +355,7 @@ class CarrierLibrary(PlainLibrary):
         namespace.__dict__["__getattr__"] = unknown
         namespace.stop_gradient = lambda x: self.constant(plain(x))
         for name in (
-            "overlap", "xlogy", "xlog1py", "sigmoid_power", "unit_vector", "huber",
+            "overlap", "xlogy", "xlog1py", "sigmoid_power", "unit_vector", "cosine", "huber",
             "sigmoid_cross_entropy", "softplus", "total", "maximum", "minimum", "where",
             "sqrt1pm1", "log_cosh", "log_ratio", "clip", "bins", "bin_of", "chosen",
             "rank", *special.DERIVATIVES,

@@ -279,6 +279,16 @@ class TapeLibrary(CarrierLibrary):
             result = record_later(lambda: xp.unit_vector(plain(x)), (x, back))
             return result
 
+        def cosine(x: Any, y: Any, /) -> Any:
+            if not hasattr(xp, "cosine_back"):  # a kernel
+                return special.cosine(library.namespace(*key), x, y)
+            value = xp.remembered(lambda: xp.cosine(plain(x), plain(y)))
+            return record(
+                value,
+                (x, lambda g: xp.cosine_back(g, plain(x), plain(y), value)),
+                (y, lambda g: xp.cosine_back(g, plain(y), plain(x), value)),
+            )
+
         def sigmoid_cross_entropy(x: Any, yes: Any, no: Any = None, /) -> Any:
             if any(isinstance(one, Node) and one.varies for one in (yes, no)):
                 return special.sigmoid_cross_entropy(library.namespace(*key), x, yes, no)
@@ -452,7 +462,8 @@ class TapeLibrary(CarrierLibrary):
             "subtract": subtract, "huber": difference("huber"), "overlap": overlap,
             "xlogy": times_logarithm("xlogy", "log"),
             "xlog1py": times_logarithm("xlog1py", "log1p"),
-            "sigmoid_power": sigmoid_power, "unit_vector": unit_vector, "softplus": softplus,
+            "sigmoid_power": sigmoid_power, "unit_vector": unit_vector, "cosine": cosine,
+            "softplus": softplus,
             "sigmoid_cross_entropy": sigmoid_cross_entropy,
             "maximum": either("maximum"), "minimum": either("minimum"),
             "sum": total, "sum_of_carrier": sum_of_carrier, "mean": mean, "max": largest,

@@ -261,6 +261,7 @@ def _plain_tensors(p: Array, t: Array) -> bool:
 
 PLANS = 1024  # plans that are remembered
 BLOCK = 1 << 20  # numbers of a block: fewer cost Python calls, more leave the cache
+_PART = 1 << 5  # numbers of a row that are summed in the data's width, at least
 _FUSED = 1 << 12  # numbers that are summed in the data's width; sums of those are in float64
 
 
@@ -326,6 +327,8 @@ class EagerKernels(TorchLibrary):
                 axis, indices, g
             ),
             "overlap": rows.kept(_overlap),
+            "cosine": rows.kept(_cosine),
+            "cosine_back": _cosine_back,
             "sigmoid_power": lambda x, power: torch.sigmoid(x).pow_(power),
             "unit_vector": _unit_vector,
             "unit_vector_back": _unit_vector_back,
@@ -429,13 +432,13 @@ class _LossPlan(Plan):
         self.recorded = True  # whether a tape can go through the definition
         domain = (*loss.domain.of_predictions, *loss.domain.of_targets)
         numbers = all(isinstance(values, Interval) for values in domain) and not inputs.weighs
-        # whether a batch is the arrays as they are
-        self.plain = numbers and "where" not in self.given
         self.bounded = tuple(
             (k, values)
             for k, values in enumerate(domain)
             if isinstance(values, Interval) and values.bounded
         )
+        # whether a batch is the arrays as they are; what a mask leaves out may be out of a domain
+        self.plain = numbers and not ("where" in self.given and self.bounded)
         # whether the node divides the sum, by a known number or by the sum of the weights
         self.mean = metric is loss and reduction == "mean" and not options.divided
         self.summed = metric is loss and reduction != "mean"
@@ -523,17 +526,20 @@ class _LossPlan(Plan):
             return inputs.with_arrays(arrays, shape, axes).batch(index, filled=self.filled)
         xp, loss = inputs.xp, self.loss
         kind = xp.computing
-        found = [x[index] if index else x for x in arrays.values()]
-        found = [x if x.dtype is kind else x.to(kind) for x in found]
-        weights = found.pop() if "weights" in arrays else None
-        if index:
-            shape = (found[0].shape[0], *shape[1:])
-        count = len(self.predictions)
-        p, t = tuple(found[:count]), tuple(found[count:])
-        p, t = p if loss.prediction_names else p[0], t if loss.target_names else t[0]
-        mask = None
-        if weights is not None and not self.on_cpu:
+        found = {name: x[index] if index else x for name, x in arrays.items()}
+        mask = found.pop("where", None)
+        found = {name: x if x.dtype is kind else x.to(kind) for name, x in found.items()}
+        weights = found.pop("weights", None)
+        if weights is not None and mask is not None:
+            weights = _where(mask, weights)
+        elif weights is not None and not self.on_cpu:
             mask = weights != 0  # on a CPU it is asked for where a term is not finite
+        sides = tuple(found.values())
+        if index:
+            shape = (sides[0].shape[0], *shape[1:])
+        count = len(self.predictions)
+        p, t = sides[:count], sides[count:]
+        p, t = p if loss.prediction_names else p[0], t if loss.target_names else t[0]
         return Batch(loss, xp, p, t, weights, mask, shape, axes)
 
 
@@ -562,7 +568,7 @@ class _Kernel(NamedTuple):
         if self.name == "difference":
             return torch.ops.aten.mse_loss_backward(g, x, y, 0)
         pulled, parameters = getattr(xp, f"{self.name}_back"), self.arguments[2:]
-        if self.name not in PRIMITIVES:
+        if self.name not in (*PRIMITIVES, "cosine"):
             return pulled(g, x, y, *parameters)
         value = kept[0] if kept else None
         return pulled(g, x, y, getattr(xp, self.name)(x, y) if value is None else value)
@@ -585,7 +591,7 @@ def _kernel_of(loss: Loss, squares: bool) -> _Kernel | None:
 
 # The functions with a slope of their own that is given the same arguments.
 _KERNELS = ("huber", "sigmoid_cross_entropy", "label_cross_entropy", "cross_entropy",
-            "softmax_divergence")  # fmt: skip
+            "softmax_divergence", "cosine")  # fmt: skip
 
 
 class _Block(NamedTuple):
@@ -633,7 +639,26 @@ def _row_sum(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Array:
     axes = tuple(range(x.ndim)) if axis is None else axis
     if not x.is_floating_point():
         return x.sum(axes, keepdim=keepdims)
+    last = axes in (-1, (-1,), x.ndim - 1, (x.ndim - 1,))
+    if last and x.device.type == "cpu" and x.dtype == torch.float32:
+        return _sum_of_last(x, keepdims)
     return x.sum(axes, keepdim=keepdims, dtype=torch.float64).to(x.dtype)
+
+
+def _sum_of_last(x: Array, keepdims: bool = False) -> Array:
+    """Sum rows of float32: parts of a few numbers, and these in float64.
+
+    On a CPU, torch makes an array of float64 of what it sums in float64.
+    """
+    part = max(_PART, 1 << (x.shape[-1].bit_length() // 2))  # as many as there are parts
+    whole = x.shape[-1] // part * part
+    if whole < 4 * part:
+        return x.sum(-1, keepdim=keepdims, dtype=torch.float64).to(x.dtype)
+    parts = x[..., :whole].unflatten(-1, (-1, part)).sum(-1)
+    total = parts.sum(-1, keepdim=keepdims, dtype=torch.float64)
+    if whole < x.shape[-1]:
+        total += x[..., whole:].sum(-1, keepdim=keepdims, dtype=torch.float64)
+    return total.to(x.dtype)
 
 
 def _sum_in_pieces(x: Array, axes: tuple[int, ...]) -> Array:
@@ -761,8 +786,42 @@ def _unit_vector_back(g: Array, x: Array, unit: Array) -> Array:
     return torch.addcmul(g.expand(x.shape), unit, along, value=-1).mul_(over)
 
 
+def _products(x: Array, y: Array) -> tuple[Array, Array, Array] | None:
+    """Return the products of rows with each other and themselves; None if squares leave the range.
+
+    None too where asking would cost a wait.
+    """
+    if x.device.type != "cpu":
+        return None
+    xy, xx, yy = (_row_sum(a * b, axis=-1) for a, b in ((x, y), (x, x), (y, y)))
+    low, high = (1e-20, 1e30) if x.dtype == torch.float32 else (1e-200, 1e200)
+    squares = torch.stack([xx, yy])
+    if squares.numel() and not low < squares.min().item() <= squares.max().item() < high:
+        return None
+    return xy, xx, yy
+
+
+def _cosine(x: Array, y: Array) -> Array:
+    """Return the cosine between rows, without an array of unit vectors in the usual range."""
+    products = _products(x, y)
+    if products is None:
+        return _row_sum(_unit_vector(x) * _unit_vector(y), axis=-1)
+    xy, xx, yy = products
+    return xy / (xx.sqrt() * yy.sqrt())
+
+
+def _cosine_back(g: Array, x: Array, y: Array, value: Array) -> Array:
+    g, products = g.unsqueeze(-1), _products(x, y)
+    if products is None:
+        return _unit_vector_back(g * _unit_vector(y), x, _unit_vector(x))
+    _, xx, yy = (product.unsqueeze(-1) for product in products)
+    slope = y * (g / (xx.sqrt() * yy.sqrt()))
+    return slope.addcmul_(x, g * value.unsqueeze(-1) / xx, value=-1)
+
+
 def _overlap(x: Array, y: Array) -> Array:
-    return torch.stack([(x * y).sum(-1), torch.lerp(y, 1 - y, x).sum(-1)], -1)
+    both, alone = _row_sum(x * y, axis=-1), _row_sum(torch.lerp(y, 1 - y, x), axis=-1)
+    return torch.stack([both, alone], -1)
 
 
 def _sqrt1pm1(x: Array) -> Array:
@@ -879,8 +938,8 @@ def _inside(step: _LossPlan, batch: Batch) -> Any:
         if interval.gap is not None:  # the ends say nothing of what lies between
             found = found & interval.contains(array).all()
         elif array.numel() and step.on_cpu:
-            lowest, highest = torch.aminmax(array)
-            found = found & (interval.contains(lowest.item()) and interval.contains(highest.item()))
+            lowest, highest = array.amin().item(), array.amax().item()  # sooner than aminmax
+            found = found & (interval.contains(lowest) and interval.contains(highest))
         elif array.numel():
             found = found & interval.contains(torch.stack(torch.aminmax(array))).all()
     return bool(found) if step.on_cpu else found
@@ -894,7 +953,16 @@ def _masked(step: _LossPlan, batch: Batch, terms: Array) -> Array:
         terms = terms * batch.weights
     if batch.wrong is not None:
         terms = torch.where(batch.wrong, math.nan, terms)
-    return terms if batch.mask is None else torch.where(batch.mask, terms, 0.0)
+    return terms if batch.mask is None else _where(batch.mask, terms)
+
+
+def _where(mask: Array, x: Array) -> Array:
+    """Return x where the mask holds, and 0 elsewhere, where x may be anything."""
+    if x.device.type == "cpu":  # a product takes a seventh of the time of a choice
+        product = x * mask
+        if _finite(product):
+            return product
+    return torch.where(mask, x, 0.0)
 
 
 def _total(step: _LossPlan, arrays: dict[str, Array]) -> tuple[Array, Array | None, list[Any]]:
@@ -1014,7 +1082,7 @@ def _slopes_of_block(
 
 
 def _of_samples_that_count(mask: Array, slope: Array) -> Array:
-    return torch.where(mask.reshape(*mask.shape, *[1] * (slope.ndim - mask.ndim)), slope, 0.0)
+    return _where(mask.reshape(*mask.shape, *[1] * (slope.ndim - mask.ndim)), slope)
 
 
 def _seed(step: _LossPlan, batch: Batch, incoming: Array, kind: Any) -> Array:
@@ -1027,8 +1095,6 @@ def _seed(step: _LossPlan, batch: Batch, incoming: Array, kind: Any) -> Array:
         seed = seed * batch.weights
     if batch.wrong is not None:
         seed = torch.where(batch.wrong, 0.0, seed)
-    if batch.mask is not None and (batch.weights is None or "where" in step.given):
-        seed = torch.where(batch.mask, seed, 0.0)  # otherwise the weights are 0 there
     return seed if step.loss.elementwise and seed.ndim == 0 else seed.expand(batch.shape)
 
 
