@@ -383,11 +383,11 @@ class Inputs:
             labels = xp.argmax(array, axis=-1)
             return labels, labels, xp.any(xp.isnan(array), axis=-1)
         labels, highest = xp.astype(array, xp.counting), self.highest[name]
+        if self.library.within(labels, highest):
+            return labels, labels, None
         wrong = labels < 0
         if highest < math.inf:
             wrong = wrong | (labels > int(highest))
-        if self.library.nowhere(wrong):
-            return labels, labels, None
         return labels, xp.where(wrong, xp.zeros_like(labels), labels), wrong
 
     def _together(self, data: dict[str, Array], side: int) -> Any:

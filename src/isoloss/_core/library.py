@@ -137,8 +137,8 @@ class Library:
         """Return what a call of a metric returns."""
         raise NotImplementedError
 
-    def nowhere(self, marks: Array) -> bool:
-        """Whether nothing is marked; False where asking would cost a wait."""
+    def within(self, labels: Array, highest: float) -> bool:
+        """Whether labels are known to be from 0 to a highest one; False where asking would wait."""
         return False
 
     def statistics(self, metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]:

@@ -125,9 +125,9 @@ class NumPyLibrary(PlainLibrary):
         plan, named = self.plans.find(metric, call, _kinds, _Plan)
         return plan.value(named, call.denominator, call.empty)
 
-    def nowhere(self, marks: Array) -> bool:
-        """Whether nothing is marked."""
-        return not marks.any()
+    def within(self, labels: Array, highest: float) -> bool:
+        """Whether labels are from 0 to a highest one."""
+        return labels.size == 0 or bool(labels.min() >= 0 and labels.max() <= highest)
 
     def median(self, values: Array, weights: Array) -> Array | None:
         """Return the median of samples that all count once, found without sorting them."""

@@ -282,9 +282,11 @@ class EagerKernels(TorchLibrary):
         """Refuse: nothing of the size of the data is wider than the data."""
         return False
 
-    def nowhere(self, marks: Array) -> bool:
-        """Whether nothing is marked; asked on a CPU."""
-        return marks.device.type == "cpu" and not bool(marks.any())
+    def within(self, labels: Array, highest: float) -> bool:
+        """Whether labels are from 0 to a highest one; asked on a CPU."""
+        if labels.device.type != "cpu" or labels.numel() == 0:
+            return False
+        return labels.amin().item() >= 0 and labels.amax().item() <= highest  # type: ignore[no-any-return]
 
     def cast(self, xp: Namespace, array: Array) -> Array:
         """Return a tensor in the dtype of the computation, without a copy if it has that dtype."""
@@ -431,14 +433,14 @@ class _LossPlan(Plan):
         self.filled = 1 if inputs.weighs else 0
         self.recorded = True  # whether a tape can go through the definition
         domain = (*loss.domain.of_predictions, *loss.domain.of_targets)
-        numbers = all(isinstance(values, Interval) for values in domain) and not inputs.weighs
         self.bounded = tuple(
             (k, values)
             for k, values in enumerate(domain)
             if isinstance(values, Interval) and values.bounded
         )
         # whether a batch is the arrays as they are; what a mask leaves out may be out of a domain
-        self.plain = numbers and not ("where" in self.given and self.bounded)
+        unsure = "where" in self.given and (self.bounded or inputs.highest)
+        self.plain = not (inputs.weighs or inputs.scores or unsure)
         # whether the node divides the sum, by a known number or by the sum of the weights
         self.mean = metric is loss and reduction == "mean" and not options.divided
         self.summed = metric is loss and reduction != "mean"
@@ -518,17 +520,24 @@ class _LossPlan(Plan):
         starts = range(0, shape[0], size)
         return [_Block(arrays, shape, axes, (slice(start, start + size),)) for start in starts]
 
-    def batch(self, block: _Block) -> Batch:
-        """Return the samples of a block, in the dtype of the computation."""
+    def batch(self, block: _Block, known: bool = False) -> Batch:
+        """Return the samples of a block, in the dtype of the computation.
+
+        ``known`` says that the labels were looked at before, and exist.
+        """
         arrays, shape, axes, index = block
         inputs = self.node_inputs
-        if not self.plain:
-            return inputs.with_arrays(arrays, shape, axes).batch(index, filled=self.filled)
-        xp, loss = inputs.xp, self.loss
-        kind = xp.computing
         found = {name: x[index] if index else x for name, x in arrays.items()}
+        labels, xp, loss = inputs.highest, inputs.xp, self.loss
+        for name, x in found.items() if self.plain else ():
+            kind = x.dtype if name == "where" else xp.counting if name in labels else xp.computing
+            if x.dtype is not kind:
+                found[name] = x.to(kind)
+        if not self.plain or not (
+            known or all(self.kernels.within(found[name], labels[name]) for name in labels)
+        ):
+            return inputs.with_arrays(arrays, shape, axes).batch(index, filled=self.filled)
         mask = found.pop("where", None)
-        found = {name: x if x.dtype is kind else x.to(kind) for name, x in found.items()}
         weights = found.pop("weights", None)
         if weights is not None and mask is not None:
             weights = _where(mask, weights)
@@ -987,7 +996,7 @@ def _total(step: _LossPlan, arrays: dict[str, Array]) -> tuple[Array, Array | No
             part = _added(step, batch, _masked(step, batch, terms))
         if isinstance(inside, torch.Tensor):
             part = torch.where(inside, part, math.nan)
-        kept.append((results, inside, batch.mask is not None))
+        kept.append((results, inside, batch.mask is not None, batch.wrong is None))
         total = part if total is None else total + part
         if not step.summed and (batch.weights is not None or batch.mask is not None):
             own = _weight(batch)
@@ -1048,9 +1057,9 @@ def _slopes(
 def _slopes_of_block(
     step: _LossPlan, block: _Block, incoming: Array, memory: Any
 ) -> tuple[Array, ...]:
-    results, inside, masked = memory
+    results, inside, masked, known = memory
     kernels, kind = step.kernels, step.node_inputs.xp.computing
-    batch = step.batch(block)
+    batch = step.batch(block, known)
     if masked and batch.mask is None:
         batch.mask = batch.weights != 0
     if step.kernel is not None and inside is not False:
