@@ -12,7 +12,7 @@ import pytest
 import isoloss as il
 from conformance.kit.backends import Backend
 from conformance.kit.comparison import distance, ulp
-from conformance.kit.promise import GRADIENT, HALF, ROWS, Measure
+from conformance.kit.promise import GRADIENT, ROWS, Measure, gradient_limit
 from conformance.kit.records import (
     RECORDS,
     Case,
@@ -64,7 +64,7 @@ def check_value_and_gradient(
             got = each_sample(backend, slope, case.count)
             error = gradient_errors(backend, case.metric, got, exact, dtype)
             what = f"{mode}: got {got}, expected {exact}"
-            slope_errors.add(case.record, error, GRADIENT.get(dtype, HALF), what, dtype)
+            slope_errors.add(case.record, error, gradient_limit(backend, dtype), what, dtype)
     value_errors.finish()
     if any(case.differentiated for case in stored):
         slope_errors.finish()
@@ -77,7 +77,7 @@ def check_second_derivative(
     measure = Measure(backend, name, "second", record_property)
     for case, pair in zip(stored, backend.bent(stored), strict=True):
         own = case.dtype == backend.widest
-        limit = ROWS if own and not pointwise(case.metric) else GRADIENT[case.dtype]
+        limit = ROWS if own and not pointwise(case.metric) else gradient_limit(backend, case.dtype)
         for key, found in zip(("first", "second"), pair, strict=True):
             exact = flat(case.record[key])
             got = each_sample(backend, found, case.count)
