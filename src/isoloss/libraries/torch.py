@@ -563,7 +563,12 @@ class _Applied:
     """A namespace that notes which function of it is called."""
 
     def __getattr__(self, name: str) -> Callable[..., _Kernel]:
-        return lambda *arguments: _Kernel(name, arguments)
+        def call(*arguments: Any) -> _Kernel:
+            if name == "abs" and getattr(arguments[0], "name", None) == "difference":
+                return _Kernel("absolute_difference", arguments[0].arguments)
+            return _Kernel(name, arguments)
+
+        return call
 
 
 class _Kernel(NamedTuple):
@@ -576,6 +581,8 @@ class _Kernel(NamedTuple):
         """Return the derivative by predictions, times g; of what is squared, that of the square."""
         if self.name == "difference":
             return torch.ops.aten.mse_loss_backward(g, x, y, 0)
+        if self.name == "absolute_difference":
+            return (x - y).sign_().mul_(g)
         pulled, parameters = getattr(xp, f"{self.name}_back"), self.arguments[2:]
         if self.name not in (*PRIMITIVES, "cosine"):
             return pulled(g, x, y, *parameters)
@@ -600,7 +607,7 @@ def _kernel_of(loss: Loss, squares: bool) -> _Kernel | None:
 
 # The functions with a slope of their own that is given the same arguments.
 _KERNELS = ("huber", "sigmoid_cross_entropy", "label_cross_entropy", "cross_entropy",
-            "softmax_divergence", "cosine")  # fmt: skip
+            "softmax_divergence", "cosine", "absolute_difference")  # fmt: skip
 
 
 class _Block(NamedTuple):
@@ -679,13 +686,22 @@ def _sum_in_pieces(x: Array, axes: tuple[int, ...]) -> Array:
     if x.numel() <= _FUSED:
         return x.sum(axes, keepdim=True, dtype=torch.float64)
     shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
-    flat = x.reshape(1, -1) if len(axes) == x.ndim else rows(array_api_compat.torch, x, axes)
+    if len(axes) == x.ndim:
+        return _sum_of_all(x.reshape(-1)).reshape(shape)
+    flat = rows(array_api_compat.torch, x, axes)
     whole = flat.shape[-1] // _FUSED * _FUSED
     sums = flat[..., whole:].sum(-1, dtype=torch.float64)
     if whole:
         pieces = flat[..., :whole].reshape(*flat.shape[:-1], -1, _FUSED).sum(-1)
         sums = sums + pieces.sum(-1, dtype=torch.float64)
     return sums.reshape(shape)
+
+
+def _sum_of_all(x: Array) -> Array:
+    """Sum more than `_FUSED` numbers in one row."""
+    total = x.unfold(0, _FUSED, _FUSED).sum(-1).sum(dtype=torch.float64)
+    whole = len(x) // _FUSED * _FUSED
+    return total.add_(x[whole:].sum(dtype=torch.float64)) if whole < len(x) else total
 
 
 def _log_cosh(x: Array) -> Array:
@@ -850,7 +866,7 @@ def _over(g: Array, x: Array, y: Array) -> Array:
 
 
 def _huber(x: Array, y: Array, delta: Any, factor: Any = 1.0) -> Array:
-    value = torch.ops.aten.huber_loss(x, y, 0, float(delta))
+    value = torch._C._nn.huber_loss(x, y, 0, float(delta))
     return value if factor == 1 else value.mul_(factor)
 
 
@@ -986,10 +1002,12 @@ def _total(step: _LossPlan, arrays: dict[str, Array]) -> tuple[Array, Array | No
         memory.results = results
         try:
             inside = _inside(step, batch)
-            terms = _terms(step, batch, inside)
+            part = _difference_squared(step, batch)
+            if part is None:
+                terms = _terms(step, batch, inside)
+                part = _added(step, batch, _masked(step, batch, terms))
         finally:
             memory.results = None
-        part = _added(step, batch, _masked(step, batch, terms))
         asked = step.on_cpu and batch.weights is not None and batch.mask is None
         if asked and not _finite(part):  # what has no weight may hold anything
             batch.mask = batch.weights != 0
@@ -1016,16 +1034,33 @@ def _weight(batch: Batch) -> Array:
 def _squeezed(x: Array, axes: tuple[int, ...]) -> Array:
     if axes and x.numel() <= _FUSED:
         return x.sum(axes, dtype=torch.float64)
+    if len(axes) == x.ndim and axes and x.dtype != torch.float64:
+        return _sum_of_all(x.reshape(-1))
     return _sum_in_pieces(x, axes).squeeze(axes) if axes else x
+
+
+def _difference_squared(step: _LossPlan, batch: Batch) -> Array | None:
+    """Return the sum of squared differences by a kernel; None if another is needed."""
+    if not (step.squares and step.kernel is not None and step.on_cpu and step.whole):
+        return None
+    squares = torch._C._nn.mse_loss(batch.predictions, batch.targets, 0)
+    total = _squeezed(squares, batch.axes)
+    return total if _usual_sum(total, squares) else None
+
+
+def _usual_sum(total: Array, squares: Array) -> bool:
+    """Whether no square that matters left the range of float32."""
+    return 1e-20 * squares.numel() < total.item() < 1e30
 
 
 def _added(step: _LossPlan, batch: Batch, terms: Array) -> Array:
     """Return the sum of the terms, or of their squares."""
     if not step.squares:
         return _squeezed(terms, batch.axes)
-    if terms.device.type == "cpu" and step.whole:
-        total = _squeezed(terms * terms, batch.axes)
-        if 1e-20 * terms.numel() < total.item() < 1e30:  # no square left the range of float32
+    if step.on_cpu and step.whole and step.kernel is None:
+        squares = terms * terms
+        total = _squeezed(squares, batch.axes)
+        if _usual_sum(total, squares):
             return total
     return torch.linalg.vector_norm(terms, 2, batch.axes, dtype=torch.float64).square()
 
