@@ -19,6 +19,7 @@ from conformance.kit.drawing import draw, excluded, inputs_of, integers, of_item
 from conformance.kit.expected import one_number
 from conformance.kit.laws import law
 from conformance.kit.metrics import ALL
+from conformance.kit.promise import SUMMED
 from conformance.kit.structures import STRUCTURES
 from conformance.kit.trees import leaves, tree_map
 from isoloss._core.calls import Call, Options, Plans, evaluate
@@ -271,16 +272,16 @@ def test_torch(metric, monkeypatch):
         value = metric(leaf, t)
         want = evaluate(metric, Call(twin, t, None, None, Options(), None, np.nan))
         assert value.dtype == want.dtype
-        close(value, want, 1)
-        close(metric(p, t), want, 1)
+        close(value, want, SUMMED)
+        close(metric(p, t), want, SUMMED)
         value.backward(retain_graph=True)
         want.backward()
         close(leaf.grad, twin.grad, 2, "largest")
         halves = [x.bfloat16() for x in (p, t)]  # which NumPy has not
         leaf_16 = halves[0].clone().requires_grad_()
         value_16, want_16 = metric(leaf_16, halves[1]), metric(*(x.float() for x in halves))
-        close(value_16, want_16, 1)
-        close(metric(*halves), want_16, 1)
+        close(value_16, want_16, SUMMED)
+        close(metric(*halves), want_16, SUMMED)
         value_16.backward()
         want_16 = il.gradient(metric, halves[0].float(), halves[1].float()).bfloat16()
         assert torch.equal(leaf_16.grad, want_16)

@@ -44,6 +44,7 @@ from .._core.types import Array, Functions, Namespace, dtype_name
 from .._core.wrappers import Exp, Root, Scaled
 
 _TENSORS = (torch.Tensor, torch.nn.Parameter)
+_KERNELS_OF_TORCH: Any = torch._C._nn  # what torch.nn.functional calls; reductions are numbers
 _NUMBERS = (int, float, bool, str, type(None))
 
 
@@ -261,6 +262,8 @@ def _plain_tensors(p: Array, t: Array) -> bool:
 
 PLANS = 1024  # plans that are remembered
 BLOCK = 1 << 20  # numbers of a block: fewer cost Python calls, more leave the cache
+NATIVE = 1 << 10  # up to this many numbers, the mean is torch's own where it has one
+_LEAST, _MOST = 1e-20, 1e30  # sums of squares and their means in which no square left float32
 _PART = 1 << 5  # numbers of a row that are summed in the data's width, at least
 _FUSED = 1 << 12  # numbers that are summed in the data's width; sums of those are in float64
 
@@ -421,6 +424,7 @@ class _LossPlan(Plan):
         self.on_cpu = device == "cpu"
         self.device, self.casts = device, torch.amp.is_autocast_available(device)
         self.largest = max([x.numel() for x in inputs.arrays.values()])
+        inputs_given = inputs.arrays
         self.loss, self.kernels = loss, library.kernels
         self.predictions = inputs.names[0]
         self.xp, reduction = inputs.xp, options.reduction
@@ -451,6 +455,9 @@ class _LossPlan(Plan):
         unweighted = len(self.given) == len(inputs.data) and not inputs.weighs
         self.squares = squares and single and unweighted
         self.kernel = _kernel_of(loss, self.squares)
+        few = self.on_cpu and self.whole and self.size <= NATIVE and not self.bounded
+        alike = all(x.dtype is torch.float32 for x in inputs_given.values())
+        self.native = _native(self.kernel) if few and alike and unweighted and self.mean else None
         self.double = self.on_cpu and not single  # a mean may be finite where the sum is not
 
     def value(self, arrays: dict[str, Array], denominator: Any, empty: Any) -> Any:
@@ -464,6 +471,10 @@ class _LossPlan(Plan):
                 graph = torch.is_grad_enabled()
         if not isinstance(empty, (int, float)):
             return super().value(arrays, denominator, empty)  # an error
+        if self.native is not None:
+            total = self.native(*arrays.values())
+            if _LEAST < total.item() < _MOST:
+                return self._with_kept_axes(total)
         if graph:
             total, weight = SumOfTerms.apply(self, arrays, empty, *predictions)
         else:
@@ -473,9 +484,12 @@ class _LossPlan(Plan):
             return super().value(arrays, denominator, empty)
         if not (self.mean or self.summed):
             total = self._from_state(total, weight, denominator, empty)
+        return self._with_kept_axes(total)
+
+    def _with_kept_axes(self, value: Array) -> Array:
         for axis in self.kept_axes:
-            total = total.unsqueeze(axis)
-        return total
+            value = value.unsqueeze(axis)
+        return value
 
     def divided(self, total: Array, weight: Array | None, empty: float) -> Array:
         """Return the mean, or else the sum, in the dtype of the result of the node."""
@@ -590,6 +604,26 @@ class _Kernel(NamedTuple):
         return pulled(g, x, y, getattr(xp, self.name)(x, y) if value is None else value)
 
 
+def _native(kernel: _Kernel | None) -> Callable[[Array, Array], Array] | None:
+    """Return what torch has of a mean, with derivatives of its own; None without one.
+
+    It is summed in float32, which of few numbers is as good, and costs no node in Python.
+    """
+    if kernel is None:
+        return None
+    if kernel.name == "difference":
+        return partial(_KERNELS_OF_TORCH.mse_loss, reduction=1)
+    if kernel.name == "huber":
+        delta, factor = (*kernel.arguments[2:], 1.0)[:2]
+        function = partial(_KERNELS_OF_TORCH.huber_loss, reduction=1, delta=float(delta))
+        return function if factor == 1 else partial(_times, function, float(factor))
+    return None
+
+
+def _times(function: Callable[..., Array], factor: float, x: Array, y: Array) -> Array:
+    return function(x, y) * factor
+
+
 def _kernel_of(loss: Loss, squares: bool) -> _Kernel | None:
     """Return the function that a loss is, if it is one of those that have a slope."""
     x, y = _Stand(), _Stand()
@@ -699,8 +733,8 @@ def _sum_in_pieces(x: Array, axes: tuple[int, ...]) -> Array:
 
 def _sum_of_all(x: Array) -> Array:
     """Sum more than `_FUSED` numbers in one row."""
-    total = x.unfold(0, _FUSED, _FUSED).sum(-1).sum(dtype=torch.float64)
     whole = len(x) // _FUSED * _FUSED
+    total = x[:whole].view(-1, _FUSED).sum(-1).sum(dtype=torch.float64)
     return total.add_(x[whole:].sum(dtype=torch.float64)) if whole < len(x) else total
 
 
@@ -866,7 +900,7 @@ def _over(g: Array, x: Array, y: Array) -> Array:
 
 
 def _huber(x: Array, y: Array, delta: Any, factor: Any = 1.0) -> Array:
-    value = torch._C._nn.huber_loss(x, y, 0, float(delta))
+    value = _KERNELS_OF_TORCH.huber_loss(x, y, 0, float(delta))
     return value if factor == 1 else value.mul_(factor)
 
 
@@ -1043,14 +1077,14 @@ def _difference_squared(step: _LossPlan, batch: Batch) -> Array | None:
     """Return the sum of squared differences by a kernel; None if another is needed."""
     if not (step.squares and step.kernel is not None and step.on_cpu and step.whole):
         return None
-    squares = torch._C._nn.mse_loss(batch.predictions, batch.targets, 0)
+    squares = _KERNELS_OF_TORCH.mse_loss(batch.predictions, batch.targets, 0)
     total = _squeezed(squares, batch.axes)
     return total if _usual_sum(total, squares) else None
 
 
 def _usual_sum(total: Array, squares: Array) -> bool:
     """Whether no square that matters left the range of float32."""
-    return 1e-20 * squares.numel() < total.item() < 1e30
+    return bool(_LEAST * squares.numel() < total.item() < _MOST)
 
 
 def _added(step: _LossPlan, batch: Batch, terms: Array) -> Array:
