@@ -125,16 +125,32 @@ def _log_rest_slope(xp: Namespace, x: Array) -> Array:
 
 def label_cross_entropy(xp: Namespace, x: Array, labels: Array) -> Array:
     """``-log(softmax(x))`` at the label; 0 where that is the only infinite number."""
-    row, own = _row(xp, x), xp.pick(x, labels)
-    alone = (own == math.inf) & (row.number == 1)
-    return xp.where(alone, xp.zeros_like(own), row.h - xp.minimum(own, row.h)) + xp.log1p(row.rest)
+    ahead, _, rest = _beside(xp, x, labels)
+    return xp.abs(ahead + xp.log1p(rest))
+
+
+def _beside(xp: Namespace, x: Array, labels: Array) -> tuple[Array, Array, Array]:
+    """Return h less the label's number, the sum of exp(x - h) but for it, and that of all, less 1.
+
+    The second has all digits where the label's number is the largest, and so has then the third.
+    The label is left out by a factor: compilers fuse it, but write a selection to memory.
+    """
+    h, far, own = xp.max(x, axis=-1), _FAR[dtype_name(x.dtype)], xp.pick(x, labels)
+    finite = xp.minimum(xp.maximum(h, -far), far)
+    apart = xp.astype(xp.places(x), x.dtype) - _column(xp, xp.astype(labels, x.dtype))
+    others = xp.sum(xp.minimum(xp.abs(apart), 1.0) * xp.exp(_below(xp, x, finite)), axis=-1)
+    alone = (own == math.inf) & (others == -0.0)
+    ahead = xp.where(alone, xp.full_like(own, -0.0), h - xp.minimum(own, h))
+    return ahead, others, others + xp.expm1(-ahead)
 
 
 def _label_slope(xp: Namespace, x: Array, labels: Array) -> Array:
     """Return the softmax; at the label less 1, which is the share of the others."""
-    row = _row(xp, x)
-    p, others = _of_row(xp, row), _column(xp, row.rest / (1 + row.rest))
-    return xp.where(xp.at(x, labels), -xp.where(row.below == 0, others, 1 - p), p)
+    h, far = xp.max(x, axis=-1), _FAR[dtype_name(x.dtype)]
+    _, others, rest = _beside(xp, x, labels)
+    p = xp.exp(_below(xp, *xp.alone(3, x, xp.minimum(xp.maximum(h, -far), far))))
+    whole = _column(xp, 1 + rest)
+    return xp.where(xp.at(x, labels), -_column(xp, others), p) / whole
 
 
 def margin(xp: Namespace, x: Array, labels: Array) -> Array:
