@@ -99,6 +99,16 @@ def test_the_tape_goes_through_every_loss() -> None:
     assert not [plan.metric for plan in plans if not plan.recorded]
 
 
+@pytest.mark.parametrize("metric", [il.hinge, il.sigmoid_focal])
+def test_targets_in_the_gap_of_an_interval(metric: Any) -> None:
+    """A label between the two that there are gives nan, and so does a batch with both beside it."""
+    low = metric.domain.targets.low
+    for y in ([low, 0.5, 1.0], [0.5]):
+        p = torch.zeros(len(y), requires_grad=True)
+        assert torch.isnan(metric(p, torch.tensor(y)))
+        assert torch.isnan(metric(p.detach(), torch.tensor(y)))
+
+
 def test_nothing_is_wider_than_the_data() -> None:
     """Off a CPU, no option makes an array of the data's size that is wider than the data."""
     x, y = (torch.zeros((512, 512), device="meta") for _ in range(2))
