@@ -71,6 +71,13 @@ def test_errors_are_those_of_a_first_call() -> None:
             il.mae(p, t, **wrong)  # type: ignore[arg-type]
 
 
+def test_a_plan_is_made_of_labels_that_do_not_exist() -> None:
+    """The first batch of its kind may hold a label that has no weight of its class."""
+    metric = il.SoftmaxCrossEntropy(class_weights=(1.0, 2.0, 3.0))
+    for _ in range(2):
+        assert np.isnan(metric(np.zeros((2, 3)), np.array([7, 1])))
+
+
 def test_every_fault_can_be_planted() -> None:
     """The text of each fault of conformance/mutants.toml stands once in the file it names."""
     counts = {m.name: (ROOT / m.file).read_text().count(m.before) for m in mutants()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -97,6 +98,37 @@ def test_the_tape_goes_through_every_loss() -> None:
     plans = [plan for plan in plans if type(plan.loss).__module__.startswith("isoloss.")]
     assert len(plans) > 100
     assert not [plan.metric for plan in plans if not plan.recorded]
+
+
+@pytest.mark.parametrize("label", [-1, 3, 4])
+@pytest.mark.parametrize("weights", [None, (1.0, 2.0, 3.0)])
+def test_labels_that_are_none(label: int, weights: Any) -> None:
+    """A label below 0 or past the last is nan, in the first call and in later ones."""
+    metric = il.SoftmaxCrossEntropy(class_weights=weights)
+    for _ in range(2):
+        z = torch.zeros((2, 3), requires_grad=True)
+        for k in (0, 1):
+            labels = torch.tensor([1, 2])
+            labels[k] = label
+            assert torch.isnan(metric(z, labels))
+            assert torch.isnan(metric(z.detach(), labels))
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+@pytest.mark.parametrize("metric", [il.mae, il.huber, il.mse, il.log_cosh])
+def test_what_is_left_out_may_be_anything(metric: Any, wrong: float) -> None:
+    """Neither a mask nor a weight of 0 lets through what is nan or infinite."""
+    target = torch.tensor([0.0, 0.0, 2.0])
+    want = metric(torch.tensor([1.0, 3.0]), target[1:])
+    for options in ({"where": torch.tensor([False, True, True])},
+                    {"weights": torch.tensor([0.0, 2.0, 2.0])}):  # fmt: skip
+        p = torch.tensor([wrong, 1.0, 3.0], requires_grad=True)
+        value = metric(p, target, **options)
+        value.backward()
+        assert value.item() == pytest.approx(want.item(), rel=1e-6)
+        assert p.grad is not None
+        assert p.grad[0] == 0
+        assert torch.isfinite(p.grad).all()
 
 
 @pytest.mark.parametrize("metric", [il.hinge, il.sigmoid_focal])
