@@ -770,14 +770,19 @@ def _rest(x: Array, highest: Array, usual: bool) -> Array:
 
 
 def _label_cross_entropy(x: Array, labels: Array) -> Array:
-    highest = x.amax(-1, keepdim=True)
-    own = x.gather(-1, labels.unsqueeze(-1))
+    """Add up all exponentials but the label's, which has all digits where its logit is largest."""
+    highest, index = x.amax(-1, keepdim=True), labels.unsqueeze(-1)
+    own = x.gather(-1, index)
     # an infinite logit that is the label's loses nothing, as long as it is the only one
     ahead, usual = highest - own, _usual(highest)
     if not usual and highest.device.type == "cpu":
         alone = (own == math.inf) & ((x == math.inf).sum(-1, keepdim=True) == 1)
         ahead = torch.where(alone, 0.0, ahead)
-    return ahead.add_(_rest(x, highest, usual).log1p_()).squeeze(-1)
+    others = (x - highest).exp_().scatter_(-1, index, 0.0).sum(-1, keepdim=True)
+    rest = others.add_(torch.expm1(-ahead))
+    if not usual:
+        rest = torch.where(highest.isinf(), 0.0, rest)
+    return ahead.add_(rest.log1p_()).squeeze(-1)
 
 
 def _probabilities(x: Array) -> Array:
