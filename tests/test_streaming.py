@@ -224,14 +224,66 @@ def test_groups_and_standard_errors_over_batches(library, metrics, grouped):
         assert not grouped or math.isnan(backend.numbers(estimate.value)[3])
 
 
-def test_streams_share_batches():
-    """Several streams take what one loop reads; values may be asked for along the way."""
-    plain, grouped = streaming.Stream([il.mse]), streaming.Stream([il.mse], num_groups=2)
+def test_accumulators_share_batches():
+    """Several take what one loop reads; values may be asked for along the way."""
+    plain, grouped = il.Accumulator(il.mse), il.Accumulator([il.mse], num_groups=2)
     for p, t in (([1.0, 2.0], [0.0, 0.0]), ([3.0, 4.0], [0.0, 0.0])):
-        plain.add((p, t))
-        grouped.add({"predictions": p, "targets": t, "groups": [0, 1]})
-        assert plain.values()["mean_squared_error"] == (2.5 if p[0] == 1 else 7.5)
-    assert grouped.values()["mean_squared_error"].tolist() == [5.0, 10.0]
+        plain.update(p, t)
+        grouped.update(p, t, groups=[0, 1])
+        assert plain.compute() == (2.5 if p[0] == 1 else 7.5)
+    assert grouped.compute()["mean_squared_error"].tolist() == [5.0, 10.0]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "options"),
+    [
+        ([il.mse, il.huber], {}),
+        ([il.mse, il.r2_score, il.median_absolute_error], {}),
+        ([il.mse, il.mae], {"standard_error": True}),
+    ],
+)
+def test_accumulators_merge_and_are_pickled(backend, metrics, options):
+    """Those of workers, sent as bytes, hold what one would that saw all batches."""
+    p, t = (backend.given(x) for x in draw(il.mse, (9,)))
+    parts = []
+    for cut in (slice(0, 4), slice(4, 9)):
+        part = il.Accumulator(metrics, **options)
+        part.update(p[cut], t[cut])
+        parts.append(part)
+    if backend.name == "numpy":  # arrays of the others are pickled by themselves, or not at all
+        parts = [pickle.loads(pickle.dumps(part)) for part in parts]
+    whole = il.Accumulator(metrics, **options)
+    whole.merge(*parts, il.Accumulator(metrics, **options))  # the last of nothing
+    want = il.evaluate(metrics, p, t, **options)
+    for name, got in whole.compute().items():
+        pair = (x if isinstance(x, tuple) else (x,) for x in (got, want[name]))
+        close(*map(tuple, pair), 16)
+    assert parts[0].compute() != whole.compute()  # they keep their own
+    whole.reset()
+    with pytest.raises(RuntimeError, match=r"Accumulator\(mean_squared_error, .* has no value yet"):
+        whole.compute()
+
+
+def test_accumulators_refuse():
+    """What does not go together is refused, and leaves what is held as it was."""
+    held = il.Accumulator({"a": il.mse}, axis=0)
+    held.update(np.ones((2, 3)), np.zeros((2, 3)))
+    with pytest.raises(ValueError, match=r"shapes \(3,\) and \(4,\)"):
+        held.update(np.ones((2, 4)), np.zeros((2, 4)))
+    with pytest.raises(ValueError, match="make them alike"):
+        held.merge(il.Accumulator({"a": il.mse}), _filled(il.Accumulator({"a": il.mae}, axis=0)))
+    with pytest.raises(ValueError, match=r"holds \['a'\], and the states are of \['b'\]"):
+        held.merge({"b": il.mse.summary([1.0], [2.0])})
+    assert held.compute()["a"].tolist() == [1.0, 1.0, 1.0]
+    with pytest.raises(TypeError, match=r"Accumulator takes metrics such as isoloss\.huber, not"):
+        il.Accumulator(il.Huber)
+    with pytest.raises(ValueError, match="Accumulator needs at least one metric"):
+        il.Accumulator([])
+
+
+def _filled(accumulator):
+    accumulator.update(np.ones((2, 3)), np.zeros((2, 3)))
+    return accumulator
 
 
 def test_batches_of_two_dtypes():

@@ -44,6 +44,7 @@ from .metrics.regression import *
 from .metrics.robust import *
 from .metrics.segmentation import *
 from .metrics.sequence import *
+from .streaming import Accumulator as Accumulator
 from .streaming import over_batches as over_batches
 from .validation import validate as validate
 

@@ -10,7 +10,7 @@ import numpy as np
 from ._core.calls import Axis
 from ._core.library import Library, library_of
 from ._core.metric import Metric
-from ._core.states import State
+from ._core.states import State, same_kind
 from ._core.types import Array
 from .evaluation import Estimates, Shared, named
 
@@ -72,82 +72,195 @@ def over_batches(
     >>> il.over_batches([il.mean_bias_error], batches, standard_error=True)["mean_bias_error"]
     Estimate(value=np.float64(1.6666666666666667), standard_error=np.float64(1.2018504251546631))
     """
-    stream = Stream(
-        metrics, axis=axis, event_axis=event_axis, num_groups=num_groups,
+    accumulator = Accumulator(
+        named("over_batches", metrics), axis=axis, event_axis=event_axis, num_groups=num_groups,
         standard_error=standard_error,
     )  # fmt: skip
     shown = _bar if progress is True else progress or iter
-    for batch in shown(batches):
-        stream.add(batch)
-    return stream.values()
+    number = -1
+    for number, batch in enumerate(shown(batches)):
+        predictions, targets, options = _parts(number, batch)
+        try:
+            accumulator.update(predictions, targets, **options)
+        except (TypeError, ValueError) as error:
+            error.add_note(f"in batch {number} of over_batches")
+            raise
+    if number < 0:
+        raise ValueError("over_batches needs at least one batch, and there was none")
+    return accumulator.compute()  # type: ignore[no-any-return]
 
 
-class Stream:
-    """What `over_batches` does, for a loop of one's own: several streams may share its batches.
+class Accumulator:
+    """Metrics of all the batches that were added, in states of a few numbers.
 
-    Parameters are those of `over_batches`.
+    The values are those of all samples at once, however many batches there are and however their
+    sizes differ. (Metrics whose state is the data, such as `median_absolute_error`, keep the data.)
+    No gradient flows back to the batches. It can be pickled, and merged with others: of workers,
+    processes or machines.
+
+    Parameters
+    ----------
+    metrics : metric, iterable of metrics, or mapping from names to metrics
+        Of one metric, `compute` returns the value; of several, a dict of values by name, as
+        `evaluate` does.
+    axis, event_axis, num_groups, standard_error
+        As in `over_batches`.
+
+    Raises
+    ------
+    TypeError
+        For something that is no metric.
+    ValueError
+        Where there is no metric.
 
     Examples
     --------
     >>> import isoloss as il
-    >>> from isoloss.streaming import Stream
-    >>> stream = Stream([il.mean_absolute_error])
-    >>> stream.add(([1.0, 2.0], [1.0, 1.0]))
-    >>> stream.add(([5.0], [1.0]))
-    >>> stream.values()
-    {'mean_absolute_error': np.float64(1.6666666666666667)}
+    >>> accumulator = il.Accumulator([il.mean_absolute_error, il.max_error])
+    >>> accumulator.update([1.0, 2.0], [1.0, 1.0])
+    >>> accumulator.update([5.0], [1.0])
+    >>> accumulator.compute()
+    {'mean_absolute_error': np.float64(1.6666666666666667), 'max_error': np.float64(4.0)}
     """
 
     def __init__(
         self,
-        metrics: Iterable[Metric] | Mapping[str, Metric],
+        metrics: Metric | Iterable[Metric] | Mapping[str, Metric],
         *,
         axis: Axis = None,
-        event_axis: int | None = None,
+        event_axis: Axis = None,
         num_groups: int | None = None,
         standard_error: bool = False,
     ) -> None:
-        self._shared = (Estimates if standard_error else Shared)(named("over_batches", metrics))
+        name = type(self).__name__
+        if isinstance(metrics, type):
+            raise TypeError(f"{name} takes metrics such as isoloss.huber, not {metrics!r}")
+        self._one = isinstance(metrics, Metric)
+        self._metrics = named(name, [metrics] if isinstance(metrics, Metric) else metrics)
+        if not self._metrics:
+            raise ValueError(f"{name} needs at least one metric, and there was none")
+        self._shared = (Estimates if standard_error else Shared)(self._metrics)
         self._options = {"axis": axis, "event_axis": event_axis, "num_groups": num_groups}
         alike = all(metric.elementwise for metric in self._shared.metrics.values())
         self._gathers = alike and axis is event_axis is num_groups is None
+        self.reset()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(self._metrics)})"
+
+    def reset(self) -> None:
+        """Forget all batches."""
         self._small = _Small()
         self._levels: list[list[dict[Metric, State]]] = []
-        self._number = 0
 
-    def add(self, batch: Any) -> None:
-        """Summarise a batch, or gather it with other small ones to be summarised at once."""
-        number, small = self._number, self._small
-        self._number += 1
-        predictions, targets, options = _parts(number, batch)
+    def update(
+        self,
+        predictions: Any,
+        targets: Any,
+        *,
+        weights: Any = None,
+        where: Any = None,
+        groups: Any = None,
+    ) -> None:
+        """Add a batch; one that is refused changes nothing.
+
+        Parameters
+        ----------
+        predictions, targets, weights, where
+            As in a call of a metric.
+        groups : array, optional
+            The group of each sample, where there is ``num_groups``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For what a call of a metric refuses, and for a batch that does not go with those before.
+        """
+        given = {"weights": weights, "where": where, "groups": groups}
+        options = {name: _detached(x) for name, x in given.items() if x is not None}
+        predictions, targets, small = _detached(predictions), _detached(targets), self._small
         numbers = small.takes(predictions, targets) if self._gathers and not options else []
         if small.size and not (numbers and small.has_room_for(numbers)):
-            push(self._levels, self._shared.states(*small.emptied()))
+            self._summarise_gathered()
             numbers = numbers and small.takes(predictions, targets)  # perhaps in other dtypes
         if numbers:
             small.copy(numbers)
             return
-        try:
-            states = self._shared.states(predictions, targets, **self._options, **options)
-        except (TypeError, ValueError) as error:
-            error.add_note(f"in batch {number} of over_batches")
-            raise
-        push(self._levels, states)
+        self._add(self._shared.states(predictions, targets, **self._options, **options))
 
-    def values(self) -> dict[str, Any]:
-        """Return the values of all samples so far."""
-        if self._small.size:
-            push(self._levels, self._shared.states(*self._small.emptied()))
+    def merge(self, *others: Accumulator | Mapping[str, Any]) -> None:
+        """Add the samples of other accumulators of the same metrics; those keep them.
+
+        In the place of an accumulator its `states` may stand.
+
+        Raises
+        ------
+        ValueError
+            For other metrics.
+        """
+        for other in others:
+            states = other if isinstance(other, Mapping) else other.states()
+            if not states:
+                continue
+            if not isinstance(other, Mapping) and other._metrics != self._metrics:
+                mine, theirs = self._metrics, other._metrics
+                raise ValueError(f"{self!r} holds {mine}, and the other {theirs}: make them alike")
+            names = list(self._shared.metrics)
+            if set(states) != set(names):
+                message = f"{self!r} holds {names}, and the states are of {list(states)}"
+                raise ValueError(message)
+            self._shared.owners(next(iter(states.values())).weight.xp)
+            owned = self._shared.metrics.items()
+            self._add({self._shared.owner(metric): states[name] for name, metric in owned})
+
+    def states(self) -> dict[str, Any]:
+        """Return the state of each metric, by name; none where no batch was added."""
+        self._summarise_gathered()
         if not self._levels:
-            raise ValueError("over_batches needs at least one batch, and there was none")
-        levels = [states for level in reversed(self._levels) for states in level]
-        return self._shared.values(folded(levels))
+            return {}
+        states = folded([states for level in reversed(self._levels) for states in level])
+        self._levels = [[states]]
+        owned = self._shared.metrics.items()
+        return {name: states[self._shared.owner(metric)] for name, metric in owned}
+
+    def compute(self) -> Any:
+        """Return the values of all samples so far.
+
+        Raises
+        ------
+        RuntimeError
+            Where no batch was added.
+        """
+        if not self.states():
+            raise RuntimeError(
+                f"{self!r} has no value yet: call update(predictions, targets) first"
+            )
+        values = self._shared.values(self._levels[0][0])
+        return next(iter(values.values())) if self._one else values
+
+    def __getstate__(self) -> dict[str, Any]:
+        states = self.states()
+        return {**vars(self), "_small": None, "_levels": None, "states": states}
+
+    def __setstate__(self, saved: dict[str, Any]) -> None:
+        states = saved.pop("states")
+        vars(self).update(saved)
+        self.reset()
+        self.merge(states)
+
+    def _summarise_gathered(self) -> None:
+        if self._small.size:
+            self._add(self._shared.states(*self._small.emptied()))
+
+    def _add(self, states: dict[Metric, State]) -> None:
+        """Hold the states of a batch, if they merge with those before."""
+        for owner, state in self._levels[-1][0].items() if self._levels else ():
+            same_kind(state, states[owner])
+        _push(self._levels, states)
 
 
 def _parts(number: int, batch: Any) -> tuple[Any, Any, dict[str, Any]]:
     """Return the predictions, the targets and the options of a batch."""
-    if type(batch) in (tuple, list) and len(batch) == 2:
-        return _detached(batch[0]), _detached(batch[1]), {}
     if isinstance(batch, Mapping) and {*_PARTS[:2]} <= batch.keys() <= {*_PARTS}:
         parts: dict[str, Any] = dict(batch)
     elif isinstance(batch, (tuple, list)) and len(batch) in (2, 3):
@@ -163,7 +276,6 @@ def _parts(number: int, batch: Any) -> tuple[Any, Any, dict[str, Any]]:
             "(predictions, targets, weights), or a mapping of "
             "predictions, targets, weights, where, groups"
         )
-    parts = {name: _detached(part) for name, part in parts.items()}
     return parts.pop("predictions"), parts.pop("targets"), parts
 
 
@@ -218,7 +330,7 @@ class _Small:
         return rows
 
 
-def push(levels: list[list[dict[Metric, State]]], states: dict[Metric, State]) -> None:
+def _push(levels: list[list[dict[Metric, State]]], states: dict[Metric, State]) -> None:
     """Add the states of a batch; as in a counter, full levels are merged into one of the next.
 
     So few states are held, each number goes into few merges, and states that concatenate are not

@@ -331,7 +331,7 @@ def test_no_graph_is_kept_and_the_state_does_not_grow():
     for number in range(1000):
         meter.update(x * 2, torch.zeros(8))
         if number in (59, 999):
-            sizes.append(sum(map(len, meter._levels)))
+            sizes.append(sum(map(len, meter._held._levels)))
     assert sizes[0] == 60
     assert sizes[1] < 130  # at most 64 of one batch, and 64 of 64 batches
     assert not any(value.requires_grad for value in meter.compute().values())

@@ -18,10 +18,10 @@ import numpy as np
 
 from .._core.calls import Axis, Reduction
 from .._core.metric import Metric
-from .._core.states import ELEMENTWISE, Samples, State, Total, leafwise, same_kind
-from ..evaluation import Shared, named
+from .._core.states import ELEMENTWISE, Samples, Total, leafwise
+from ..evaluation import named
 from ..metrics.forecasting import DevianceMoments, Pair
-from ..streaming import folded, push
+from ..streaming import Accumulator
 
 # What a state is made of, by the names of its parts.
 _KINDS: dict[tuple[str, ...], Any] = {
@@ -161,17 +161,17 @@ def _detached(metric: Metric) -> Metric:
 class Meter:
     """Metrics of all the batches that were added: a training epoch, or a validation.
 
-    Each batch leaves states of a few numbers behind, which merge: the values are those of all
-    samples at once, however the sizes of batches differ. (Metrics whose state is the data, such as
-    `roc_auc_score`, keep the data.) No graph is kept. Metrics share a state where they declare it.
+    An `isoloss.Accumulator` of tensors: what is added may be on any device, and `sync` merges the
+    processes of ``torch.distributed``. No graph is kept. Metrics share a state where they declare
+    it.
 
     Parameters
     ----------
     metrics : metric, iterable of metrics, or mapping from names to metrics
         Of one metric, `compute` returns the value; of several, a dict of values by name, as
         `isoloss.evaluate` does.
-    axis, event_axis
-        As in a call of a metric, the same for every batch.
+    axis, event_axis, num_groups, standard_error
+        As in `isoloss.over_batches`.
 
     Examples
     --------
@@ -190,37 +190,61 @@ class Meter:
         *,
         axis: Axis = None,
         event_axis: Axis = None,
+        num_groups: int | None = None,
+        standard_error: bool = False,
     ) -> None:
         if isinstance(metrics, type):
             raise TypeError(f"Meter takes metrics such as isoloss.huber, not {metrics!r}")
         self._one = isinstance(metrics, Metric)
-        self._shared = Shared(named("Meter", [metrics] if isinstance(metrics, Metric) else metrics))
-        if not self._shared.metrics:
+        listed = [metrics] if isinstance(metrics, Metric) else metrics
+        self._metrics = named("Meter", listed)
+        if not self._metrics:
             raise ValueError("Meter needs at least one metric, and there was none")
-        self._options = {"axis": axis, "event_axis": event_axis}
+        self._options: dict[str, Any] = {
+            "axis": axis, "event_axis": event_axis, "num_groups": num_groups,
+            "standard_error": standard_error,
+        }  # fmt: skip
         self.reset()
 
     def __repr__(self) -> str:
-        return f"Meter({', '.join(self._shared.metrics)})"
+        return f"Meter({', '.join(self._metrics)})"
+
+    def _empty(self) -> Accumulator:
+        metrics = next(iter(self._metrics.values())) if self._one else self._metrics
+        return Accumulator(metrics, **self._options)
 
     def reset(self) -> None:
         """Forget all batches."""
-        self._levels: list[list[dict[Metric, State]]] = []
+        self._held = self._empty()
+        self._device: torch.device | None = None  # where the states are
 
+    @torch.no_grad()
     def update(
-        self, predictions: Any, targets: Any, weights: Any = None, where: Any = None
+        self,
+        predictions: Any,
+        targets: Any,
+        weights: Any = None,
+        where: Any = None,
+        groups: Any = None,
     ) -> None:
         """Add a batch, of tensors or of what can be made one; a refused batch changes nothing."""
-        self._add(self._states(predictions, targets, weights, where))
+        self._add(self._of_batch(predictions, targets, weights, where, groups))
 
+    @torch.no_grad()
     def __call__(
-        self, predictions: Any, targets: Any, weights: Any = None, where: Any = None
+        self,
+        predictions: Any,
+        targets: Any,
+        weights: Any = None,
+        where: Any = None,
+        groups: Any = None,
     ) -> Any:
         """Add a batch, and return its own values."""
-        states = self._states(predictions, targets, weights, where)
-        self._add(states)
-        return self._values(states)
+        batch = self._of_batch(predictions, targets, weights, where, groups)
+        self._add(batch)
+        return batch.compute()
 
+    @torch.no_grad()
     def compute(self) -> Any:
         """Return the values of all samples of this process; see `sync` for those of all processes.
 
@@ -229,11 +253,11 @@ class Meter:
         RuntimeError
             Where no batch was added.
         """
-        if not self._levels:
+        if not self._held.states():
             raise RuntimeError(
                 f"{self!r} has no value yet: call update(predictions, targets) first"
             )
-        return self._values(self._merged())
+        return self._held.compute()
 
     def merge(self, *others: Meter) -> None:
         """Add the samples of other meters of the same metrics; those keep them."""
@@ -246,9 +270,8 @@ class Meter:
         Every process of the ``torch.distributed`` group calls it, also one that saw no batch. All
         receive the same bits. A process that is in no group is all there are.
         """
-        mine = copy(self)
-        if mine._levels:
-            mine.to("cpu")
+        mine, device = copy(self), self._device
+        mine._held = self._moved("cpu")
         gathered = [mine.state_dict()]
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             gathered *= torch.distributed.get_world_size(group)
@@ -256,88 +279,78 @@ class Meter:
         mine.reset()
         for saved in gathered:
             mine._load(saved)
-        return mine.to(self._device) if self._levels else mine
+        return mine if device is None else mine.to(device)
 
     def to(self, device: Any) -> Meter:
         """Move what is held to a device; batches on another one do that by themselves."""
-        self._levels = [
-            [{owner: _moved(state, device) for owner, state in states.items()} for states in level]
-            for level in self._levels
-        ]
+        self._held = self._moved(device)
+        if self._device is not None:
+            self._device = torch.device(device)
         return self
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is held, as dicts of tensors: ``torch.save`` and ``torch.load`` take them."""
-        if not self._levels:
-            return {}
-        states = self._merged()
+        states = self._held.states()
         return {
-            name: {"metric": repr(metric), "state": _packed(states[self._shared.owner(metric)])}
-            for name, metric in self._shared.metrics.items()
+            name: {"metric": self._text(name), "state": _packed(state)}
+            for name, state in states.items()
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Hold what a meter of the same metrics held."""
-        before = self._levels
+        before = self._held
         self.reset()
         try:
             self._load(saved)
         except Exception:
-            self._levels = before
+            self._held = before
             raise
 
-    @property
-    def _device(self) -> torch.device:
-        state: Any = next(iter(self._levels[-1][0].values()))
-        device: torch.device = state.weight.value.device
-        return device
+    def _text(self, name: str) -> str:
+        return repr(self._metrics.get(name, name))
 
     @torch.no_grad()
-    def _states(self, *batch: Any) -> dict[Metric, State]:
-        predictions, targets, weights, where = map(_tensors, batch)
-        return self._shared.states(
-            predictions, targets, weights=weights, where=where, **self._options
-        )
+    def _of_batch(self, predictions: Any, targets: Any, *others: Any) -> Accumulator:
+        """Return the states of one batch."""
+        batch = self._empty()
+        names = ("weights", "where", "groups")
+        options = {name: _tensors(x) for name, x in zip(names, others, strict=True)}
+        batch.update(_tensors(predictions), _tensors(targets), **options)
+        batch.states()  # which is where a batch of few numbers may be refused
+        return batch
 
     @torch.no_grad()
-    def _add(self, states: dict[Metric, State]) -> None:
-        """Add the states of a batch."""
-        if self._levels:
-            for owner, state in self._levels[-1][0].items():
-                same_kind(state, states[owner])
-            device = next(iter(states.values())).weight.value.device
-            if device != self._device:
-                self.to(device)
-        push(self._levels, states)
+    def _add(self, batch: Accumulator) -> None:
+        """Add the states of a batch, where it is."""
+        state = next(iter(batch.states().values()))
+        device = state.weight.value.device
+        if self._device not in (None, device):
+            self.to(device)
+        self._held.merge(batch)
+        self._device = device
+
+    @torch.no_grad()
+    def _moved(self, device: Any) -> Accumulator:
+        moved = self._empty()
+        states = self._held.states().items()
+        moved.merge({name: _moved(state, device) for name, state in states})
+        return moved
 
     def _load(self, saved: Mapping[str, Any]) -> None:
         """Add what another meter held."""
         if not saved:
             return
-        own = {name: repr(metric) for name, metric in self._shared.metrics.items()}
+        own = {name: self._text(name) for name in (*self._metrics, *saved)}
         theirs = {
             k: one.get("metric") if isinstance(one, dict) else one for k, one in saved.items()
         }
         if own != theirs:
             raise ValueError(f"{self!r} holds {own}, and the other held {theirs}: make them alike")
-        found = {name: _unpacked(one["state"]) for name, one in saved.items()}
-        self._shared.owners(next(iter(found.values())).weight.xp)
-        states = {self._shared.owner(m): found[n] for n, m in self._shared.metrics.items()}
-        if self._levels:
-            states = {owner: _moved(state, self._device) for owner, state in states.items()}
-        self._add(states)
-
-    @torch.no_grad()
-    def _merged(self) -> dict[Metric, State]:
-        """Return the states of all samples."""
-        states = folded([states for level in reversed(self._levels) for states in level])
-        self._levels = [[states]]
-        return states
-
-    @torch.no_grad()
-    def _values(self, states: dict[Metric, State]) -> Any:
-        values = self._shared.values(states)
-        return next(iter(values.values())) if self._one else values
+        states = {name: _unpacked(one["state"]) for name, one in saved.items()}
+        if self._device is not None:
+            states = {name: _moved(state, self._device) for name, state in states.items()}
+        self._held.merge(states)
+        self._device = next(iter(states.values())).weight.value.device
 
 
 def _tensors(given: Any) -> Any:

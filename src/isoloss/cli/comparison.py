@@ -14,7 +14,7 @@ from .._core.metric import Metric
 from .._core.wrappers import Scaled
 from ..evaluation import Estimate, unwrapped
 from ..metrics.regression import mean_bias_error
-from ..streaming import Stream
+from ..streaming import Accumulator
 from .columns import Column, Columns, Table
 from .errors import InputError
 
@@ -332,7 +332,7 @@ class _Streams:
         for name, metric in metrics.items():
             alike.setdefault((has_error(metric), labelled(metric)), {})[name] = metric
         self._streams = [
-            (integers, number, Stream(some, standard_error=error, num_groups=number))
+            (integers, number, Accumulator(some, standard_error=error, num_groups=number))
             for (error, integers), some in alike.items()
             for number in ((None, groups) if groups else (None,))
         ]
@@ -340,16 +340,11 @@ class _Streams:
     def add(self, rows: Rows, model: str, numbers: np.ndarray | None) -> None:
         """Add some rows, with the number of each one's group."""
         for (p, t), groups, stream in self._streams:
-            batch = {
-                "predictions": rows.integers(model) if p else rows.columns[model].values,
-                "targets": rows.integers(rows.target) if t else rows.targets,
-            }
-            if rows.weights is not None:
-                batch["weights"] = rows.weights
-            if groups is not None and numbers is not None:
-                batch["groups"] = numbers
+            predictions = rows.integers(model) if p else rows.columns[model].values
+            targets = rows.integers(rows.target) if t else rows.targets
+            number = None if groups is None else numbers
             try:
-                stream.add(batch if len(batch) > 2 else tuple(batch.values()))
+                stream.update(predictions, targets, weights=rows.weights, groups=number)
             except (TypeError, ValueError) as error:
                 raise InputError(f"column {model!r}: {error}") from error
 
@@ -358,7 +353,7 @@ class _Streams:
         whole: dict[str, Cell] = {}
         parts: list[dict[str, Cell]] = [{} for _ in range(self._groups)]
         for _, groups, stream in self._streams:
-            for name, value in stream.values().items():
+            for name, value in stream.compute().items():
                 pair = value if isinstance(value, Estimate) else (value, None)
                 if groups is None:
                     whole[name] = Cell(*pair)
