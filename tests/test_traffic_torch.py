@@ -87,6 +87,10 @@ def kl_div(z: Any, t: Any) -> Any:
     return functional.kl_div(functional.log_softmax(z, -1), t, reduction="batchmean")
 
 
+def divergence(p: Any, t: Any) -> Any:
+    return functional.kl_div(p.log(), t, reduction="batchmean")
+
+
 STEPS = {
     "mse": (il.mse, functional.mse_loss, x, y, 1.5),
     "mae": (il.mae, functional.l1_loss, x, y, 1.5),
@@ -100,6 +104,7 @@ STEPS = {
     "softmax": (il.softmax_cross_entropy, functional.cross_entropy, rows, labels, 2.5),
     "probabilities": (il.softmax_cross_entropy_with_probabilities, functional.cross_entropy, rows, shares, 2.5),
     "kl": (il.kl_divergence_with_logits, kl_div, rows, shares, 2.5),
+    "divergence": (il.kl_divergence, divergence, rows, shares, 2.5),
     "cosine": (il.cosine_similarity, lambda a, b: functional.cosine_similarity(a, b).mean(), rows, shares, 1.5),
     "dice": (il.dice_loss, dice, rows, shares, 1.5),
 }  # fmt: skip

@@ -530,6 +530,30 @@ def softmax_divergence(xp: Namespace, x: Array, target: Array, /) -> Array:
     return xp.sum(terms, axis=-1) + ((high - 1) + low)
 
 
+# log(1 + x) = 2 (s + s^3 / 3 + s^5 / 5 + ...), s = x / (2 + x) (Abramowitz and Stegun 4.1.27).
+_ATANH_TAIL = tuple(1 / (2 * k + 3) for k in range(27))
+
+
+def divergence(xp: Namespace, p: Array, target: Array, /) -> Array:
+    """Return the sum of ``t log(t / p)`` along the last axis, exact where p is near t.
+
+    There, with d = t - p and s = d / (t + p), a term is d and ``s (d + 2 t (artanh(s) / s - 1))``,
+    which is of second order. The sum of d nearly vanishes: the leading digits of all d, down to one
+    place, add up without rounding as long as that of their sizes is at most 8.
+    """
+    both = (p > 0) & (target > 0)
+    lost = xp.any((p == 0) & (target > 0), axis=-1)
+    p, t = xp.where(both, p, 1.0), xp.where(both, target, 1.0)
+    near = 2 * xp.abs(t - p) < t + p
+    d = xp.where(near, t - p, 0.0)
+    leading, s = (d + 4) - 4, d / (t + p)
+    close = s * (d + 2 * t * (s * s * polynomial(_ATANH_TAIL, s * s))) + (d - leading)
+    terms = xp.where(near, close, t * xp.log_ratio(t, p))
+    # apart, or XLA cuts them into many pieces
+    high, low = (xp.sum(xp.alone(use, x)[0], axis=-1) for use, x in ((12, leading), (13, terms)))
+    return xp.where(lost, math.inf, high + low)
+
+
 def parameter(xp: Namespace, number: Any, like: Array, /) -> Any:
     """Return a hyper-parameter; an array takes the computation's dtype before it is rounded."""
     return number if isinstance(number, (int, float)) else xp.constant(number, like)
@@ -703,8 +727,6 @@ def _hazard_slope(xp: Namespace, x: Array, hazard: Array) -> Array:
 
 # --- gamma functions without their cancellation ---------------------------------------------------
 
-# log(1 + x) = 2 (s + s^3 / 3 + s^5 / 5 + ...), s = x / (2 + x) (Abramowitz and Stegun 4.1.27).
-_ATANH_TAIL = tuple(1 / (2 * k + 3) for k in range(27))
 # The error of Stirling's formula at 1 / t over t, in powers of 2 t - 1 for 0 <= t <= 1:
 # interpolated at 60 Chebyshev points in 60 digits.
 _STIRLING_ERROR = (
@@ -866,7 +888,7 @@ FUNCTIONS: tuple[Callable[..., Array], ...] = (
     log_ratio, relative_expm1, lgamma, log_cosh, sqrt1pm1, tweedie_deviance, power_of_two,
     symmetric_percentage, unit_vector, cosine, cosine_distance,
     added_along_axis, overlap, overlap_back, pick, places, at, exponentials, logsumexp, softmax,
-    margin, label_cross_entropy, cross_entropy, sum_in_two, softmax_divergence, parameter, chosen,
+    margin, label_cross_entropy, cross_entropy, sum_in_two, softmax_divergence, divergence, parameter, chosen,
     bins, bin_max, bin_of, sums_by, rows, scan,
     erf, erfc, ndtr, log_ndtr, relative_log1p, exp_remainder, stirling_error,
     student_t, negative_binomial, rank, absolute_power, euclidean_norm,
