@@ -865,6 +865,14 @@ def _softmax_divergence(x: Array, shares: Array) -> Array:
 _ARTANH = (0.72353545, 0.05706515, 0.27626979)
 
 
+def _artanh_tail(square: Array) -> Array:
+    """Return ``artanh(s) / s - 1`` of a square up to 1 / 9."""
+    pole, *rest = _ARTANH
+    constant, factor = (torch.full((), x, dtype=square.dtype, device=square.device) for x in rest)
+    over = torch.rsub(square, 1, alpha=pole)
+    return torch.addcdiv(constant, factor, over).mul_(square)
+
+
 def _divergence(p: Array, shares: Array) -> Array:
     """Add up ``t log(t / p)``; near p, by the form of `special.divergence`.
 
@@ -878,10 +886,7 @@ def _divergence(p: Array, shares: Array) -> Array:
     s = apart / (shares + p)
     square = s.square()
     near = square < 1 / 9
-    pole, constant, factor = _ARTANH
-    tail = torch.rsub(square, 1, alpha=pole)
-    tail = torch.addcdiv(p.new_full((), constant), p.new_full((), factor), tail).mul_(square)
-    close = torch.addcmul(apart, shares, tail, value=2).mul_(s)
+    close = torch.addcmul(apart, shares, _artanh_tail(square), value=2).mul_(s)
     terms = torch.where(near, close, terms).nansum(-1, dtype=torch.float64)
     return terms.add_((apart * near).sum(-1, dtype=torch.float64)).to(torch.float32)
 
