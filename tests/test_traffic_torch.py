@@ -91,6 +91,11 @@ def divergence(p: Any, t: Any) -> Any:
     return functional.kl_div(p.log(), t, reduction="batchmean")
 
 
+def distillation(z: Any, t: Any) -> Any:
+    student, teacher = functional.log_softmax(z / 2, -1), torch.softmax(t / 2, -1)
+    return functional.kl_div(student, teacher, reduction="batchmean") * 4
+
+
 STEPS = {
     "mse": (il.mse, functional.mse_loss, x, y, 1.5),
     "mae": (il.mae, functional.l1_loss, x, y, 1.5),
@@ -105,6 +110,7 @@ STEPS = {
     "probabilities": (il.softmax_cross_entropy_with_probabilities, functional.cross_entropy, rows, shares, 2.5),
     "kl": (il.kl_divergence_with_logits, kl_div, rows, shares, 2.5),
     "divergence": (il.kl_divergence, divergence, rows, shares, 2.5),
+    "distillation": (il.DistillationKL(temperature=2.0), distillation, rows, shares, 4.3),
     "cosine": (il.cosine_similarity, lambda a, b: functional.cosine_similarity(a, b).mean(), rows, shares, 1.5),
     "dice": (il.dice_loss, dice, rows, shares, 1.5),
 }  # fmt: skip

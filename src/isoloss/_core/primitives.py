@@ -14,11 +14,17 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .special import EXP_REMAINDER, divergence, polynomial
+from .special import (
+    EXP_REMAINDER,
+    divergence,
+    log_ratio_of_softmax,
+    logits_divergence,
+    polynomial,
+)
 from .types import WIDE, Array, Namespace, dtype_name
 
 # The largest finite numbers, which take the place of infinity in sums.
@@ -226,7 +232,21 @@ def _divergence_curvature(xp: Namespace, p: Array, targets: Array, v: Array) -> 
     return xp.sum(_divergence_turn(xp, p, targets, v) * v, axis=-1)
 
 
+def _logits_slope(xp: Namespace, x: Array, y: Array, temperature: Any) -> Array:
+    """Return p - q for p = q exp(r) as ``(p + q) tanh(r / 2)``, exact where r is small."""
+    p, q, ratio = log_ratio_of_softmax(xp, x, y, temperature)
+    none = q == 0
+    half = xp.where(none, xp.zeros_like(ratio), ratio / 2)
+    return temperature * xp.where(none, p, (p + q) * xp.tanh(half))
+
+
 PRIMITIVES: dict[str, Primitive] = {
+    "logits_divergence": Primitive(
+        logits_divergence,
+        _logits_slope,
+        lambda xp, x, y, temperature, v: _curvature(xp, x / temperature, v),
+        lambda xp, x, y, temperature, v: shares_turn(xp, x / temperature, v),
+    ),
     "divergence": Primitive(divergence, _divergence_slope, _divergence_curvature, _divergence_turn),
     "log_rest": Primitive(log_rest, _log_rest_slope, _curvature, shares_turn),
     "label_cross_entropy": Primitive(

@@ -554,6 +554,45 @@ def divergence(xp: Namespace, p: Array, target: Array, /) -> Array:
     return xp.where(lost, math.inf, high + low)
 
 
+def logits_divergence(xp: Namespace, x: Array, y: Array, temperature: Any, /) -> Array:
+    """Return the divergence of ``p = softmax(x / T)`` from ``q = softmax(y / T)``, times T^2.
+
+    It is a sum of ``p - q - q r`` for p = q exp(r), none of which is negative: of
+    ``q (exp(r) - 1 - r)`` where r is small, and p for q = 0.
+    """
+    p, q, ratio = log_ratio_of_softmax(xp, x, y, temperature)
+    none = q == 0
+    ratio = xp.where(none, xp.zeros_like(q), ratio)
+    small = xp.abs(ratio) < 1
+    near = xp.where(small, ratio, xp.zeros_like(q))
+    far = p - q * (1 + xp.where(small, xp.zeros_like(q), ratio))
+    terms = xp.where(small & ~none, q * near * xp.relative_expm1(near), far)
+    return temperature * temperature * xp.sum(terms, axis=-1)
+
+
+def log_ratio_of_softmax(
+    xp: Namespace, x: Array, y: Array, temperature: Any
+) -> tuple[Array, Array, Array]:
+    """Return ``p = softmax(x / T)``, ``q = softmax(y / T)``, and log(p / q).
+
+    That is the difference of the logits less the logarithm of ``sum(q exp(difference))``. Where p
+    is nearly q, that keeps the digits which the logarithms of both lose, if no number is taken
+    apart and put together again.
+    """
+    (p, log_p), (q, log_q) = (xp.softmax(z / temperature) for z in (x, y))
+    known = ~(xp.isinf(x) | xp.isinf(y))
+    apart = xp.where(known, x - y, xp.zeros_like(p)) / temperature
+    plain, top = log_p - log_q, xp.argmax(log_q, axis=-1)
+    known = xp.expand_dims(xp.all(known | ~xp.at(q, top), axis=-1), axis=-1) & known
+    from_top = apart - xp.expand_dims(xp.pick(apart, top), axis=-1)
+    alike = xp.where(known, xp.abs(from_top) < 1, log_p == log_q)  # both may rule a class out
+    near = xp.all(alike, axis=-1)
+    small = xp.where(xp.expand_dims(near, axis=-1) & known, from_top, xp.zeros_like(q))
+    change = xp.sum(q * (small + small * xp.relative_expm1(small)), axis=-1)
+    of_top = xp.where(near, -xp.log1p(change), xp.pick(plain, top))
+    return p, q, xp.where(known, from_top + xp.expand_dims(of_top, axis=-1), plain)
+
+
 def parameter(xp: Namespace, number: Any, like: Array, /) -> Any:
     """Return a hyper-parameter; an array takes the computation's dtype before it is rounded."""
     return number if isinstance(number, (int, float)) else xp.constant(number, like)
@@ -889,7 +928,7 @@ FUNCTIONS: tuple[Callable[..., Array], ...] = (
     symmetric_percentage, unit_vector, cosine, cosine_distance,
     added_along_axis, overlap, overlap_back, pick, places, at, exponentials, logsumexp, softmax,
     margin, label_cross_entropy, cross_entropy, sum_in_two, softmax_divergence, divergence,
-    parameter, chosen,
+    logits_divergence, parameter, chosen,
     bins, bin_max, bin_of, sums_by, rows, scan,
     erf, erfc, ndtr, log_ndtr, relative_log1p, exp_remainder, stirling_error,
     student_t, negative_binomial, rank, absolute_power, euclidean_norm,

@@ -296,6 +296,7 @@ class EagerKernels(TorchLibrary):
             "cross_entropy": _cross_entropy,
             "softmax_divergence": self._softmax_divergence,
             "divergence": self._divergence,
+            "logits_divergence": self._logits_divergence,
         }
         return made | {name: self.rows.kept(made[name]) for name in PRIMITIVES}
 
@@ -313,6 +314,14 @@ class EagerKernels(TorchLibrary):
             if p.device.type != "cpu" or _finite(value):
                 return value
         return special.divergence(self.namespace(dtype_name(p.dtype), False), p, shares)
+
+    def _logits_divergence(self, x: Array, y: Array, temperature: Any) -> Array:
+        if x.dtype == torch.float32:
+            value = _logits_divergence(x, y, temperature)
+            if x.device.type != "cpu" or _finite(value):
+                return value
+        plain = self.plain.namespace(dtype_name(x.dtype), False)
+        return special.logits_divergence(plain, x, y, temperature)
 
     def overrides(self, result: str) -> dict[str, Any]:
         """Return kernels of torch, fused or in place, and their slopes."""
@@ -350,6 +359,7 @@ class EagerKernels(TorchLibrary):
             "cross_entropy_back": _cross_entropy_back,
             "softmax_divergence_back": _cross_entropy_back,
             "divergence_back": _divergence_back,
+            "logits_divergence_back": _logits_divergence_back,
         }
 
 
@@ -574,7 +584,9 @@ class _Kernel(NamedTuple):
         if self.name not in PRIMITIVES:
             return pulled(g, x, y, *parameters)
         value = kept[0] if kept else None
-        return pulled(g, x, y, getattr(xp, self.name)(x, y) if value is None else value)
+        if value is None:
+            value = getattr(xp, self.name)(x, y, *parameters)
+        return pulled(g, x, y, *parameters, value)
 
 
 def _kernel_of(loss: Loss, squares: bool) -> _Kernel | None:
@@ -594,7 +606,7 @@ def _kernel_of(loss: Loss, squares: bool) -> _Kernel | None:
 
 # The functions with a slope of their own that is given the same arguments.
 _KERNELS = ("huber", "sigmoid_cross_entropy", "label_cross_entropy", "cross_entropy",
-            "softmax_divergence", "divergence")  # fmt: skip
+            "softmax_divergence", "divergence", "logits_divergence")  # fmt: skip
 
 
 class _Block(NamedTuple):
@@ -894,6 +906,66 @@ def _divergence(p: Array, shares: Array) -> Array:
 def _divergence_back(g: Array, p: Array, shares: Array, value: Array) -> Array:
     slope = (shares / p).nan_to_num_(0.0, 0.0, 0.0)  # 0 where p is
     return slope.mul_(-g.to(p.dtype).unsqueeze(-1))
+
+
+def _softened(x: Array, temperature: Any) -> Array:
+    return torch.softmax(x if temperature == 1 else x / temperature, -1)
+
+
+class _Halves(NamedTuple):
+    """Two softmaxes p and q, and half of the difference of their logits, on a mean of 0 under q."""
+
+    p: Array
+    q: Array
+    half: Array
+    mean: Array  # what was subtracted last
+
+
+def _halves(x: Array, y: Array, temperature: Any) -> _Halves:
+    """Return what two softmaxes are compared by; a class that only q rules out is very far.
+
+    In a cache all of it is in float64.
+    """
+    if x.device.type == "cpu":
+        x, y = x.to(torch.float64), y.to(torch.float64)
+    p, q = _softened(x, temperature), _softened(y, temperature)
+    # near the mean at once, so that the mean of what is left is exact where that is small
+    highest = x.amax(-1, keepdim=True) - y.amax(-1, keepdim=True)
+    half = (x - y).sub_(highest).mul_(0.5 / temperature).clamp_(max=1e30)
+    mean = (q * half).nansum(-1, keepdim=True, dtype=torch.float64).to(x.dtype)
+    return _Halves(p, q, half.sub_(mean), mean)
+
+
+def _logits_divergence(x: Array, y: Array, temperature: Any) -> Array:
+    """Add up ``p - q - q r`` for ``p = q exp(r)``, where r is twice the half less the divergence.
+
+    A small error of that changes the sum by little. It is found by the logarithms of the shares of
+    the largest; where those have no more digits, it is the mean of r^2 / 2.
+    """
+    p, q, half, mean = _halves(x, y, temperature)
+    spread = half.square().mul_(q).nansum(-1, keepdim=True, dtype=torch.float64).mul_(2)
+    tops = (q.amax(-1, keepdim=True) / p.amax(-1, keepdim=True)).to(torch.float64).log_()
+    rough = tops - 2 * mean
+    same = (rough - spread).abs_() < 8 * torch.finfo(p.dtype).eps
+    rough = torch.where(same, spread, rough).to(p.dtype)
+    half = half.sub_(0.5 * rough)
+    share = half.tanh()  # of p - q in p + q
+    square = share.square()
+    near = square < 1 / 9
+    far = torch.addcmul(p - q, q, half, value=-2)
+    close = torch.addcmul((p + q).mul_(square), share.mul_(q), _artanh_tail(square), value=-2)
+    value = torch.where(near, close, far).nansum(-1, dtype=torch.float64)
+    value = torch.where(rough.isinf().squeeze(-1), math.inf, value)
+    return value.mul_(temperature * temperature).to(x.dtype)
+
+
+def _logits_divergence_back(g: Array, x: Array, y: Array, temperature: Any, value: Array) -> Array:
+    """Return p - q, as ``(p + q) tanh(r / 2)`` where r and the divergence are small."""
+    p, q, half, _ = _halves(x, y, temperature)
+    value = value / (temperature * temperature)
+    half = half.sub_(torch.where(value < 1, value / 2, math.inf).unsqueeze(-1))
+    slope = torch.where(half.abs() < 0.5, half.tanh().mul_(p + q), p - q).to(x.dtype)
+    return slope.mul_((g * temperature).to(x.dtype).unsqueeze(-1))
 
 
 def _terms(step: _LossPlan, batch: Batch, inside: Any) -> Any:
