@@ -537,21 +537,20 @@ _ATANH_TAIL = tuple(1 / (2 * k + 3) for k in range(27))
 def divergence(xp: Namespace, p: Array, target: Array, /) -> Array:
     """Return the sum of ``t log(t / p)`` along the last axis, exact where p is near t.
 
-    There, with d = t - p and s = d / (t + p), a term is d and ``s (d + 2 t (artanh(s) / s - 1))``,
-    which is of second order. The sum of d nearly vanishes: the leading digits of all d, down to one
-    place, add up without rounding as long as that of their sizes is at most 8.
+    There, with d = t - p and s = d / (t + p), a term is d, whose sum nearly vanishes and has to be
+    exact, and ``s (d + 2 t (artanh(s) / s - 1))``, which is of second order.
     """
     both = (p > 0) & (target > 0)
     lost = xp.any((p == 0) & (target > 0), axis=-1)
     p, t = xp.where(both, p, 1.0), xp.where(both, target, 1.0)
     near = 2 * xp.abs(t - p) < t + p
     d = xp.where(near, t - p, 0.0)
-    leading, s = (d + 4) - 4, d / (t + p)
-    close = s * (d + 2 * t * (s * s * polynomial(_ATANH_TAIL, s * s))) + (d - leading)
-    terms = xp.where(near, close, t * xp.log_ratio(t, p))
-    # apart, or XLA cuts them into many pieces
-    high, low = (xp.sum(xp.alone(use, x)[0], axis=-1) for use, x in ((12, leading), (13, terms)))
-    return xp.where(lost, math.inf, high + low)
+    s = d / (t + p)
+    close = s * (d + 2 * t * (s * s * polynomial(_ATANH_TAIL, s * s)))
+    ratio = xp.quotient(xp.minimum(t, p), xp.maximum(t, p))  # in range
+    terms = xp.where(near, close, t * (xp.sign(p - t) * xp.log(ratio)))
+    high, low = xp.sum_in_two(d)
+    return xp.sum(terms, axis=-1) + (high + low) + xp.where(lost, math.inf, 0.0)
 
 
 def logits_divergence(xp: Namespace, x: Array, y: Array, temperature: Any, /) -> Array:
