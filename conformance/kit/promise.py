@@ -46,6 +46,7 @@ EXCEPTIONS = [
     Excess("pearson_correlation", "gradient", 16.0, TWO),
     Excess("concordance_correlation", "gradient", 12.0, TWO),
     Excess("mean_squared_log_error", "second", 12.0, "near its zero at p", JAX),
+    Excess("cosine_embedding", "value", 6.0, "a sum of terms of both signs", TORCH, "single"),
     Excess("gamma_deviance", "gradient", 5.0, TWO, STRICT),
     Excess("gamma_deviance", "second", 8.0, TWO),
     Excess("log_cosh", "second", 5.0, "NumPy's float32 exp", STRICT),

@@ -358,7 +358,7 @@ class CarrierLibrary(PlainLibrary):
             "overlap", "xlogy", "xlog1py", "sigmoid_power", "unit_vector", "huber",
             "sigmoid_cross_entropy", "softplus", "total", "maximum", "minimum", "where",
             "sqrt1pm1", "log_cosh", "log_ratio", "clip", "bins", "bin_of", "chosen",
-            "rank", *special.DERIVATIVES,
+            "rank", "euclidean_norm", *special.DERIVATIVES,
         ):  # fmt: skip
             if name in vars(self.raw):
                 setattr(namespace, name, getattr(self.raw, name))

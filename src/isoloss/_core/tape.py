@@ -153,8 +153,12 @@ class TapeLibrary(CarrierLibrary):
             return x, lambda g: _unbroadcast(xp, pullback(g), x.shape)
 
         def unary(name: str) -> Any:
+            pulled = getattr(xp, f"{name}_back", None)
+
             def function(x: Any, /) -> Any:
                 def back(g: Array) -> Array:
+                    if pulled is not None:  # a kernel
+                        return pulled(g, plain(x))
                     slopes = DERIVATIVES[name]
                     return g * slopes.first(
                         xp, plain(x), plain(result) if slopes.by_value else None
@@ -278,6 +282,12 @@ class TapeLibrary(CarrierLibrary):
 
             result = record_later(lambda: xp.unit_vector(plain(x)), (x, back))
             return result
+
+        def euclidean_norm(x: Any, /) -> Any:
+            if not hasattr(xp, "euclidean_norm_back"):  # a kernel
+                return special.euclidean_norm(library.namespace(*key), x)
+            value = xp.remembered(lambda: xp.euclidean_norm(plain(x)))
+            return record(value, (x, lambda g: xp.euclidean_norm_back(g, plain(x), value)))
 
         def sigmoid_cross_entropy(x: Any, yes: Any, no: Any = None, /) -> Any:
             if any(isinstance(one, Node) and one.varies for one in (yes, no)):
@@ -453,7 +463,7 @@ class TapeLibrary(CarrierLibrary):
             "xlogy": times_logarithm("xlogy", "log"),
             "xlog1py": times_logarithm("xlog1py", "log1p"),
             "sigmoid_power": sigmoid_power, "unit_vector": unit_vector, "softplus": softplus,
-            "sigmoid_cross_entropy": sigmoid_cross_entropy,
+            "sigmoid_cross_entropy": sigmoid_cross_entropy, "euclidean_norm": euclidean_norm,
             "maximum": either("maximum"), "minimum": either("minimum"),
             "sum": total, "sum_of_carrier": sum_of_carrier, "mean": mean, "max": largest,
             "total": accurate,

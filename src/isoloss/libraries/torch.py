@@ -293,6 +293,7 @@ class EagerKernels(TorchLibrary):
         """Return the primitives, whose results are kept between the passes."""
         made = Library.primitives(self, xp) | {
             "label_cross_entropy": _label_cross_entropy,
+            "margin": _margin,
             "cross_entropy": _cross_entropy,
             "softmax_divergence": self._softmax_divergence,
             "divergence": self._divergence,
@@ -346,16 +347,20 @@ class EagerKernels(TorchLibrary):
             "sigmoid_power": lambda x, power: torch.sigmoid(x).pow_(power),
             "unit_vector": _unit_vector,
             "unit_vector_back": _unit_vector_back,
+            "euclidean_norm": rows.kept(_euclidean_norm),
+            "euclidean_norm_back": _euclidean_norm_back,
             "xlogy": torch.xlogy,
             "xlogy_back": _over,
             "xlog1py": torch.special.xlog1py,
             "xlog1py_back": lambda g, x, y: _over(g, x, 1 + y),
             "sqrt1pm1": _sqrt1pm1,
+            "sqrt1pm1_back": lambda g, x: torch.atan(x).sin_().mul_(g),  # finite at infinity
             "huber": _huber,
             "huber_back": _huber_back,
             "sigmoid_cross_entropy": partial(_sigmoid_cross_entropy, raw),
             "sigmoid_cross_entropy_back": _sigmoid_cross_entropy_back,
             "label_cross_entropy_back": _label_cross_entropy_back,
+            "margin_back": _margin_back,
             "cross_entropy_back": _cross_entropy_back,
             "softmax_divergence_back": _cross_entropy_back,
             "divergence_back": _divergence_back,
@@ -706,7 +711,8 @@ def _rest(x: Array, highest: Array, usual: bool) -> Array:
     return rest if usual else torch.where(highest.isinf(), 0.0, rest)
 
 
-def _label_cross_entropy(x: Array, labels: Array) -> Array:
+def _ahead_and_rest(x: Array, labels: Array) -> tuple[Array, Array]:
+    """Return by how much the largest logit is ahead of the label's, and the `_rest`."""
     highest = x.amax(-1, keepdim=True)
     own = x.gather(-1, labels.unsqueeze(-1))
     # an infinite logit that is the label's loses nothing, as long as it is the only one
@@ -714,12 +720,27 @@ def _label_cross_entropy(x: Array, labels: Array) -> Array:
     if not usual and highest.device.type == "cpu":
         alone = (own == math.inf) & ((x == math.inf).sum(-1, keepdim=True) == 1)
         ahead = torch.where(alone, 0.0, ahead)
-    return ahead.add_(_rest(x, highest, usual).log1p_()).squeeze(-1)
+    return ahead.squeeze(-1), _rest(x, highest, usual).squeeze(-1)
+
+
+def _label_cross_entropy(x: Array, labels: Array) -> Array:
+    ahead, rest = _ahead_and_rest(x, labels)
+    return ahead.add_(rest.log1p_())
+
+
+def _softmax(x: Array) -> Array:
+    """Return softmax, laid out as the logits are: along an axis that was moved last, in place."""
+    if not x.is_contiguous():
+        for axis in range(x.ndim - 1):
+            as_it_was = x.movedim(-1, axis)
+            if as_it_was.is_contiguous():
+                return torch.softmax(as_it_was, axis).movedim(axis, -1)
+    return torch.softmax(x, -1)
 
 
 def _probabilities(x: Array) -> Array:
     """Return softmax, 0 in rows of infinite logits, which have no slope."""
-    p = torch.softmax(x, -1)
+    p = _softmax(x)
     if x.device.type == "cpu" and not _finite(p[..., 0]):
         p = torch.where((x == math.inf).any(-1, keepdim=True), 0.0, p)
     return p
@@ -731,6 +752,21 @@ def _label_cross_entropy_back(g: Array, x: Array, labels: Array, value: Array) -
     own = torch.expm1(-value) * g
     slope = _probabilities(x).mul_(g.unsqueeze(-1))
     return slope.scatter_(-1, labels.unsqueeze(-1), own.unsqueeze(-1))
+
+
+def _margin(x: Array, labels: Array) -> Array:
+    """Return the logit against the label, whose softplus is the cross-entropy, in float64."""
+    ahead, rest = (part.to(torch.float64) for part in _ahead_and_rest(x, labels))
+    loss = ahead + rest.log1p()
+    return torch.expm1(-loss).neg_().log_().add_(loss)
+
+
+def _margin_back(g: Array, x: Array, labels: Array, value: Array) -> Array:
+    """Return the shares of the others in what they have together, and -1 at the label."""
+    together = torch.sigmoid(value)
+    over = torch.where(together == 0, 0.0, g / together)
+    slope = _probabilities(x).mul_(over.to(x.dtype).unsqueeze(-1))
+    return slope.scatter_(-1, labels.unsqueeze(-1), -g.to(x.dtype).unsqueeze(-1))
 
 
 def _cross_entropy(x: Array, shares: Array) -> Array:
@@ -780,6 +816,19 @@ def _unit_vector_back(g: Array, x: Array, unit: Array) -> Array:
     along = (g * unit).sum(-1, keepdim=True)
     over = torch.where(norm == 0, 0.0, scale / norm)
     return torch.addcmul(g.expand(x.shape), unit, along, value=-1).mul_(over)
+
+
+def _euclidean_norm(x: Array) -> Array:
+    """Return the norm, in float64 where that is one number of many, or in a cache."""
+    if x.dtype == torch.float32 and (x.device.type == "cpu" or x.shape[-1] >= 8):
+        return torch.linalg.vector_norm(x, 2, -1, dtype=torch.float64)
+    _, scale, norm = _scaled(x)
+    return (norm / scale).squeeze(-1)
+
+
+def _euclidean_norm_back(g: Array, x: Array, value: Array) -> Array:
+    value = torch.where(value == 0, 1.0, value).to(x.dtype).unsqueeze(-1)
+    return (x / value).mul_(g.to(x.dtype).unsqueeze(-1))
 
 
 def _overlap(x: Array, y: Array) -> Array:
@@ -1084,7 +1133,8 @@ def _slopes(
         for k, (p, slope) in enumerate(zip(predictions, slopes, strict=True)):
             if not index:
                 slope = slope if slope.dtype is p.dtype else slope.to(p.dtype)
-                whole[k] = slope.contiguous()
+                laid_out = slope.stride() == p.stride() and 0 not in p.stride()
+                whole[k] = slope if laid_out else slope.contiguous()
                 continue
             if whole[k] is None:
                 whole[k] = torch.empty_like(p, memory_format=torch.contiguous_format)
