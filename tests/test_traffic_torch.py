@@ -179,6 +179,7 @@ STEPS = {
     "gaussian": (il.gaussian_nll, gaussian, (x, y), y, 2.5),
     "margin_ranking": (il.margin_ranking, margin_ranking, (x, y), y, 2.5),
     "cosine_embedding": (il.cosine_embedding, lambda p, t: functional.cosine_embedding_loss(*p, t), pairs, alike, 2.5),
+    "binary": (il.binary_cross_entropy, functional.binary_cross_entropy, x, y, 6.5),
     "cosine": (il.cosine_similarity, lambda a, b: functional.cosine_similarity(a, b).mean(), rows, shares, 1.5),
     "dice": (il.dice_loss, dice, rows, shares, 1.5),
 }  # fmt: skip

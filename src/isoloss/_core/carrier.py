@@ -356,7 +356,8 @@ class CarrierLibrary(PlainLibrary):
         namespace.stop_gradient = lambda x: self.constant(plain(x))
         for name in (
             "overlap", "xlogy", "xlog1py", "sigmoid_power", "unit_vector", "huber",
-            "sigmoid_cross_entropy", "softplus", "total", "maximum", "minimum", "where",
+            "sigmoid_cross_entropy", "binary_cross_entropy", "softplus", "total", "maximum",
+            "minimum", "where",
             "sqrt1pm1", "log_cosh", "log_ratio", "clip", "bins", "bin_of", "chosen",
             "rank", "euclidean_norm", *special.DERIVATIVES,
         ):  # fmt: skip

@@ -179,6 +179,20 @@ def sigmoid_cross_entropy_back(
     return g * (no * xp.sigmoid(x) - yes * xp.sigmoid(-x))
 
 
+def binary_cross_entropy(xp: Namespace, p: Array, yes: Array, no: Array | None = None, /) -> Array:
+    """``-yes log(p) - no log(1 - p)``; no is 1 - yes by default. A share of 0 adds 0."""
+    no = 1 - yes if no is None else no
+    return 0.0 - (xp.xlogy(yes, p) + xp.xlog1py(no, -p))  # never -0.0
+
+
+def binary_cross_entropy_back(
+    xp: Namespace, g: Array, p: Array, yes: Array, no: Array | None = None, /
+) -> Array:
+    """Multiply by the derivative of `binary_cross_entropy`, to which a share of 0 adds 0."""
+    no = 1 - yes if no is None else no
+    return xp.xlog1py_back(g, no, -p) - xp.xlogy_back(g, yes, p)
+
+
 def log_ratio(xp: Namespace, x: Array, y: Array, /) -> Array:
     """``log(x / y)`` of positive numbers, without the rounding of ``x / y`` where x is near y."""
     near = xp.abs(x - y) < 0.5 * y
@@ -922,6 +936,7 @@ def euclidean_norm(xp: Namespace, x: Array, /) -> Array:
 
 FUNCTIONS: tuple[Callable[..., Array], ...] = (
     clip, sqrt, huber, huber_back, sigmoid_cross_entropy, sigmoid_cross_entropy_back, xlogy,
+    binary_cross_entropy, binary_cross_entropy_back,
     xlogy_back, xlog1py, xlog1py_back, softplus, sigmoid, sigmoid_power, sigmoid_power_back,
     log_ratio, relative_expm1, lgamma, log_cosh, sqrt1pm1, tweedie_deviance, power_of_two,
     symmetric_percentage, unit_vector, cosine, cosine_distance,

@@ -359,6 +359,8 @@ class EagerKernels(TorchLibrary):
             "huber_back": _huber_back,
             "sigmoid_cross_entropy": partial(_sigmoid_cross_entropy, raw),
             "sigmoid_cross_entropy_back": _sigmoid_cross_entropy_back,
+            "binary_cross_entropy": _binary_cross_entropy,
+            "binary_cross_entropy_back": _binary_cross_entropy_back,
             "label_cross_entropy_back": _label_cross_entropy_back,
             "margin_back": _margin_back,
             "cross_entropy_back": _cross_entropy_back,
@@ -610,8 +612,8 @@ def _kernel_of(loss: Loss, squares: bool) -> _Kernel | None:
 
 
 # The functions with a slope of their own that is given the same arguments.
-_KERNELS = ("huber", "sigmoid_cross_entropy", "label_cross_entropy", "cross_entropy",
-            "softmax_divergence", "divergence", "logits_divergence")  # fmt: skip
+_KERNELS = ("huber", "sigmoid_cross_entropy", "binary_cross_entropy", "label_cross_entropy",
+            "cross_entropy", "softmax_divergence", "divergence", "logits_divergence")  # fmt: skip
 
 
 class _Block(NamedTuple):
@@ -709,6 +711,25 @@ def _rest(x: Array, highest: Array, usual: bool) -> Array:
     rest = e.frac_().sum(-1, keepdim=True)  # without the ones: the largest, and its equals
     rest = every.sub_(rest).round_().sub_(1).add_(rest)
     return rest if usual else torch.where(highest.isinf(), 0.0, rest)
+
+
+def _binary_cross_entropy(p: Array, yes: Array, no: Array | None = None) -> Array:
+    """Return ``-yes log(p) - no log(1 - p)``; torch's own kernel stops at 100."""
+    if no is None and p.device.type == "cpu" and p.numel():
+        lowest, highest = torch.aminmax(p)
+        if float(lowest) > torch.finfo(p.dtype).tiny and float(highest) < 1:
+            return torch.ops.aten.binary_cross_entropy(p, yes, None, 0)
+    against = yes - 1 if no is None else -no
+    return torch.special.xlog1py(against, -p).sub_(torch.xlogy(yes, p))
+
+
+def _binary_cross_entropy_back(g: Array, p: Array, yes: Array, no: Array | None = None) -> Array:
+    if no is not None:
+        return _over(g, no, 1 - p).sub_(_over(g, yes, p))
+    slope = torch.ops.aten.logit_backward(p - yes, p)  # (p - yes) / (p (1 - p))
+    if p.device.type != "cpu" or not _finite(slope):  # nan where both are 0 or both are 1
+        slope = torch.where(slope.isnan(), torch.rsub(p, 1, alpha=2), slope)
+    return slope.mul_(g)
 
 
 def _ahead_and_rest(x: Array, labels: Array) -> tuple[Array, Array]:

@@ -151,8 +151,9 @@ class BinaryCrossEntropy(Loss):
     label_smoothing: float = parameter(0.0, UNIT)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
-        yes, no = _smoothed(target, self.label_smoothing)
-        return 0.0 - (xp.xlogy(yes, prediction) + xp.xlog1py(no, -prediction))  # never -0.0
+        if is_zero(self.label_smoothing):
+            return xp.binary_cross_entropy(prediction, target)
+        return xp.binary_cross_entropy(prediction, *_smoothed(target, self.label_smoothing))
 
 
 def _smoothed(label: Array, share: float) -> tuple[Array, Array]:
