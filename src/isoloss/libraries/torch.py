@@ -716,8 +716,8 @@ def _rest(x: Array, highest: Array, usual: bool) -> Array:
 def _binary_cross_entropy(p: Array, yes: Array, no: Array | None = None) -> Array:
     """Return ``-yes log(p) - no log(1 - p)``; torch's own kernel stops at 100."""
     if no is None and p.device.type == "cpu" and p.numel():
-        lowest, highest = torch.aminmax(p)
-        if float(lowest) > torch.finfo(p.dtype).tiny and float(highest) < 1:
+        (low, high), (least, most) = (map(float, torch.aminmax(x)) for x in (p, yes))
+        if torch.finfo(p.dtype).tiny < low and high < 1 and least >= 0 and most <= 1:
             return torch.ops.aten.binary_cross_entropy(p, yes, None, 0)
     against = yes - 1 if no is None else -no
     return torch.special.xlog1py(against, -p).sub_(torch.xlogy(yes, p))
