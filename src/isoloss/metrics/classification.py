@@ -276,7 +276,7 @@ class SquaredHinge(SquaredLoss):
 
 def _shortfall(xp: Namespace, score: Array, label: Array, margin: float) -> Array:
     short = margin - label * score
-    return xp.where(short <= 0, xp.zeros_like(short), short)  # nan stays nan
+    return xp.where(short <= 0, 0.0, short)  # nan stays nan
 
 
 @final
@@ -605,7 +605,7 @@ class MulticlassHinge(Loss):
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         others = xp.where(xp.at(prediction, target), -math.inf, prediction)
         short = self.margin + (xp.max(others, axis=-1) - xp.pick(prediction, target))
-        return xp.where(short <= 0, xp.zeros_like(short), short)
+        return xp.where(short <= 0, 0.0, short)
 
 
 @final
