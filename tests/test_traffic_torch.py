@@ -176,7 +176,7 @@ STEPS = {
     "poisson": (il.poisson_nll, poisson, x, y, 1.5),
     "hinge": (il.hinge, hinge, x, y, 1.5),
     "squared hinge": (il.squared_hinge, squared_hinge, x, y, 1.5),
-    "gaussian": (il.gaussian_nll, gaussian, (x, y), y, 2.5),
+    "gaussian": (il.gaussian_nll, gaussian, (x, y), y, 1.5),
     "margin_ranking": (il.margin_ranking, margin_ranking, (x, y), y, 1.5),
     "cosine_embedding": (il.cosine_embedding, lambda p, t: functional.cosine_embedding_loss(*p, t), pairs, alike, 2.5),
     "binary": (il.binary_cross_entropy, functional.binary_cross_entropy, x, y, 6.5),

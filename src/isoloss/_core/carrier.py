@@ -363,6 +363,8 @@ class CarrierLibrary(PlainLibrary):
         ):  # fmt: skip
             if name in vars(self.raw):
                 setattr(namespace, name, getattr(self.raw, name))
+        if hasattr(xp, "sqrt_back"):  # a kernel, which knows the slope at 0
+            namespace.sqrt = self.raw.sqrt
         composed = namespace.tweedie_deviance
 
         def tweedie_deviance(p: Any, y: Any, power: Any, /) -> Any:

@@ -333,6 +333,8 @@ class EagerKernels(TorchLibrary):
             "total": _sum_in_pieces,
             "sum": rows.kept(_row_sum),
             "sqrt": torch.sqrt,
+            "log_back": torch.div,
+            "sqrt_back": lambda g, x: x.rsqrt().nan_to_num_(math.nan, 0.0).mul_(0.5 * g),
             "softplus": lambda x: torch.logaddexp(
                 x, torch.zeros((), dtype=x.dtype, device=x.device)
             ),
