@@ -50,9 +50,9 @@ class Traffic(TorchDispatchMode):
 
 def traffic(loss: Callable[..., Any], predictions: Any, *rest: Any) -> Traffic:
     """Return what a step of training moves."""
-    predictions = predictions.clone().requires_grad_()
+    leaves = tuple(x.clone().requires_grad_() for x in tensors([predictions]))
     with Traffic() as moved:
-        loss(predictions, *rest).backward()
+        loss(leaves if isinstance(predictions, tuple) else leaves[0], *rest).backward()
     return moved
 
 
@@ -63,6 +63,9 @@ def reals(*shape: int) -> Any:
 x, y, weights = reals(1 << 20), reals(1 << 20), reals(1 << 20)
 rows, shares = reals(1024, 1024), reals(1024, 1024)
 labels = torch.zeros(1024, dtype=torch.int64, device="meta")
+tokens, words = reals(4, 256, 1024), torch.zeros(4, 256, dtype=torch.int64, device="meta")
+images, pixels = reals(4, 64, 64, 64), torch.zeros(4, 64, 64, dtype=torch.int64, device="meta")
+pairs, alike = (reals(4096, 256), reals(4096, 256)), reals(4096)
 
 
 def weighted(loss: Callable[..., Any]) -> Callable[..., Any]:
@@ -87,6 +90,65 @@ def kl_div(z: Any, t: Any) -> Any:
     return functional.kl_div(functional.log_softmax(z, -1), t, reduction="batchmean")
 
 
+def divergence(p: Any, t: Any) -> Any:
+    return functional.kl_div(p.log(), t, reduction="batchmean")
+
+
+def distillation(z: Any, t: Any) -> Any:
+    student, teacher = functional.log_softmax(z / 2, -1), torch.softmax(t / 2, -1)
+    return functional.kl_div(student, teacher, reduction="batchmean") * 4
+
+
+def ignoring(z: Any, t: Any) -> Any:
+    return functional.cross_entropy(z.flatten(0, -2), t.flatten(), ignore_index=-100)
+
+
+def smoothed(z: Any, t: Any) -> Any:
+    return functional.cross_entropy(z, t, label_smoothing=0.1)
+
+
+def by_class(z: Any, t: Any) -> Any:
+    return functional.cross_entropy(z, t, weight=torch.ones(1024, device="meta"))
+
+
+def softmax_focal(z: Any, t: Any) -> Any:
+    loss = functional.cross_entropy(z, t, reduction="none")
+    return ((1 - torch.exp(-loss)) ** 2 * loss).mean()
+
+
+def tversky(p: Any, t: Any) -> Any:
+    both, more, less = (p * t).sum(-1), (p * (1 - t)).sum(-1), ((1 - p) * t).sum(-1)
+    return (1 - both / (both + 0.5 * more + 0.5 * less)).mean()
+
+
+def cosine_distance(p: Any, t: Any) -> Any:
+    return (1 - functional.cosine_similarity(p, t)).mean()
+
+
+def pseudo_huber(p: Any, t: Any) -> Any:
+    return (torch.sqrt((p - t) ** 2 + 1) - 1).mean()
+
+
+def poisson(p: Any, t: Any) -> Any:
+    return functional.poisson_nll_loss(p, t, log_input=False)
+
+
+def hinge(p: Any, t: Any) -> Any:
+    return (1 - p * t).clamp(min=0).mean()
+
+
+def squared_hinge(p: Any, t: Any) -> Any:
+    return ((1 - p * t).clamp(min=0) ** 2).mean()
+
+
+def gaussian(p: Any, t: Any) -> Any:
+    return (0.5 * (torch.log(p[1]) + (p[0] - t) ** 2 / p[1])).mean()
+
+
+def margin_ranking(p: Any, t: Any) -> Any:
+    return functional.margin_ranking_loss(*p, t, margin=1.0)
+
+
 STEPS = {
     "mse": (il.mse, functional.mse_loss, x, y, 1.5),
     "mae": (il.mae, functional.l1_loss, x, y, 1.5),
@@ -100,6 +162,24 @@ STEPS = {
     "softmax": (il.softmax_cross_entropy, functional.cross_entropy, rows, labels, 2.5),
     "probabilities": (il.softmax_cross_entropy_with_probabilities, functional.cross_entropy, rows, shares, 2.5),
     "kl": (il.kl_divergence_with_logits, kl_div, rows, shares, 2.5),
+    "divergence": (il.kl_divergence, divergence, rows, shares, 2.5),
+    "distillation": (il.DistillationKL(temperature=2.0), distillation, rows, shares, 4.3),
+    "ignore_index": (il.SoftmaxCrossEntropy(ignore_index=-100), ignoring, tokens, words, 2.5),
+    "smoothing": (il.SoftmaxCrossEntropy(label_smoothing=0.1), smoothed, rows, labels, 2.5),
+    "class weights": (il.SoftmaxCrossEntropy(class_weights=(1.0,) * 1024), by_class, rows, labels, 2.5),
+    "axis 1": (lambda z, t: il.softmax_cross_entropy(z, t, event_axis=1), functional.cross_entropy, images, pixels, 2.5),
+    "softmax focal": (il.softmax_focal, softmax_focal, rows, labels, 2.5),
+    "tversky": (il.tversky, tversky, rows, shares, 1.5),
+    "cosine distance": (il.cosine_distance, cosine_distance, rows, shares, 2.5),
+    "triplet": (il.triplet_margin, lambda a, t: functional.triplet_margin_loss(a, *t), pairs[0], pairs, 1.5),
+    "pseudo_huber": (il.pseudo_huber, pseudo_huber, x, y, 1.5),
+    "poisson": (il.poisson_nll, poisson, x, y, 1.5),
+    "hinge": (il.hinge, hinge, x, y, 1.5),
+    "squared hinge": (il.squared_hinge, squared_hinge, x, y, 1.5),
+    "gaussian": (il.gaussian_nll, gaussian, (x, y), y, 1.5),
+    "margin_ranking": (il.margin_ranking, margin_ranking, (x, y), y, 1.5),
+    "cosine_embedding": (il.cosine_embedding, lambda p, t: functional.cosine_embedding_loss(*p, t), pairs, alike, 2.5),
+    "binary": (il.binary_cross_entropy, functional.binary_cross_entropy, x, y, 6.5),
     "cosine": (il.cosine_similarity, lambda a, b: functional.cosine_similarity(a, b).mean(), rows, shares, 1.5),
     "dice": (il.dice_loss, dice, rows, shares, 1.5),
 }  # fmt: skip

@@ -47,6 +47,7 @@ EXCEPTIONS = [
     Excess("pearson_correlation", "gradient", 16.0, TWO),
     Excess("concordance_correlation", "gradient", 12.0, TWO),
     Excess("mean_squared_log_error", "second", 12.0, "near its zero at p", JAX),
+    Excess("cosine_embedding", "value", 6.0, "a sum of terms of both signs", TORCH, "single"),
     Excess("poisson_deviance", "second", math.inf, TINY, case="large"),
     Excess("poisson_nll", "second", math.inf, TINY, case="large"),
     Excess("negative_binomial_nll", "gradient", 12.0, TWO),

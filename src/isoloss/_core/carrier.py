@@ -356,12 +356,15 @@ class CarrierLibrary(PlainLibrary):
         namespace.stop_gradient = lambda x: self.constant(plain(x))
         for name in (
             "overlap", "xlogy", "xlog1py", "sigmoid_power", "unit_vector", "cosine", "huber",
-            "sigmoid_cross_entropy", "softplus", "total", "maximum", "minimum", "where",
+            "sigmoid_cross_entropy", "binary_cross_entropy", "softplus", "total", "maximum",
+            "minimum", "where",
             "sqrt1pm1", "log_cosh", "log_ratio", "clip", "bins", "bin_of", "chosen",
-            "rank", *special.DERIVATIVES,
+            "rank", "euclidean_norm", *special.DERIVATIVES,
         ):  # fmt: skip
             if name in vars(self.raw):
                 setattr(namespace, name, getattr(self.raw, name))
+        if hasattr(xp, "sqrt_back"):  # a kernel, which knows the slope at 0
+            namespace.sqrt = self.raw.sqrt
         composed = namespace.tweedie_deviance
 
         def tweedie_deviance(p: Any, y: Any, power: Any, /) -> Any:

@@ -53,6 +53,8 @@ class Interval(NamedTuple):
 
     def contains(self, x: Array) -> Array:
         """Tell elementwise; nan is in no interval."""
+        if self.gap == (self.low, self.high):  # all but the ends is left out
+            return (x == self.low) | (x == self.high)
         found = None
         if self.low > -math.inf:  # an infinite end is not compared with: x may be integers
             found = x > self.low if self.low_open else x >= self.low

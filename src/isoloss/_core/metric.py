@@ -192,7 +192,8 @@ class Metric(ABC):
             raise _unknown_option(self, unknown, Metric.__call__)
         options = Options(axis, keepdims, reduction, event_axis, denominator is not None)
         call = Call(predictions, targets, weights, where, options, denominator, empty)
-        library = library_of(predictions)
+        first = predictions[0] if isinstance(predictions, tuple) and predictions else predictions
+        library = library_of(first)
         return evaluate(self, call) if library is None else library.value(self, call)
 
     @final

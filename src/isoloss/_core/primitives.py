@@ -14,11 +14,17 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .special import EXP_REMAINDER, polynomial
+from .special import (
+    EXP_REMAINDER,
+    divergence,
+    log_ratio_of_softmax,
+    logits_divergence,
+    polynomial,
+)
 from .types import WIDE, Array, Namespace, dtype_name
 
 # The largest finite numbers, which take the place of infinity in sums.
@@ -222,7 +228,42 @@ def softmax_divergence(xp: Namespace, x: Array, targets: Array) -> Array:
     return xp.sum(xp.where(small, near, far), axis=-1) + ((high - 1) + low)
 
 
+def _ratio(xp: Namespace, p: Array, targets: Array) -> tuple[Array, Array]:
+    """Return ``t / p``, 0 where one of them is, and p, or 1 for 0."""
+    positive = p > 0
+    divisor = xp.where(positive, p, 1.0)
+    return xp.where(positive, targets, 0.0) / divisor, divisor
+
+
+def _divergence_slope(xp: Namespace, p: Array, targets: Array) -> Array:
+    return -_ratio(xp, p, targets)[0]
+
+
+def _divergence_turn(xp: Namespace, p: Array, targets: Array, v: Array) -> Array:
+    ratio, divisor = _ratio(xp, p, targets)
+    return ratio * (v / divisor)
+
+
+def _divergence_curvature(xp: Namespace, p: Array, targets: Array, v: Array) -> Array:
+    return xp.sum(_divergence_turn(xp, p, targets, v) * v, axis=-1)
+
+
+def _logits_slope(xp: Namespace, x: Array, y: Array, temperature: Any) -> Array:
+    """Return p - q for p = q exp(r) as ``(p + q) tanh(r / 2)``, exact where r is small."""
+    p, q, ratio = log_ratio_of_softmax(xp, x, y, temperature)
+    none = q == 0
+    half = xp.where(none, xp.zeros_like(ratio), ratio / 2)
+    return temperature * xp.where(none, p, (p + q) * xp.tanh(half))
+
+
 PRIMITIVES: dict[str, Primitive] = {
+    "logits_divergence": Primitive(
+        logits_divergence,
+        _logits_slope,
+        lambda xp, x, y, temperature, v: _curvature(xp, x / temperature, v),
+        lambda xp, x, y, temperature, v: shares_turn(xp, x / temperature, v),
+    ),
+    "divergence": Primitive(divergence, _divergence_slope, _divergence_curvature, _divergence_turn),
     "log_rest": Primitive(log_rest, _log_rest_slope, _curvature, shares_turn),
     "label_cross_entropy": Primitive(
         label_cross_entropy,

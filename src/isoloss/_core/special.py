@@ -179,6 +179,20 @@ def sigmoid_cross_entropy_back(
     return g * (no * xp.sigmoid(x) - yes * xp.sigmoid(-x))
 
 
+def binary_cross_entropy(xp: Namespace, p: Array, yes: Array, no: Array | None = None, /) -> Array:
+    """``-yes log(p) - no log(1 - p)``; no is 1 - yes by default. A share of 0 adds 0."""
+    no = 1 - yes if no is None else no
+    return 0.0 - (xp.xlogy(yes, p) + xp.xlog1py(no, -p))  # never -0.0
+
+
+def binary_cross_entropy_back(
+    xp: Namespace, g: Array, p: Array, yes: Array, no: Array | None = None, /
+) -> Array:
+    """Multiply by the derivative of `binary_cross_entropy`, to which a share of 0 adds 0."""
+    no = 1 - yes if no is None else no
+    return xp.xlog1py_back(g, no, -p) - xp.xlogy_back(g, yes, p)
+
+
 def log_ratio(xp: Namespace, x: Array, y: Array, /) -> Array:
     """``log(x / y)`` of positive numbers, without the rounding of ``x / y`` where x is near y."""
     near = xp.abs(x - y) < 0.5 * y
@@ -530,6 +544,68 @@ def softmax_divergence(xp: Namespace, x: Array, target: Array, /) -> Array:
     return xp.sum(terms, axis=-1) + ((high - 1) + low)
 
 
+# log(1 + x) = 2 (s + s^3 / 3 + s^5 / 5 + ...), s = x / (2 + x) (Abramowitz and Stegun 4.1.27).
+_ATANH_TAIL = tuple(1 / (2 * k + 3) for k in range(27))
+
+
+def divergence(xp: Namespace, p: Array, target: Array, /) -> Array:
+    """Return the sum of ``t log(t / p)`` along the last axis, exact where p is near t.
+
+    There, with d = t - p and s = d / (t + p), a term is d, whose sum nearly vanishes and has to be
+    exact, and ``s (d + 2 t (artanh(s) / s - 1))``, which is of second order.
+    """
+    both = (p > 0) & (target > 0)
+    lost = xp.any((p == 0) & (target > 0), axis=-1)
+    p, t = xp.where(both, p, 1.0), xp.where(both, target, 1.0)
+    near = 2 * xp.abs(t - p) < t + p
+    d = xp.where(near, t - p, 0.0)
+    s = d / (t + p)
+    close = s * (d + 2 * t * (s * s * polynomial(_ATANH_TAIL, s * s)))
+    ratio = xp.quotient(xp.minimum(t, p), xp.maximum(t, p))  # in range
+    terms = xp.where(near, close, t * (xp.sign(p - t) * xp.log(ratio)))
+    high, low = xp.sum_in_two(d)
+    return xp.sum(terms, axis=-1) + (high + low) + xp.where(lost, math.inf, 0.0)
+
+
+def logits_divergence(xp: Namespace, x: Array, y: Array, temperature: Any, /) -> Array:
+    """Return the divergence of ``p = softmax(x / T)`` from ``q = softmax(y / T)``, times T^2.
+
+    It is a sum of ``p - q - q r`` for p = q exp(r), none of which is negative: of
+    ``q (exp(r) - 1 - r)`` where r is small, and p for q = 0.
+    """
+    p, q, ratio = log_ratio_of_softmax(xp, x, y, temperature)
+    none = q == 0
+    ratio = xp.where(none, xp.zeros_like(q), ratio)
+    small = xp.abs(ratio) < 1
+    near = xp.where(small, ratio, xp.zeros_like(q))
+    far = p - q * (1 + xp.where(small, xp.zeros_like(q), ratio))
+    terms = xp.where(small & ~none, q * near * xp.relative_expm1(near), far)
+    return temperature * temperature * xp.sum(terms, axis=-1)
+
+
+def log_ratio_of_softmax(
+    xp: Namespace, x: Array, y: Array, temperature: Any
+) -> tuple[Array, Array, Array]:
+    """Return ``p = softmax(x / T)``, ``q = softmax(y / T)``, and log(p / q).
+
+    That is the difference of the logits less the logarithm of ``sum(q exp(difference))``. Where p
+    is nearly q, that keeps the digits which the logarithms of both lose, if no number is taken
+    apart and put together again.
+    """
+    (p, log_p), (q, log_q) = (xp.softmax(z / temperature) for z in (x, y))
+    known = ~(xp.isinf(x) | xp.isinf(y))
+    apart = xp.where(known, x - y, xp.zeros_like(p)) / temperature
+    plain, top = log_p - log_q, xp.argmax(log_q, axis=-1)
+    known = xp.expand_dims(xp.all(known | ~xp.at(q, top), axis=-1), axis=-1) & known
+    from_top = apart - xp.expand_dims(xp.pick(apart, top), axis=-1)
+    alike = xp.where(known, xp.abs(from_top) < 1, log_p == log_q)  # both may rule a class out
+    near = xp.all(alike, axis=-1)
+    small = xp.where(xp.expand_dims(near, axis=-1) & known, from_top, xp.zeros_like(q))
+    change = xp.sum(q * (small + small * xp.relative_expm1(small)), axis=-1)
+    of_top = xp.where(near, -xp.log1p(change), xp.pick(plain, top))
+    return p, q, xp.where(known, from_top + xp.expand_dims(of_top, axis=-1), plain)
+
+
 def parameter(xp: Namespace, number: Any, like: Array, /) -> Any:
     """Return a hyper-parameter; an array takes the computation's dtype before it is rounded."""
     return number if isinstance(number, (int, float)) else xp.constant(number, like)
@@ -703,8 +779,6 @@ def _hazard_slope(xp: Namespace, x: Array, hazard: Array) -> Array:
 
 # --- gamma functions without their cancellation ---------------------------------------------------
 
-# log(1 + x) = 2 (s + s^3 / 3 + s^5 / 5 + ...), s = x / (2 + x) (Abramowitz and Stegun 4.1.27).
-_ATANH_TAIL = tuple(1 / (2 * k + 3) for k in range(27))
 # The error of Stirling's formula at 1 / t over t, in powers of 2 t - 1 for 0 <= t <= 1:
 # interpolated at 60 Chebyshev points in 60 digits.
 _STIRLING_ERROR = (
@@ -862,11 +936,13 @@ def euclidean_norm(xp: Namespace, x: Array, /) -> Array:
 
 FUNCTIONS: tuple[Callable[..., Array], ...] = (
     clip, sqrt, huber, huber_back, sigmoid_cross_entropy, sigmoid_cross_entropy_back, xlogy,
+    binary_cross_entropy, binary_cross_entropy_back,
     xlogy_back, xlog1py, xlog1py_back, softplus, sigmoid, sigmoid_power, sigmoid_power_back,
     log_ratio, relative_expm1, lgamma, log_cosh, sqrt1pm1, tweedie_deviance, power_of_two,
     symmetric_percentage, unit_vector, cosine, cosine_distance,
     added_along_axis, overlap, overlap_back, pick, places, at, exponentials, logsumexp, softmax,
-    margin, label_cross_entropy, cross_entropy, sum_in_two, softmax_divergence, parameter, chosen,
+    margin, label_cross_entropy, cross_entropy, sum_in_two, softmax_divergence, divergence,
+    logits_divergence, parameter, chosen,
     bins, bin_max, bin_of, sums_by, rows, scan,
     erf, erfc, ndtr, log_ndtr, relative_log1p, exp_remainder, stirling_error,
     student_t, negative_binomial, rank, absolute_power, euclidean_norm,

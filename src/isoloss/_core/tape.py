@@ -153,8 +153,12 @@ class TapeLibrary(CarrierLibrary):
             return x, lambda g: _unbroadcast(xp, pullback(g), x.shape)
 
         def unary(name: str) -> Any:
+            pulled = getattr(xp, f"{name}_back", None)
+
             def function(x: Any, /) -> Any:
                 def back(g: Array) -> Array:
+                    if pulled is not None:  # a kernel
+                        return pulled(g, plain(x))
                     slopes = DERIVATIVES[name]
                     return g * slopes.first(
                         xp, plain(x), plain(result) if slopes.by_value else None
@@ -289,15 +293,27 @@ class TapeLibrary(CarrierLibrary):
                 (y, lambda g: xp.cosine_back(g, plain(y), plain(x), value)),
             )
 
-        def sigmoid_cross_entropy(x: Any, yes: Any, no: Any = None, /) -> Any:
-            if any(isinstance(one, Node) and one.varies for one in (yes, no)):
-                return special.sigmoid_cross_entropy(library.namespace(*key), x, yes, no)
-            given = plain(yes), plain(no)
-            return record_later(
-                lambda: xp.sigmoid_cross_entropy(plain(x), *given),
-                (x, lambda g: xp.sigmoid_cross_entropy_back(g, plain(x), *given)),
-                (given[0], lambda g: g),
-            )
+        def euclidean_norm(x: Any, /) -> Any:
+            if not hasattr(xp, "euclidean_norm_back"):  # a kernel
+                return special.euclidean_norm(library.namespace(*key), x)
+            value = xp.remembered(lambda: xp.euclidean_norm(plain(x)))
+            return record(value, (x, lambda g: xp.euclidean_norm_back(g, plain(x), value)))
+
+        def of_two(name: str) -> Any:
+            """Record a cross-entropy of two classes and their shares."""
+            function, pulled = getattr(xp, name), getattr(xp, f"{name}_back")
+
+            def call(x: Any, yes: Any, no: Any = None, /) -> Any:
+                if any(isinstance(one, Node) and one.varies for one in (yes, no)):
+                    return getattr(special, name)(library.namespace(*key), x, yes, no)
+                given = plain(yes), plain(no)
+                return record_later(
+                    lambda: function(plain(x), *given),
+                    (x, lambda g: pulled(g, plain(x), *given)),
+                    (given[0], lambda g: g),
+                )
+
+            return call
 
         def either(name: str) -> Any:
             def function(x: Any, y: Any, /) -> Any:
@@ -463,8 +479,8 @@ class TapeLibrary(CarrierLibrary):
             "xlogy": times_logarithm("xlogy", "log"),
             "xlog1py": times_logarithm("xlog1py", "log1p"),
             "sigmoid_power": sigmoid_power, "unit_vector": unit_vector, "cosine": cosine,
-            "softplus": softplus,
-            "sigmoid_cross_entropy": sigmoid_cross_entropy,
+            "softplus": softplus, "euclidean_norm": euclidean_norm,
+            **{name: of_two(name) for name in ("sigmoid_cross_entropy", "binary_cross_entropy")},
             "maximum": either("maximum"), "minimum": either("minimum"),
             "sum": total, "sum_of_carrier": sum_of_carrier, "mean": mean, "max": largest,
             "total": accurate,

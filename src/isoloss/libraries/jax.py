@@ -397,9 +397,14 @@ def _of_row(xp: Namespace, entry: Primitive) -> Any:
     def by_rest(function: Callable[..., Array], primals: Any, tangents: Any) -> Any:
         """Return the derivative along the other arguments, by JAX's own differentiation."""
         (x, *rest), (_, *changes) = primals, tangents
-        if not any(map(_moves, changes)):
+        moving = {k: change for k, change in enumerate(changes) if _moves(change)}
+        if not moving:
             return 0.0
-        return jax.jvp(lambda *rest: function(xp, x, *rest), tuple(rest), tuple(changes))[1]
+
+        def of_moving(moved: dict[int, Array]) -> Array:
+            return function(xp, x, *(moved.get(k, one) for k, one in enumerate(rest)))
+
+        return jax.jvp(of_moving, ({k: rest[k] for k in moving},), (moving,))[1]
 
     def value_rule(primals: Any, tangents: Any) -> tuple[Array, Array]:
         change = by_rest(entry.value, primals, tangents)

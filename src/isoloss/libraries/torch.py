@@ -299,8 +299,11 @@ class EagerKernels(TorchLibrary):
         """Return the primitives, whose results are kept between the passes."""
         made = Library.primitives(self, xp) | {
             "label_cross_entropy": _label_cross_entropy,
+            "margin": _margin,
             "cross_entropy": _cross_entropy,
             "softmax_divergence": self._softmax_divergence,
+            "divergence": self._divergence,
+            "logits_divergence": self._logits_divergence,
         }
         return made | {name: self.rows.kept(made[name]) for name in PRIMITIVES}
 
@@ -312,6 +315,21 @@ class EagerKernels(TorchLibrary):
         plain = self.plain.namespace(dtype_name(x.dtype), False)
         return special.softmax_divergence(plain, x, shares)
 
+    def _divergence(self, p: Array, shares: Array) -> Array:
+        if p.dtype == torch.float32:
+            value = _divergence(p, shares)
+            if p.device.type != "cpu" or _finite(value):
+                return value
+        return special.divergence(self.namespace(dtype_name(p.dtype), False), p, shares)
+
+    def _logits_divergence(self, x: Array, y: Array, temperature: Any) -> Array:
+        if x.dtype == torch.float32:
+            value = _logits_divergence(x, y, temperature)
+            if x.device.type != "cpu" or _finite(value):
+                return value
+        plain = self.plain.namespace(dtype_name(x.dtype), False)
+        return special.logits_divergence(plain, x, y, temperature)
+
     def overrides(self, result: str) -> dict[str, Any]:
         """Return kernels of torch, fused or in place, and their slopes."""
         rows, raw = self.rows, self.raw
@@ -321,6 +339,8 @@ class EagerKernels(TorchLibrary):
             "total": _sum_in_pieces,
             "sum": rows.kept(_row_sum),
             "sqrt": torch.sqrt,
+            "log_back": torch.div,
+            "sqrt_back": lambda g, x: x.rsqrt().nan_to_num_(math.nan, 0.0).mul_(0.5 * g),
             "softplus": lambda x: torch.logaddexp(
                 x, torch.zeros((), dtype=x.dtype, device=x.device)
             ),
@@ -337,18 +357,26 @@ class EagerKernels(TorchLibrary):
             "sigmoid_power": lambda x, power: torch.sigmoid(x).pow_(power),
             "unit_vector": _unit_vector,
             "unit_vector_back": _unit_vector_back,
+            "euclidean_norm": rows.kept(_euclidean_norm),
+            "euclidean_norm_back": _euclidean_norm_back,
             "xlogy": torch.xlogy,
             "xlogy_back": _over,
             "xlog1py": torch.special.xlog1py,
             "xlog1py_back": lambda g, x, y: _over(g, x, 1 + y),
             "sqrt1pm1": _sqrt1pm1,
+            "sqrt1pm1_back": lambda g, x: torch.atan(x).sin_().mul_(g),  # finite at infinity
             "huber": _huber,
             "huber_back": _huber_back,
             "sigmoid_cross_entropy": partial(_sigmoid_cross_entropy, raw),
             "sigmoid_cross_entropy_back": _sigmoid_cross_entropy_back,
+            "binary_cross_entropy": _binary_cross_entropy,
+            "binary_cross_entropy_back": _binary_cross_entropy_back,
             "label_cross_entropy_back": _label_cross_entropy_back,
+            "margin_back": _margin_back,
             "cross_entropy_back": _cross_entropy_back,
             "softmax_divergence_back": _cross_entropy_back,
+            "divergence_back": _divergence_back,
+            "logits_divergence_back": _logits_divergence_back,
         }
 
 
@@ -601,7 +629,9 @@ class _Kernel(NamedTuple):
         if self.name not in (*PRIMITIVES, "cosine"):
             return pulled(g, x, y, *parameters)
         value = kept[0] if kept else None
-        return pulled(g, x, y, getattr(xp, self.name)(x, y) if value is None else value)
+        if value is None:
+            value = getattr(xp, self.name)(x, y, *parameters)
+        return pulled(g, x, y, *parameters, value)
 
 
 def _native(kernel: _Kernel | None) -> Callable[[Array, Array], Array] | None:
@@ -640,8 +670,9 @@ def _kernel_of(loss: Loss, squares: bool) -> _Kernel | None:
 
 
 # The functions with a slope of their own that is given the same arguments.
-_KERNELS = ("huber", "sigmoid_cross_entropy", "label_cross_entropy", "cross_entropy",
-            "softmax_divergence", "cosine", "absolute_difference")  # fmt: skip
+_KERNELS = ("huber", "sigmoid_cross_entropy", "binary_cross_entropy", "label_cross_entropy",
+            "cross_entropy", "softmax_divergence", "divergence", "logits_divergence", "cosine",
+            "absolute_difference")  # fmt: skip
 
 
 class _Block(NamedTuple):
@@ -769,8 +800,31 @@ def _rest(x: Array, highest: Array, usual: bool) -> Array:
     return rest if usual else torch.where(highest.isinf(), 0.0, rest)
 
 
-def _label_cross_entropy(x: Array, labels: Array) -> Array:
-    """Add up all exponentials but the label's, which has all digits where its logit is largest."""
+def _binary_cross_entropy(p: Array, yes: Array, no: Array | None = None) -> Array:
+    """Return ``-yes log(p) - no log(1 - p)``; torch's own kernel stops at 100."""
+    if no is None and p.device.type == "cpu" and p.numel():
+        (low, high), (least, most) = (map(float, torch.aminmax(x)) for x in (p, yes))
+        if torch.finfo(p.dtype).tiny < low and high < 1 and least >= 0 and most <= 1:
+            return torch.ops.aten.binary_cross_entropy(p, yes, None, 0)
+    against = yes - 1 if no is None else -no
+    return torch.special.xlog1py(against, -p).sub_(torch.xlogy(yes, p))
+
+
+def _binary_cross_entropy_back(g: Array, p: Array, yes: Array, no: Array | None = None) -> Array:
+    if no is not None:
+        return _over(g, no, 1 - p).sub_(_over(g, yes, p))
+    slope = torch.ops.aten.logit_backward(p - yes, p)  # (p - yes) / (p (1 - p))
+    if p.device.type != "cpu" or not _finite(slope):  # nan where both are 0 or both are 1
+        slope = torch.where(slope.isnan(), torch.rsub(p, 1, alpha=2), slope)
+    return slope.mul_(g)
+
+
+def _ahead_and_rest(x: Array, labels: Array) -> tuple[Array, Array]:
+    """Return by how much the largest logit is ahead of the label's, and the sum of all, less 1.
+
+    What is added up are all exponentials but the label's: where its logit is the largest, the rest
+    has all digits.
+    """
     highest, index = x.amax(-1, keepdim=True), labels.unsqueeze(-1)
     own = x.gather(-1, index)
     # an infinite logit that is the label's loses nothing, as long as it is the only one
@@ -782,12 +836,27 @@ def _label_cross_entropy(x: Array, labels: Array) -> Array:
     rest = others.add_(torch.expm1(-ahead))
     if not usual:
         rest = torch.where(highest.isinf(), 0.0, rest)
-    return ahead.add_(rest.log1p_()).squeeze(-1)
+    return ahead.squeeze(-1), rest.squeeze(-1)
+
+
+def _label_cross_entropy(x: Array, labels: Array) -> Array:
+    ahead, rest = _ahead_and_rest(x, labels)
+    return ahead.add_(rest.log1p_())
+
+
+def _softmax(x: Array) -> Array:
+    """Return softmax, laid out as the logits are: along an axis that was moved last, in place."""
+    if not x.is_contiguous():
+        for axis in range(x.ndim - 1):
+            as_it_was = x.movedim(-1, axis)
+            if as_it_was.is_contiguous():
+                return torch.softmax(as_it_was, axis).movedim(axis, -1)
+    return torch.softmax(x, -1)
 
 
 def _probabilities(x: Array) -> Array:
     """Return softmax, 0 in rows of infinite logits, which have no slope."""
-    p = torch.softmax(x, -1)
+    p = _softmax(x)
     if x.device.type == "cpu" and not _finite(p[..., 0]):
         p = torch.where((x == math.inf).any(-1, keepdim=True), 0.0, p)
     return p
@@ -799,6 +868,21 @@ def _label_cross_entropy_back(g: Array, x: Array, labels: Array, value: Array) -
     own = torch.expm1(-value) * g
     slope = _probabilities(x).mul_(g.unsqueeze(-1))
     return slope.scatter_(-1, labels.unsqueeze(-1), own.unsqueeze(-1))
+
+
+def _margin(x: Array, labels: Array) -> Array:
+    """Return the logit against the label, whose softplus is the cross-entropy, in float64."""
+    ahead, rest = (part.to(torch.float64) for part in _ahead_and_rest(x, labels))
+    loss = ahead + rest.log1p()
+    return torch.expm1(-loss).neg_().log_().add_(loss)
+
+
+def _margin_back(g: Array, x: Array, labels: Array, value: Array) -> Array:
+    """Return the shares of the others in what they have together, and -1 at the label."""
+    together = torch.sigmoid(value)
+    over = torch.where(together == 0, 0.0, g / together)
+    slope = _probabilities(x).mul_(over.to(x.dtype).unsqueeze(-1))
+    return slope.scatter_(-1, labels.unsqueeze(-1), -g.to(x.dtype).unsqueeze(-1))
 
 
 def _cross_entropy(x: Array, shares: Array) -> Array:
@@ -881,6 +965,19 @@ def _cosine_back(g: Array, x: Array, y: Array, value: Array) -> Array:
     _, xx, yy = (product.unsqueeze(-1) for product in products)
     slope = y * (g / (xx.sqrt() * yy.sqrt()))
     return slope.addcmul_(x, g * value.unsqueeze(-1) / xx, value=-1)
+
+
+def _euclidean_norm(x: Array) -> Array:
+    """Return the norm, in float64 where that is one number of many, or in a cache."""
+    if x.dtype == torch.float32 and (x.device.type == "cpu" or x.shape[-1] >= 8):
+        return torch.linalg.vector_norm(x, 2, -1, dtype=torch.float64)
+    _, scale, norm = _scaled(x)
+    return (norm / scale).squeeze(-1)
+
+
+def _euclidean_norm_back(g: Array, x: Array, value: Array) -> Array:
+    value = torch.where(value == 0, 1.0, value).to(x.dtype).unsqueeze(-1)
+    return (x / value).mul_(g.to(x.dtype).unsqueeze(-1))
 
 
 def _overlap(x: Array, y: Array) -> Array:
@@ -972,6 +1069,102 @@ def _softmax_divergence(x: Array, shares: Array) -> Array:
     terms = torch.where(shares == 0, log_p.exp_(), terms)
     whole = shares.sum(-1, dtype=torch.float64) - 1  # less that of p
     return (terms.sum(-1, dtype=torch.float64) + whole).to(x.dtype)
+
+
+# artanh(s) / s^3 - 1 / s^2, up to s = 1/3, is nearly ``b + c / (1 - a s^2)``: the relative error of
+# the divergence is at most 9e-8. Fitted to values of mpmath by least powers of the error times s.
+_ARTANH = (0.72353545, 0.05706515, 0.27626979)
+
+
+def _artanh_tail(square: Array) -> Array:
+    """Return ``artanh(s) / s - 1`` of a square up to 1 / 9."""
+    pole, *rest = _ARTANH
+    constant, factor = (torch.full((), x, dtype=square.dtype, device=square.device) for x in rest)
+    over = torch.rsub(square, 1, alpha=pole)
+    return torch.addcdiv(constant, factor, over).mul_(square)
+
+
+def _divergence(p: Array, shares: Array) -> Array:
+    """Add up ``t log(t / p)``; near p, by the form of `special.divergence`.
+
+    Rounded logarithms lose digits where p is not so near: in a cache they are those of float64.
+    """
+    if p.device.type == "cpu":
+        p, shares = p.to(torch.float64), shares.to(torch.float64)
+    ratio = shares / p  # nan only where both are 0, and the term is
+    terms = torch.xlogy(shares, ratio)
+    apart = shares - p
+    s = apart / (shares + p)
+    square = s.square()
+    near = square < 1 / 9
+    close = torch.addcmul(apart, shares, _artanh_tail(square), value=2).mul_(s)
+    terms = torch.where(near, close, terms).nansum(-1, dtype=torch.float64)
+    return terms.add_((apart * near).sum(-1, dtype=torch.float64)).to(torch.float32)
+
+
+def _divergence_back(g: Array, p: Array, shares: Array, value: Array) -> Array:
+    slope = (shares / p).nan_to_num_(0.0, 0.0, 0.0)  # 0 where p is
+    return slope.mul_(-g.to(p.dtype).unsqueeze(-1))
+
+
+def _softened(x: Array, temperature: Any) -> Array:
+    return torch.softmax(x if temperature == 1 else x / temperature, -1)
+
+
+class _Halves(NamedTuple):
+    """Two softmaxes p and q, and half of the difference of their logits, on a mean of 0 under q."""
+
+    p: Array
+    q: Array
+    half: Array
+    mean: Array  # what was subtracted last
+
+
+def _halves(x: Array, y: Array, temperature: Any) -> _Halves:
+    """Return what two softmaxes are compared by; a class that only q rules out is very far.
+
+    In a cache all of it is in float64.
+    """
+    if x.device.type == "cpu":
+        x, y = x.to(torch.float64), y.to(torch.float64)
+    p, q = _softened(x, temperature), _softened(y, temperature)
+    # near the mean at once, so that the mean of what is left is exact where that is small
+    highest = x.amax(-1, keepdim=True) - y.amax(-1, keepdim=True)
+    half = (x - y).sub_(highest).mul_(0.5 / temperature).clamp_(max=1e30)
+    mean = (q * half).nansum(-1, keepdim=True, dtype=torch.float64).to(x.dtype)
+    return _Halves(p, q, half.sub_(mean), mean)
+
+
+def _logits_divergence(x: Array, y: Array, temperature: Any) -> Array:
+    """Add up ``p - q - q r`` for ``p = q exp(r)``, where r is twice the half less the divergence.
+
+    A small error of that changes the sum by little. It is found by the logarithms of the shares of
+    the largest; where those have no more digits, it is the mean of r^2 / 2.
+    """
+    p, q, half, mean = _halves(x, y, temperature)
+    spread = half.square().mul_(q).nansum(-1, keepdim=True, dtype=torch.float64).mul_(2)
+    tops = (q.amax(-1, keepdim=True) / p.amax(-1, keepdim=True)).to(torch.float64).log_()
+    rough = tops - 2 * mean
+    same = (rough - spread).abs_() < 8 * torch.finfo(p.dtype).eps
+    rough = torch.where(same, spread, rough).to(p.dtype)
+    half = half.sub_(0.5 * rough)
+    share = half.tanh()  # of p - q in p + q
+    square = share.square()
+    near = square < 1 / 9
+    far = torch.addcmul(p - q, q, half, value=-2)
+    close = torch.addcmul((p + q).mul_(square), share.mul_(q), _artanh_tail(square), value=-2)
+    value = torch.where(near, close, far).nansum(-1, dtype=torch.float64)
+    value = torch.where(rough.isinf().squeeze(-1), math.inf, value)
+    return value.mul_(temperature * temperature).to(x.dtype)
+
+
+def _logits_divergence_back(g: Array, x: Array, y: Array, temperature: Any, value: Array) -> Array:
+    """Return p - q, as ``(p + q) tanh(r / 2)`` where r and the divergence are small."""
+    p, q, half, _ = _halves(x, y, temperature)
+    value = value / (temperature * temperature)
+    half = half.sub_(torch.where(value < 1, value / 2, math.inf).unsqueeze(-1))
+    slope = torch.where(half.abs() < 0.5, half.tanh().mul_(p + q), p - q).to(x.dtype)
+    return slope.mul_((g * temperature).to(x.dtype).unsqueeze(-1))
 
 
 def _terms(step: _LossPlan, batch: Batch, inside: Any) -> Any:
@@ -1118,7 +1311,8 @@ def _slopes(
         for k, (p, slope) in enumerate(zip(predictions, slopes, strict=True)):
             if not index:
                 slope = slope if slope.dtype is p.dtype else slope.to(p.dtype)
-                whole[k] = slope.contiguous()
+                laid_out = slope.stride() == p.stride() and 0 not in p.stride()
+                whole[k] = slope if laid_out else slope.contiguous()
                 continue
             if whole[k] is None:
                 whole[k] = torch.empty_like(p, memory_format=torch.contiguous_format)

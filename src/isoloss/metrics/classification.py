@@ -151,8 +151,9 @@ class BinaryCrossEntropy(Loss):
     label_smoothing: float = parameter(0.0, UNIT)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
-        yes, no = _smoothed(target, self.label_smoothing)
-        return 0.0 - (xp.xlogy(yes, prediction) + xp.xlog1py(no, -prediction))  # never -0.0
+        if is_zero(self.label_smoothing):
+            return xp.binary_cross_entropy(prediction, target)
+        return xp.binary_cross_entropy(prediction, *_smoothed(target, self.label_smoothing))
 
 
 def _smoothed(label: Array, share: float) -> tuple[Array, Array]:
@@ -275,7 +276,7 @@ class SquaredHinge(SquaredLoss):
 
 def _shortfall(xp: Namespace, score: Array, label: Array, margin: float) -> Array:
     short = margin - label * score
-    return xp.where(short <= 0, xp.zeros_like(short), short)  # nan stays nan
+    return xp.where(short <= 0, 0.0, short)  # nan stays nan
 
 
 @final
@@ -604,7 +605,7 @@ class MulticlassHinge(Loss):
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         others = xp.where(xp.at(prediction, target), -math.inf, prediction)
         short = self.margin + (xp.max(others, axis=-1) - xp.pick(prediction, target))
-        return xp.where(short <= 0, xp.zeros_like(short), short)
+        return xp.where(short <= 0, 0.0, short)
 
 
 @final

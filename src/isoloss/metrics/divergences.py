@@ -77,8 +77,7 @@ class KLDivergence(Loss):
     domain: ClassVar[Domain] = Domain(UNIT, UNIT)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
-        excess = _excess(xp, *_both_positive(xp, prediction, target), 1.0)
-        return excess + _lost(xp, prediction, target)
+        return xp.divergence(prediction, target)
 
 
 @final

@@ -46,7 +46,7 @@ AT_LEAST_ONE = Interval(low=1.0)
 
 def _shortfall(xp: Namespace, short: Array) -> Array:
     """Return what is positive; at 0 with derivative 0. nan stays nan."""
-    return xp.where(short <= 0, xp.zeros_like(short), short)
+    return xp.where(short <= 0, 0.0, short)
 
 
 # --- pairs and triplets ---------------------------------------------------------------------------

@@ -87,40 +87,7 @@ class DistillationKL(Loss):
     temperature: float = parameter(1.0, POSITIVE)
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
-        (p, log_p), (q, log_q) = (xp.softmax(z / self.temperature) for z in (prediction, target))
-        known = ~(xp.isinf(prediction) | xp.isinf(target))
-        apart = xp.where(known, prediction - target, xp.zeros_like(p)) / self.temperature
-        terms = _beyond_tangent(xp, p, q, _log_ratio(xp, log_p, log_q, q, apart, known))
-        return self.temperature * self.temperature * xp.sum(terms, axis=-1)
-
-
-def _log_ratio(
-    xp: Namespace, log_p: Array, log_q: Array, q: Array, apart: Array, known: Array
-) -> Array:
-    """Return ``log(p / q)`` of two softmaxes from how far their logits are apart, where known.
-
-    That is ``apart`` less the logarithm of ``sum(q exp(apart))``. Where p is nearly q, that keeps
-    the digits which ``log_p - log_q`` loses, if no number is taken apart and put together again.
-    """
-    plain, top = log_p - log_q, xp.argmax(log_q, axis=-1)
-    known = xp.expand_dims(xp.all(known | ~xp.at(q, top), axis=-1), axis=-1) & known
-    from_top = apart - xp.expand_dims(xp.pick(apart, top), axis=-1)
-    alike = xp.where(known, xp.abs(from_top) < 1, log_p == log_q)  # both may rule a class out
-    near = xp.all(alike, axis=-1)
-    small = xp.where(xp.expand_dims(near, axis=-1) & known, from_top, xp.zeros_like(q))
-    change = xp.sum(q * (small + small * xp.relative_expm1(small)), axis=-1)
-    of_top = xp.where(near, -xp.log1p(change), xp.pick(plain, top))
-    return xp.where(known, from_top + xp.expand_dims(of_top, axis=-1), plain)
-
-
-def _beyond_tangent(xp: Namespace, p: Array, q: Array, ratio: Array) -> Array:
-    """Return ``p - q - q ratio`` for p = q exp(ratio): exactly where p is nearly q, p for q = 0."""
-    none = q == 0
-    ratio = xp.where(none, xp.zeros_like(q), ratio)
-    small = xp.abs(ratio) < 1
-    near = xp.where(small, ratio, xp.zeros_like(q))
-    far = p - q * (1 + xp.where(small, xp.zeros_like(q), ratio))
-    return xp.where(small & ~none, q * near * xp.relative_expm1(near), far)
+        return xp.logits_divergence(prediction, target, self.temperature)
 
 
 # --- preferences ----------------------------------------------------------------------------------
