@@ -364,7 +364,8 @@ def _label_cross_entropy(xp: Namespace, x: Array, labels: Array) -> Array:
     value = (highest[..., 0] - _pick(x, labels)) + np.log1p(rest)
     if np.isfinite(np.add.reduce(value, axis=None)):
         return value
-    return primitives.label_cross_entropy(xp, x, labels)
+    # a row must not depend on what others hold
+    return np.where(np.isfinite(value), value, primitives.label_cross_entropy(xp, x, labels))
 
 
 def _pick(x: Array, labels: Array, /) -> Array:
