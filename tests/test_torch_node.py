@@ -100,6 +100,21 @@ def test_the_tape_goes_through_every_loss() -> None:
     assert not [plan.metric for plan in plans if not plan.recorded]
 
 
+@pytest.mark.parametrize("count", [4, 5000])
+def test_second_derivatives_at_a_kink(count: int) -> None:
+    """They are those of `gradient_hessian`, however few numbers there are."""
+    p = torch.zeros(count)
+    p[:4] = torch.tensor([1.0, -1.0, 0.0, 2.0])
+    p.requires_grad_()
+    for metric in (il.huber, il.mse, il.smooth_l1):
+        value = count * metric(p, torch.zeros(count))
+        (slope,) = torch.autograd.grad(value, p, create_graph=True)
+        (bend,) = torch.autograd.grad(slope.sum(), p)
+        want = il.gradient_hessian(metric, p.detach(), torch.zeros(count))
+        torch.testing.assert_close(slope.detach(), want[0])
+        torch.testing.assert_close(bend, want[1])
+
+
 @pytest.mark.parametrize("label", [-1, 3, 4])
 @pytest.mark.parametrize("weights", [None, (1.0, 2.0, 3.0)])
 def test_labels_that_are_none(label: int, weights: Any) -> None:

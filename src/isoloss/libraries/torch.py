@@ -262,7 +262,7 @@ def _plain_tensors(p: Array, t: Array) -> bool:
 
 PLANS = 1024  # plans that are remembered
 BLOCK = 1 << 20  # numbers of a block: fewer cost Python calls, more leave the cache
-NATIVE = 1 << 10  # up to this many numbers, the mean is torch's own where it has one
+FEW = 1 << 10  # up to this many numbers, the mean is torch's own where it has one
 _LEAST, _MOST = 1e-20, 1e30  # sums of squares and their means in which no square left float32
 _PART = 1 << 5  # numbers of a row that are summed in the data's width, at least
 _FUSED = 1 << 12  # numbers that are summed in the data's width; sums of those are in float64
@@ -483,9 +483,10 @@ class _LossPlan(Plan):
         unweighted = len(self.given) == len(inputs.data) and not inputs.weighs
         self.squares = squares and single and unweighted
         self.kernel = _kernel_of(loss, self.squares)
-        few = self.on_cpu and self.whole and self.size <= NATIVE and not self.bounded
+        few = self.on_cpu and self.whole and self.size <= FEW and not self.bounded
         alike = all(x.dtype is torch.float32 for x in inputs_given.values())
-        self.native = _native(self.kernel) if few and alike and unweighted and self.mean else None
+        fits = few and alike and unweighted and self.mean
+        self.by_torch: Any = _mean_by_torch(self.kernel) if fits else None
         self.double = self.on_cpu and not single  # a mean may be finite where the sum is not
 
     def value(self, arrays: dict[str, Array], denominator: Any, empty: Any) -> Any:
@@ -499,8 +500,12 @@ class _LossPlan(Plan):
                 graph = torch.is_grad_enabled()
         if not isinstance(empty, (int, float)):
             return super().value(arrays, denominator, empty)  # an error
-        if self.native is not None:
-            total = self.native(*arrays.values())
+        if self.by_torch is not None:
+            function, slope = self.by_torch
+            if graph and slope is not None:
+                total = MeanByTorch.apply(self, *arrays.values())
+            else:
+                total = function(*arrays.values())
             if _LEAST < total.item() < _MOST:
                 return self._with_kept_axes(total)
         if graph:
@@ -634,24 +639,40 @@ class _Kernel(NamedTuple):
         return pulled(g, x, y, *parameters, value)
 
 
-def _native(kernel: _Kernel | None) -> Callable[[Array, Array], Array] | None:
-    """Return what torch has of a mean, with derivatives of its own; None without one.
+def _mean_by_torch(kernel: _Kernel | None) -> tuple[Any, Any] | None:
+    """Return what torch has of a mean, and of its slope where its second derivative is another.
 
-    It is summed in float32, which of few numbers is as good, and costs no node in Python.
+    It is summed in float32, which of few numbers is as good.
     """
     if kernel is None:
         return None
     if kernel.name == "difference":
-        return partial(_KERNELS_OF_TORCH.mse_loss, reduction=1)
-    if kernel.name == "huber":
-        delta, factor = (*kernel.arguments[2:], 1.0)[:2]
-        function = partial(_KERNELS_OF_TORCH.huber_loss, reduction=1, delta=float(delta))
-        return function if factor == 1 else partial(_times, function, float(factor))
+        return partial(_KERNELS_OF_TORCH.mse_loss, reduction=1), None
+    if kernel.name == "huber" and len(kernel.arguments) == 3:
+        delta = float(kernel.arguments[2])
+        return (
+            lambda x, y: _KERNELS_OF_TORCH.huber_loss(x, y, 1, delta),
+            lambda g, x, y: torch.ops.aten.huber_loss_backward(g, x, y, 1, delta),
+        )
     return None
 
 
-def _times(function: Callable[..., Array], factor: float, x: Array, y: Array) -> Array:
-    return function(x, y) * factor
+class MeanByTorch(torch.autograd.Function):
+    """A mean by one kernel of torch, and its slope by another."""
+
+    @staticmethod
+    def forward(ctx: Any, step: _LossPlan, *arrays: Array) -> Array:
+        ctx.step = step
+        ctx.save_for_backward(*arrays)
+        return step.by_torch[0](*arrays)
+
+    @staticmethod
+    def backward(ctx: Any, *of_results: Array) -> tuple[Any, ...]:
+        step, arrays, (incoming,) = ctx.step, ctx.saved_tensors, of_results
+        if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
+            named = dict(zip(step.given, arrays, strict=True))
+            return None, *_again(step, named, incoming / step.size), None
+        return None, step.by_torch[1](incoming, *arrays), None
 
 
 def _kernel_of(loss: Loss, squares: bool) -> _Kernel | None:
