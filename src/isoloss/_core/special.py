@@ -595,14 +595,19 @@ def log_ratio_of_softmax(
     (p, log_p), (q, log_q) = (xp.softmax(z / temperature) for z in (x, y))
     known = ~(xp.isinf(x) | xp.isinf(y))
     apart = xp.where(known, x - y, xp.zeros_like(p)) / temperature
-    plain, top = log_p - log_q, xp.argmax(log_q, axis=-1)
-    known = xp.expand_dims(xp.all(known | ~xp.at(q, top), axis=-1), axis=-1) & known
-    from_top = apart - xp.expand_dims(xp.pick(apart, top), axis=-1)
+    plain, top = log_p - log_q, log_q == xp.max(log_q, axis=-1, keepdims=True)
+
+    def of_the_top(numbers: Array) -> Array:
+        """Return the number of the largest; the larger of two that are equal, here and there."""
+        return xp.max(xp.where(top, numbers, xp.full_like(q, -math.inf)), axis=-1, keepdims=True)
+
+    known = xp.all(known | ~top, axis=-1, keepdims=True) & known
+    from_top = apart - of_the_top(apart)
     alike = xp.where(known, xp.abs(from_top) < 1, log_p == log_q)  # both may rule a class out
     near = xp.all(alike, axis=-1)
     small = xp.where(xp.expand_dims(near, axis=-1) & known, from_top, xp.zeros_like(q))
     change = xp.sum(q * (small + small * xp.relative_expm1(small)), axis=-1)
-    of_top = xp.where(near, -xp.log1p(change), xp.pick(plain, top))
+    of_top = xp.where(near, -xp.log1p(change), of_the_top(plain)[..., 0])
     return p, q, xp.where(known, from_top + xp.expand_dims(of_top, axis=-1), plain)
 
 

@@ -44,7 +44,8 @@ from .._core.types import Array, Functions, Namespace, dtype_name
 from .._core.wrappers import Exp, Root, Scaled
 
 _TENSORS = (torch.Tensor, torch.nn.Parameter)
-_KERNELS_OF_TORCH: Any = torch._C._nn  # what torch.nn.functional calls; reductions are numbers
+# what torch.nn.functional calls; reductions are numbers
+_KERNELS_OF_TORCH: Any = getattr(torch._C, "_nn")  # noqa: B009 - no stub knows it
 _NUMBERS = (int, float, bool, str, type(None))
 
 
@@ -1252,6 +1253,7 @@ def _total(step: _LossPlan, arrays: dict[str, Array]) -> tuple[Array, Array | No
     for block in step.blocks(arrays):
         batch = step.batch(block)
         results: list[Any] = []
+        terms: Any = None
         memory.results = results
         try:
             inside = _inside(step, batch)
