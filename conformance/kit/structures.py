@@ -67,16 +67,6 @@ def _cover(
     while left:
         found.append(max(each, key=lambda name: len(each[name] & left)))
         left -= each[found[-1]]
-    # what was taken first may be needed no more, or for one feature that a plainer metric has too
-    for name in sorted(found, key=lambda name: -len(each[name])):
-        others = set().union(*(each[other] for other in found if other != name))
-        alone = each[name] - others
-        found.remove(name)
-        if len(alone) > 1:
-            found.append(name)
-        elif alone:
-            having = (other for other in metrics if alone <= each[other])
-            found.append(min(having, key=lambda other: len(each[other])))
     return {name: metrics[name] for name in metrics if name in found}
 
 
