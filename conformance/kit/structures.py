@@ -11,6 +11,7 @@ import numpy as np
 import isoloss as il
 from isoloss._core.domains import Labels
 from isoloss._core.inputs import Inputs
+from isoloss._core.primitives import PRIMITIVES
 from isoloss._core.states import plain_kind
 from isoloss._core.totals import Totals
 from isoloss._core.wrappers import Wrapper
@@ -39,6 +40,11 @@ def _sort_of(values: Any) -> str:
     return "bounded" if values.bounded else "real"
 
 
+def _road(name: str) -> str:
+    """Return the name of a function, or what it is one of: primitives take the same way."""
+    return "a primitive" if name in PRIMITIVES else name
+
+
 @functools.cache
 def features(metric: il.Metric) -> set[Any]:
     """Return what the engine may treat in a way of its own, and each function that is called."""
@@ -53,7 +59,7 @@ def features(metric: il.Metric) -> set[Any]:
         *(("predictions", _sort_of(one)) for one in domain.of_predictions),
         *(("targets", _sort_of(one)) for one in domain.of_targets),
         ("state", type(state)), ("wrapper", isinstance(metric, Wrapper) and type(metric)),
-        ("more axes", bool(extra_shape(metric))), *(("calls", name) for name in xp.names),
+        ("more axes", bool(extra_shape(metric))), *(("calls", _road(name)) for name in xp.names),
     }  # fmt: skip
 
 
