@@ -6,6 +6,7 @@ own loss may use any of these functions, along any axis.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -321,6 +322,15 @@ def test_methods_work_before_any_metric_was_evaluated(kind: Any) -> None:
     """The first thing a function does may be a method of its array."""
     made = kind(library_of(np.zeros(1)))
     assert made.carrier(np.ones(4)).reshape(2, 2).mean().value == 1.0
+
+
+@pytest.mark.skipif(np.longdouble is np.float64, reason="there is no long double")
+def test_long_doubles_leave_no_trace() -> None:
+    """Gradients of float64 are of float64 after those of long doubles too."""
+    for dtype in (np.float64, np.longdouble, np.float64):
+        p = np.array([math.inf, 1.0], dtype)
+        value, slope = il.value_and_gradient(il.rmse, p, np.zeros(2, dtype))
+        assert np.asarray(value).dtype == np.asarray(slope).dtype == dtype
 
 
 def test_a_number_has_no_derivative() -> None:

@@ -12,7 +12,7 @@ from . import special
 from .library import Library, library_of
 from .plain import PlainLibrary
 from .special import Slopes
-from .types import FLOATS, Array, Functions, Namespace, dtype_name
+from .types import FLOATS, LONG, Array, Functions, Namespace, dtype_name
 
 _LOG2, _LOG10 = 1 / math.log(2), 1 / math.log(10)
 # a plain 0.0 is a derivative that vanishes everywhere
@@ -349,8 +349,12 @@ class CarrierLibrary(PlainLibrary):
 
             return call
 
+        before = dict(vars(self.raw))
         self.raw.__dict__.update(functions | self.rules(xp), __getattr__=unknown)
         made = super()._build(result, wide)
+        if result in LONG:  # methods of arrays would make long doubles of all that comes later
+            self.raw.__dict__.clear()
+            self.raw.__dict__.update(before)
         namespace: Any = made
         namespace.__dict__["__getattr__"] = unknown
         namespace.stop_gradient = lambda x: self.constant(plain(x))

@@ -35,7 +35,8 @@ class Namespace(Protocol):
 
 
 FLOATS = ("float16", "bfloat16", "float32", "float64", "float96", "float128")
-WIDE = ("float64", "float96", "float128")  # the last two are NumPy's longdouble
+LONG = ("float96", "float128")  # NumPy's longdouble
+WIDE = ("float64", *LONG)
 INTEGERS = ("bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 
 _NAMES: dict[tuple[type, Any], str] = {}

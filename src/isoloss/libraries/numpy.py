@@ -630,6 +630,8 @@ class _Plan(Plan):
                 value = metric.sum(state) if sums else metric.value(xp, state, denominator, empty)
             for axis in self.kept_axes:
                 value = np.expand_dims(value, axis)
+            if isinstance(value, np.floating):
+                return xp.result(value)
             return value.astype(xp.result, copy=False)[()]
 
     def _batch(self, arrays: dict[str, Array]) -> Batch:
@@ -820,7 +822,8 @@ class _ShortTotals(_NumPyTotals):
             weight = np.add.reduce(inputs.mask, axis=axes, dtype=np.float64)
         else:
             weight = math.prod([inputs.shape[axis] for axis in axes])
-        usual = np.add.reduce(abs(value), axis=None) < math.inf
+        one = isinstance(value, np.floating)
+        usual = math.isfinite(value) if one else np.add.reduce(abs(value), axis=None) < math.inf
         if not (usual and (inputs.weights is inputs.mask or np.minimum.reduce(weight, None) > 0)):
             raise _OutOfRangeError
         return _Quotient(value / weight, Total(value, 0.0))
