@@ -33,11 +33,7 @@ def _cases(
 
 
 def _weighted(loss: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a weighted mean as one composes it; the weights stand beside the targets."""
-    return lambda p, t: (loss(p, t[0], reduction="none") * t[1]).sum() / t[1].sum()
-
-
-def _masked(loss: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a mean with weights or a mask, which stand beside the targets."""
     return lambda p, t: (loss(p, t[0], reduction="none") * t[1]).sum() / t[1].sum()
 
 
@@ -62,7 +58,7 @@ def pointwise() -> Iterator[Case | Result]:
             lambda t, u: (t, u),
         ),
         "huber, masked": (
-            lambda p, t: il.huber(p, t[0], where=t[1]), _masked(huber), lambda t, u: (t, u > 0.2),
+            lambda p, t: il.huber(p, t[0], where=t[1]), _weighted(huber), lambda t, u: (t, u > 0.2),
         ),
     }  # fmt: skip
     for size in (*FEW, *SIZES):

@@ -63,7 +63,7 @@ def test_axes_are_moved_at_every_call(backend: Backend) -> None:
 
 
 def test_errors_are_those_of_a_first_call() -> None:
-    """A plan that is known refuses no less than what was checked to make it."""
+    """A call with a remembered plan refuses the same arguments as the first call."""
     p, t = P[..., 0], T[..., 0]
     il.mae(p, t)
     for wrong in ({"empty": "a"}, {"denominator": -1.0}, {"reduction": "sum", "denominator": 2.0}):

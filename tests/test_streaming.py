@@ -243,7 +243,7 @@ def test_accumulators_share_batches():
     ],
 )
 def test_accumulators_merge_and_are_pickled(backend, metrics, options):
-    """Those of workers, sent as bytes, hold what one would that saw all batches."""
+    """Pickled accumulators of two workers merge to the states of a single one."""
     p, t = (backend.given(x) for x in draw(il.mse, (9,)))
     parts = []
     for cut in (slice(0, 4), slice(4, 9)):

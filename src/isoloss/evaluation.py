@@ -229,6 +229,8 @@ def named(caller: str, metrics: Iterable[Metric] | Mapping[str, Metric]) -> dict
     """Return the metrics that were passed to a function, by name."""
     if isinstance(metrics, Metric):
         raise TypeError(f"{caller} takes several metrics: pass [{metrics!r}]")
+    if isinstance(metrics, type):
+        raise TypeError(f"{caller} takes metrics such as isoloss.huber, not {metrics!r}")
     found: dict[str, Metric] = {}
     pairs: Any = ((None, metric) for metric in metrics)
     if isinstance(metrics, Mapping):
@@ -240,6 +242,16 @@ def named(caller: str, metrics: Iterable[Metric] | Mapping[str, Metric]) -> dict
         if name in found:
             raise ValueError(f"two metrics are called {name!r}; pass a dict with a name for each")
         found[name] = metric
+    return found
+
+
+def one_or_more(
+    caller: str, metrics: Metric | Iterable[Metric] | Mapping[str, Metric]
+) -> dict[str, Metric]:
+    """Return the metric or the metrics that were passed to a class, by name; refuse none."""
+    found = named(caller, [metrics] if isinstance(metrics, Metric) else metrics)
+    if not found:
+        raise ValueError(f"{caller} needs at least one metric, and there was none")
     return found
 
 

@@ -12,7 +12,7 @@ from ._core.library import Library, library_of
 from ._core.metric import Metric
 from ._core.states import State, same_kind
 from ._core.types import Array
-from .evaluation import Estimates, Shared, named
+from .evaluation import Estimates, Shared, named, one_or_more
 
 ROOM = 64  # so many states wait to be merged at once
 GATHERED = 1 << 15  # so many samples of small batches are summarised at once: no work for threads
@@ -132,13 +132,8 @@ class Accumulator:
         num_groups: int | None = None,
         standard_error: bool = False,
     ) -> None:
-        name = type(self).__name__
-        if isinstance(metrics, type):
-            raise TypeError(f"{name} takes metrics such as isoloss.huber, not {metrics!r}")
         self._one = isinstance(metrics, Metric)
-        self._metrics = named(name, [metrics] if isinstance(metrics, Metric) else metrics)
-        if not self._metrics:
-            raise ValueError(f"{name} needs at least one metric, and there was none")
+        self._metrics = one_or_more(type(self).__name__, metrics)
         self._shared = (Estimates if standard_error else Shared)(self._metrics)
         self._options = {"axis": axis, "event_axis": event_axis, "num_groups": num_groups}
         alike = all(metric.elementwise for metric in self._shared.metrics.values())
@@ -262,21 +257,21 @@ class Accumulator:
 def _parts(number: int, batch: Any) -> tuple[Any, Any, dict[str, Any]]:
     """Return the predictions, the targets and the options of a batch."""
     if isinstance(batch, Mapping) and {*_PARTS[:2]} <= batch.keys() <= {*_PARTS}:
-        parts: dict[str, Any] = dict(batch)
-    elif isinstance(batch, (tuple, list)) and len(batch) in (2, 3):
-        parts = dict(zip(_PARTS, batch, strict=False))
-    else:
-        what = type(batch).__name__
-        if isinstance(batch, Mapping):
-            what += f" with {list(batch)}"
-        elif isinstance(batch, (tuple, list)):
-            what += f" of length {len(batch)}"
-        raise TypeError(
-            f"batch {number} is a {what}; over_batches takes (predictions, targets), "
-            "(predictions, targets, weights), or a mapping of "
-            "predictions, targets, weights, where, groups"
-        )
-    return parts.pop("predictions"), parts.pop("targets"), parts
+        options = dict(batch)
+        return options.pop("predictions"), options.pop("targets"), options
+    if isinstance(batch, (tuple, list)) and len(batch) in (2, 3):
+        predictions, targets, *weights = batch
+        return predictions, targets, {"weights": weights[0]} if weights else {}
+    kind = type(batch).__name__
+    if isinstance(batch, Mapping):
+        kind += f" with {list(batch)}"
+    elif isinstance(batch, (tuple, list)):
+        kind += f" of length {len(batch)}"
+    raise TypeError(
+        f"batch {number} is a {kind}; over_batches takes (predictions, targets), "
+        "(predictions, targets, weights), or a mapping of "
+        "predictions, targets, weights, where, groups"
+    )
 
 
 def _detached(part: Any) -> Any:

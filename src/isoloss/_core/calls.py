@@ -102,9 +102,8 @@ class Plans:
         try:
             plan = None if kinds is None else self.latest.get(key)
         except (TypeError, ValueError, RuntimeError):
-            plan = kinds = (
-                None  # a hyper-parameter that has no hash, or is an array, without equality
-            )
+            # A hyper-parameter has no hash, or is an array, which has no equality.
+            plan = kinds = None
         if plan is not None:
             named = dict(zip(plan.given, given, strict=True))
             for name, change in plan.inputs.changes:

@@ -19,7 +19,7 @@ import numpy as np
 from .._core.calls import Axis, Reduction
 from .._core.metric import Metric
 from .._core.states import ELEMENTWISE, Samples, Total, leafwise
-from ..evaluation import named
+from ..evaluation import one_or_more
 from ..metrics.forecasting import DevianceMoments, Pair
 from ..streaming import Accumulator
 
@@ -193,13 +193,8 @@ class Meter:
         num_groups: int | None = None,
         standard_error: bool = False,
     ) -> None:
-        if isinstance(metrics, type):
-            raise TypeError(f"Meter takes metrics such as isoloss.huber, not {metrics!r}")
         self._one = isinstance(metrics, Metric)
-        listed = [metrics] if isinstance(metrics, Metric) else metrics
-        self._metrics = named("Meter", listed)
-        if not self._metrics:
-            raise ValueError("Meter needs at least one metric, and there was none")
+        self._metrics = one_or_more("Meter", metrics)
         self._options: dict[str, Any] = {
             "axis": axis, "event_axis": event_axis, "num_groups": num_groups,
             "standard_error": standard_error,

@@ -800,7 +800,7 @@ def _dot(x: Array, y: Array) -> Array:
 
 
 class _ShortTotals(_NumPyTotals):
-    """Means of what is in the usual range; whatever else there is, is left to the others."""
+    """Means of a few numbers; `_OutOfRangeError` where the base class must compute them."""
 
     __slots__ = ()
 

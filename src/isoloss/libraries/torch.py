@@ -261,7 +261,6 @@ def _plain_tensors(p: Array, t: Array) -> bool:
 
 # --- the sum of terms as one node of the graph ---------------------------------------------------
 
-PLANS = 1024  # plans that are remembered
 BLOCK = 1 << 20  # numbers of a block: fewer cost Python calls, more leave the cache
 FEW = 1 << 10  # up to this many numbers, the mean is torch's own where it has one
 _LEAST, _MOST = 1e-20, 1e30  # sums of squares and their means in which no square left float32
@@ -437,7 +436,7 @@ def _plan_of(metric: Metric, inputs: Inputs, options: Options) -> Plan:
         and all(x.is_floating_point() for x in predictions)
         and (metric is loss or options.reduction != "none")
         and (loss.padding is None or "where" not in inputs.arrays)
-        # otherwise squares may leave the range of what they are computed in
+        # otherwise the squares may overflow or underflow in the dtype of their sum
         and (not _rooted(metric) or (single and inputs.unweighted))
     )
     return _LossPlan(metric, loss, inputs, options) if fits else Plan(metric, inputs, options)
@@ -601,7 +600,7 @@ class _LossPlan(Plan):
 
 
 class _Stand:
-    """What stands for an array while a definition is asked which function it is."""
+    """A placeholder for an array while a definition is asked which function it is."""
 
     def __sub__(self, other: Any) -> _Kernel:
         return _Kernel("difference", (self, other))
