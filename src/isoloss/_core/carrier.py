@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
 from . import special
 from .library import Library, library_of
 from .plain import PlainLibrary
+from .primitives import PRIMITIVES
 from .special import Slopes
-from .types import FLOATS, LONG, Array, Functions, Namespace, dtype_name
+from .types import FLOATS, Array, Functions, Namespace, dtype_name
 
 _LOG2, _LOG10 = 1 / math.log(2), 1 / math.log(10)
 # a plain 0.0 is a derivative that vanishes everywhere
@@ -278,8 +279,9 @@ class CarrierLibrary(PlainLibrary):
         self.sorts = under.sorts
 
         def first_use(name: str) -> Any:
-            """Make the rules; a method of an array may need one before a metric does."""
-            self.namespace("float64", False)
+            """Make the rules that methods of arrays use, whatever their dtype."""
+            functions = self._functions(self.under.namespace("float64", False))
+            self.raw.__dict__.update(vars(functions))
             return getattr(self.raw, name)
 
         self.raw.__dict__["__getattr__"] = first_use
@@ -314,13 +316,8 @@ class CarrierLibrary(PlainLibrary):
         """Return the functions that know what is carried, over the namespace ``xp``."""
         raise NotImplementedError
 
-    def primitives(self, xp: Namespace) -> dict[str, Any]:
-        """Return the rules of primitives, and what is made of them."""
-        made = super().primitives(xp)
-        return {name: vars(self.raw).get(name, function) for name, function in made.items()}
-
-    def _build(self, result: str, wide: bool) -> Namespace:
-        xp = self.under.namespace(result, wide)
+    def _functions(self, xp: Namespace) -> Functions:
+        """Return the rules and the constants over the namespace ``xp``."""
 
         def question(name: str) -> Any:
             function = getattr(xp, name)
@@ -349,26 +346,28 @@ class CarrierLibrary(PlainLibrary):
 
             return call
 
-        before = dict(vars(self.raw))
-        self.raw.__dict__.update(functions | self.rules(xp), __getattr__=unknown)
-        made = super()._build(result, wide)
-        if result in LONG:  # methods of arrays would make long doubles of all that comes later
-            self.raw.__dict__.clear()
-            self.raw.__dict__.update(before)
+        made: Any = ModuleType(f"isoloss.{type(self).__name__}")
+        made.__dict__.update(functions | self.rules(xp), __getattr__=unknown)
+        return cast("Functions", made)
+
+    def _build(self, result: str, wide: bool) -> Namespace:
+        xp = self.under.namespace(result, wide)
+        functions: Any = self._functions(xp)
+        made = self._over(functions, result, wide)
         namespace: Any = made
-        namespace.__dict__["__getattr__"] = unknown
+        namespace.__dict__["__getattr__"] = vars(functions)["__getattr__"]
         namespace.stop_gradient = lambda x: self.constant(plain(x))
         for name in (
             "overlap", "xlogy", "xlog1py", "sigmoid_power", "unit_vector", "cosine", "huber",
             "sigmoid_cross_entropy", "binary_cross_entropy", "softplus", "total", "maximum",
             "minimum", "where",
             "sqrt1pm1", "log_cosh", "log_ratio", "clip", "bins", "bin_of", "chosen",
-            "rank", "euclidean_norm", *special.DERIVATIVES,
+            "rank", "euclidean_norm", "logsumexp", "shares", *PRIMITIVES, *special.DERIVATIVES,
         ):  # fmt: skip
-            if name in vars(self.raw):
-                setattr(namespace, name, getattr(self.raw, name))
+            if name in vars(functions):
+                setattr(namespace, name, vars(functions)[name])
         if hasattr(xp, "sqrt_back"):  # a kernel, which knows the slope at 0
-            namespace.sqrt = self.raw.sqrt
+            namespace.sqrt = functions.sqrt
         composed = namespace.tweedie_deviance
 
         def tweedie_deviance(p: Any, y: Any, power: Any, /) -> Any:
@@ -378,7 +377,7 @@ class CarrierLibrary(PlainLibrary):
                 return composed(p, y, power)
             a, b = plain(p), plain(y)
             slopes = special.tweedie_slopes(xp, a, b, power)
-            return self.raw.chain(p, xp.tweedie_deviance(a, b, power), *slopes)
+            return functions.chain(p, xp.tweedie_deviance(a, b, power), *slopes)
 
         namespace.tweedie_deviance = tweedie_deviance
         return made

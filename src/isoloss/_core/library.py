@@ -232,7 +232,10 @@ class Library:
         return found
 
     def _build(self, result: str, wide: bool) -> Namespace:
-        raw = self.raw
+        return self._over(self.raw, result, wide)
+
+    def _over(self, raw: Functions, result: str, wide: bool) -> Namespace:
+        """Make a namespace over the functions of the library."""
         xp: Any = ModuleType(f"isoloss.{self.name}")
         xp.__dict__.update({k: v for k, v in vars(raw).items() if not k.startswith("__")})
         computing = "float64" if wide and result == "float32" else result

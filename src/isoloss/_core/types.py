@@ -35,8 +35,7 @@ class Namespace(Protocol):
 
 
 FLOATS = ("float16", "bfloat16", "float32", "float64", "float96", "float128")
-LONG = ("float96", "float128")  # NumPy's longdouble
-WIDE = ("float64", *LONG)
+WIDE = ("float64", "float96", "float128")  # the last two are NumPy's longdouble
 INTEGERS = ("bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 
 _NAMES: dict[tuple[type, Any], str] = {}
