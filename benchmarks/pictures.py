@@ -1,4 +1,4 @@
-"""The pictures: ratios against their targets, and time against length beside the memory's limit."""
+"""The pictures: ratios by group, and time against length beside the memory's limit."""
 
 from __future__ import annotations
 
@@ -20,24 +20,29 @@ plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.righ
 
 
 def ratios(report: dict[str, Any], path: Path) -> None:
-    """Draw one bar for each row, on a logarithmic axis, with a tick at its target."""
-    rows = report["results"][::-1]
-    figure, axes = plt.subplots(figsize=(9, 1.2 + 0.2 * len(rows)), layout="constrained")
-    places = np.arange(len(rows))
-    colours = [OURS if row["met"] else MISSED for row in rows]
-    axes.barh(places, [row["ratio"] for row in rows], color=colours, height=0.65)
-    axes.scatter([row["target"] for row in rows], places, marker="|", s=90, color="black", zorder=3)
-    labels = [f"{row['group']}: {row['work']}, {row['size']:,} / {row['peer']}" for row in rows]
-    axes.set_yticks(places, labels, fontsize=7)
-    for place, row in zip(places, rows, strict=True):
-        axes.annotate(f"{row['ratio']:.2g}", (max(row["ratio"], row["target"]), place), xytext=(3, 0),
-                      textcoords="offset points", va="center", fontsize=7, color=MUTED)  # fmt: skip
+    """Draw one line of points for each group, on a logarithmic axis; colour says if a target is met."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in report["results"]:
+        groups.setdefault(row["group"], []).append(row)
+    size = (9, 1.2 + 0.5 * len(groups))
+    figure, axes = plt.subplots(figsize=size, layout="constrained")
+    for place, rows in enumerate(groups.values()):
+        # spread over the line, so that points do not cover others
+        heights = place + np.linspace(-0.3, 0.3, len(rows) + 2)[1:-1]
+        colours = [OURS if row["met"] else MISSED for row in rows]
+        axes.scatter([row["ratio"] for row in rows], heights, s=12, color=colours)
+    met = [f"{sum(row['met'] for row in rows)} of {len(rows)} met" for rows in groups.values()]
+    axes.set_yticks(range(len(groups)), [f"{n}: {m}" for n, m in zip(groups, met, strict=True)])
+    axes.set_ylim(len(groups) - 0.5, -0.5)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.axvline(1, color=MUTED, lw=0.8, ls=":")
-    axes.set_ylim(-0.7, len(rows) - 0.3)
-    axes.set_xlabel("time of isoloss / time of the peer; the tick is the target")
+    axes.set_xlabel("isoloss / the peer (bytes of the group Memory, seconds of the others)")
     about = report["environment"]
     axes.set_title(f"{about['processor']}, {about['cores']} cores, {about['date']}", loc="left")
+    for colour, label in ((OURS, "target met"), (MISSED, "target missed")):
+        axes.scatter([], [], s=12, color=colour, label=label)
+    axes.legend(frameon=False, loc="upper right", bbox_to_anchor=(1, 1.14), ncols=2)
     figure.savefig(path, dpi=150)
     plt.close(figure)
 

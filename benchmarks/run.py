@@ -85,7 +85,7 @@ def markdown(report: dict[str, Any]) -> str:
         "The ratio is isoloss's time over the peer's, run in turns in one process: the median, "
         "and the quartiles in brackets. Lower is better.",
         "",
-        "![Every ratio, and its target](ratios.png)",
+        "![The ratios of each group, and how many of its targets are met](ratios.png)",
         "",
         "![The mean squared error on NumPy, from ten to a hundred million samples](lengths.png)",
         "",
