@@ -16,7 +16,7 @@ from .carrier import DERIVATIVES, Carrier, CarrierLibrary, plain, varies
 from .primitives import PRIMITIVES
 from .special import horner
 from .special import polynomial as evaluated
-from .types import Array, Namespace
+from .types import Array, Namespace, dtype_name
 
 Pullback = Callable[[Array], Array]  # from the gradient of a result to that of an argument
 _ORDER = count()
@@ -446,6 +446,10 @@ class TapeLibrary(CarrierLibrary):
                 backs.append((x, lambda g, where=where: g[where]))
             return record(value, *backs)
 
+        def of_width(a: Array) -> Namespace:
+            """Return the functions for an array, whose methods are the same for every dtype."""
+            return self.under.namespace(dtype_name(a.dtype), False)
+
         def getitem(x: Any, key: Any) -> Any:
             a = plain(x)
 
@@ -457,7 +461,8 @@ class TapeLibrary(CarrierLibrary):
                     and len(key) == 2
                 ):
                     last = key[1] % a.shape[-1]  # [..., k], without writing into an array
-                    return xp.where(xp.places(a) == last, xp.expand_dims(g, axis=-1), 0.0)
+                    places = of_width(a).places(a)
+                    return xp.where(places == last, xp.expand_dims(g, axis=-1), 0.0)
                 whole = xp.zeros_like(a)
                 whole[key] = g
                 return whole
@@ -467,7 +472,9 @@ class TapeLibrary(CarrierLibrary):
         def take_along_axis(x: Any, indices: Array, /, *, axis: int = -1) -> Any:
             a = plain(x)
 
-            back = lambda g: xp.added_along_axis(g, a, plain(indices), axis)  # noqa: E731
+            def back(g: Array) -> Array:
+                return of_width(a).added_along_axis(g, a, plain(indices), axis)
+
             return record(xp.take_along_axis(a, plain(indices), axis=axis), (x, back))
 
         return {
