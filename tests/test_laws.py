@@ -266,7 +266,10 @@ def test_order_of_samples(metric, seed, n):
     close(gradient, take(slope, order), 2, steepest(slope))
 
 
-@law(STRUCTURES)
+@law(
+    STRUCTURES,
+    {"it gives the weights of its bins": lambda m: isinstance(m, il.ReliabilityDiagram)},
+)
 def test_scale_of_weights(metric):
     """Only the proportions of the weights matter to a mean."""
     samples = draw(metric, (9,))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 from typing import Any
 
@@ -39,14 +38,7 @@ def covered(kind: type[il.Metric], law: Law) -> bool:
         return True
     if not law.metrics.keys() <= STRUCTURES.keys():
         return False
-    known = features_of(tuple(law.members))
-    return all(needed(metric, law) <= known for metric in applies)
-
-
-@functools.cache
-def features_of(names: tuple[str, ...]) -> set[Any]:
-    """Return the features that some structures have together."""
-    return set().union(*(features(STRUCTURES[name]) for name in names))
+    return all(needed(metric, law) <= law.features for metric in applies)
 
 
 def needed(metric: il.Metric, law: Law) -> set[Any]:

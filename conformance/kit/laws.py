@@ -2,6 +2,7 @@
 
 ``@law(ALL)`` runs a test once a metric, ``@law(STRUCTURES)`` once a structure. A law that does not
 apply to a metric says why: ``@law(ALL, {"it has no term per sample": lambda m: not m.summable})``.
+A law of structures runs over other metrics where those that it excuses leave a structure out.
 `LAWS` remembers who runs where; tests/test_laws_are_complete.py compares it with the public names.
 """
 
@@ -15,6 +16,9 @@ from typing import Any
 import pytest
 
 import isoloss as il
+
+from .metrics import ALL, NAMED
+from .structures import STRUCTURES, cover, features
 
 Excuses = Mapping[str, Callable[[il.Metric], bool]]
 
@@ -34,7 +38,19 @@ class Law:
     @functools.cached_property
     def members(self) -> dict[str, il.Metric]:
         """The metrics that the law runs over."""
-        return {name: m for name, m in self.metrics.items() if self.excuse(m) is None}
+        members = self._applies_to(self.metrics)
+        if self.metrics is STRUCTURES and self.excuses:
+            known = set().union(*map(features, members.values()))
+            members |= cover(self._applies_to(NAMED | ALL), lambda metric: features(metric) - known)
+        return members
+
+    @functools.cached_property
+    def features(self) -> set[Any]:
+        """The features that the members have together."""
+        return set().union(*map(features, self.members.values()))
+
+    def _applies_to(self, metrics: Mapping[str, il.Metric]) -> dict[str, il.Metric]:
+        return {name: m for name, m in metrics.items() if self.excuse(m) is None}
 
 
 LAWS: dict[str, Law] = {}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,15 +23,15 @@ from .metrics import ALL, NAMED
 
 
 class _Recorder:
-    """A namespace that remembers which of its functions were asked for."""
+    """A namespace that counts how often each of its functions was asked for."""
 
     def __init__(self, xp: Any) -> None:
-        self._xp, self.names = xp, set()
+        self._xp, self.calls = xp, Counter[str]()
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._xp, name)
         if callable(found) and not isinstance(found, type):
-            self.names.add(name)
+            self.calls[name] += 1
         return found
 
 
@@ -46,34 +47,57 @@ def _road(name: str) -> str:
 
 
 @functools.cache
-def features(metric: il.Metric) -> set[Any]:
-    """Return what the engine may treat in a way of its own, and each function that is called."""
+def _evaluated(metric: il.Metric) -> tuple[Any, Counter[str]]:
+    """Return the state of a few samples, and how often each function was called for the value."""
     batch = Inputs(metric, *draw(metric, (6,), dtype="float32")).batch()
     xp = batch.xp = _Recorder(batch.xp)
     with np.errstate(all="ignore"):
         state = metric.statistics(xp, batch.predictions, batch.targets, Totals(batch))
         metric.formula(xp, state)
-    domain = metric.domain
+    return state, xp.calls
+
+
+def calls(metric: il.Metric) -> int:
+    """Return how many functions a metric calls: what a test of it costs."""
+    return _evaluated(metric)[1].total()
+
+
+@functools.cache
+def features(metric: il.Metric) -> set[Any]:
+    """Return what the engine may treat in a way of its own, and each function that is called."""
+    (state, names), domain = _evaluated(metric), metric.domain
     return {
         ("kind", metric.kind), ("parts", metric.parts), ("weighs", metric.weighs),
         *(("predictions", _sort_of(one)) for one in domain.of_predictions),
         *(("targets", _sort_of(one)) for one in domain.of_targets),
         ("state", type(state)), ("wrapper", isinstance(metric, Wrapper) and type(metric)),
-        ("more axes", bool(extra_shape(metric))), *(("calls", _road(name)) for name in xp.names),
+        ("more axes", bool(extra_shape(metric))), *(("calls", _road(name)) for name in names),
     }  # fmt: skip
 
 
-def _cover(
-    metrics: dict[str, il.Metric], features: Callable[[il.Metric], set[Any]]
+FIXED_COST = 10  # what a test costs whatever the metric is, in calls
+
+
+def cover(
+    metrics: Mapping[str, il.Metric], features: Callable[[il.Metric], set[Any]]
 ) -> dict[str, il.Metric]:
-    """Return some that have together every feature: each time the one that adds most, the first of them."""
+    """Return some that have together every feature: each time the one that adds most for its calls.
+
+    Those that the others made superfluous are left out, the dearest first.
+    """
     each = {name: features(metric) for name, metric in metrics.items()}
     left = set().union(*each.values())
-    found = []
+    found: list[str] = []
     while left:
-        found.append(max(each, key=lambda name: len(each[name] & left)))
+        found.append(
+            max(each, key=lambda name: len(each[name] & left) / (FIXED_COST + calls(metrics[name])))
+        )
         left -= each[found[-1]]
-    return {name: metrics[name] for name in metrics if name in found}
+    for name in sorted(found, key=lambda name: -calls(metrics[name])):
+        others = [each[other] for other in found if other != name]
+        if each[name] <= set().union(*others):
+            found.remove(name)
+    return {name: metric for name, metric in metrics.items() if name in found}
 
 
 def _first_of_each(
@@ -85,7 +109,7 @@ def _first_of_each(
     return {name: metrics[name] for name in first.values()}
 
 
-STRUCTURES: dict[str, il.Metric] = _cover(NAMED | ALL, features)
+STRUCTURES: dict[str, il.Metric] = cover(NAMED | ALL, features)
 """A few that have together every structure and call every function: for what is slow."""
 
 
@@ -95,10 +119,10 @@ def _shapes(metric: il.Metric) -> set[Any]:
     return {x for x in features(metric) if x[0] not in ("calls", "parts")} | {("axes", axes)}
 
 
-ENGINE: dict[str, il.Metric] = _cover(STRUCTURES, _shapes)
+ENGINE: dict[str, il.Metric] = cover(STRUCTURES, _shapes)
 """Fewer, for what depends on sizes alone: the numbers of axes and of arrays, states, weights."""
 
-_PLAINEST_FIRST = dict(sorted(STRUCTURES.items(), key=lambda item: len(features(item[1]))))
+_PLAINEST_FIRST = dict(sorted(STRUCTURES.items(), key=lambda item: calls(item[1])))
 STATES: dict[str, il.Metric] = _first_of_each(
     _PLAINEST_FIRST, lambda metric: plain_kind(metric.summary(*draw(metric, (3,))))
 )
