@@ -14,6 +14,9 @@ pytest_plugins = [
     "conformance.kit.plugin",
     "pytester",  # tests/test_parity.py runs pytest in pytest
 ]
+# Tracing makes many small objects that live on; collecting them as often as Python does takes a
+# tenth of the time of JAX's tests.
+gc.set_threshold(100_000, 20, 20)
 # JAX keeps every compiled program, of 2 MB and up. Released, one is read from JAX's cache on disk
 # where another test needs it.
 MEMORY = 1200 << 20  # bytes of a process

@@ -38,7 +38,7 @@ from conformance.kit.expected import (
 )
 from conformance.kit.laws import law
 from conformance.kit.metrics import ALL, parameters
-from conformance.kit.structures import STATES, STRUCTURES
+from conformance.kit.structures import ENGINE, STATES, STRUCTURES
 from conformance.kit.trees import leaves, tree_map
 from isoloss._core.domains import Interval
 from isoloss.libraries.jax import SMALL
@@ -375,7 +375,7 @@ def test_sharded(metric, kind, request):
 
 
 @pytest.mark.once
-@structure
+@law(ENGINE)
 def test_shard_map(metric):
     """The states of eight devices, merged across them, give the value of the whole."""
     p, t = draw(metric, (16,))
