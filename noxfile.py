@@ -165,7 +165,11 @@ def run_pytest(
         args = ("--cov", "--cov-report=", *args)
         env["COVERAGE_FILE"] = f".coverage.{session.name}-{part}"
     report = _report(session.name, f"{part}.xml")
-    args = ("-q", f"--numprocesses={processes}", "--dist=worksteal", f"--junitxml={report}", *args)
+    args = (
+        "-q", f"--numprocesses={processes}", "--dist=worksteal",
+        # a file of this kind has room for what tests measure
+        f"--junitxml={report}", "--override-ini=junit_family=xunit1", *args,
+    )  # fmt: skip
     run(session, "python", "-m", "pytest", *args, *session.posargs, env=env)
 
 

@@ -230,7 +230,7 @@ def test_vmap(metric):
 
 
 @pytest.mark.once
-@structure
+@law(ENGINE)
 def test_hessian(metric):
     """The Hessian is finite and symmetric; of a sum of terms it is the terms' second derivatives."""
     p, t = draw(metric, (3,))

@@ -17,6 +17,9 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import isoloss as il
+from conformance.kit.drawing import draw
+from conformance.kit.structures import STRUCTURES
+from conformance.kit.trees import tree_map
 
 VIEWS = ("view", "expand", "alias", "detach", "squeeze", "slice", "select", "transpose", "permute",
          "aten.t.", "split", "unbind", "as_strided", "lift")  # fmt: skip
@@ -34,7 +37,7 @@ class Traffic(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.bytes, self.dtypes = 0, set()
+        self.bytes, self.dtypes, self.largest = 0, set(), dict[Any, int]()
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -43,6 +46,7 @@ class Traffic(TorchDispatchMode):
         if not any(view in str(function) for view in VIEWS):
             for x in tensors([*args, *(kwargs or {}).values(), result]):
                 self.bytes += x.numel() * x.element_size()
+                self.largest[x.dtype] = max(x.numel(), self.largest.get(x.dtype, 0))
                 if x.numel() > 1 << 16:
                     self.dtypes.add(x.dtype)
         return result
@@ -192,3 +196,22 @@ def test_traffic_of_a_step(name: str) -> None:
     moved = traffic(ours, predictions, targets)
     assert moved.bytes <= bound * traffic(theirs, predictions, targets).bytes
     assert moved.dtypes <= {torch.float32, torch.bool}
+
+
+@pytest.mark.parametrize("metric", STRUCTURES.values(), ids=STRUCTURES)
+def test_only_sums_are_wider_than_the_data(metric: il.Metric) -> None:
+    """Away from a CPU, what has the size of the data is in its width; sums are in float64."""
+
+    def placed(array: Any) -> Any:
+        return torch.as_tensor(array).to("meta")
+
+    size = 128 if metric.kind == "batch-pairwise" else 6000
+    inputs = draw(metric, (size,), dtype="float32")
+    predictions, targets = (tree_map(placed, side) for side in inputs)
+    leaves = tuple(x.requires_grad_(x.is_floating_point()) for x in tensors([predictions]))
+    with Traffic() as moved:
+        value = metric(leaves if isinstance(predictions, tuple) else leaves[0], targets)
+        if value.requires_grad:
+            value.sum().backward()
+    wide = moved.largest.pop(torch.float64, 0)
+    assert wide < max(moved.largest.values())

@@ -98,7 +98,7 @@ def _beside(arrays: Sequence[Any]) -> Any:
 
 def _recorded(library: Library, predictions: Any, function: Any) -> tuple[Any, Any]:
     """Return value and gradient of a function by going back along what it did."""
-    wide = library.has_float64(several(predictions)[0])
+    wide = library.widens(several(predictions)[0])
     tape = _carrier(TapeLibrary, library, wide)
     nodes = tuple(Node(array, tape, varies=True) for array in several(predictions))
     with library.quiet():
@@ -170,7 +170,7 @@ def gradient_hessian(
         message = "gradient_hessian needs one term per sample, which this metric does not have"
         raise fail(metric, message)
     library, predictions = _floating(metric, predictions, targets)
-    wide = library.has_float64(several(predictions)[0])
+    wide = library.widens(several(predictions)[0])
     jets = _carrier(JetLibrary, library, wide)
     xp = library.namespace("float64" if wide else "float32", wide)
     call = partial(metric, weights=weights, where=where, reduction="none")

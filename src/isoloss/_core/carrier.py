@@ -53,7 +53,7 @@ DERIVATIVES: dict[str, Slopes] = {
 QUESTIONS = ("isfinite", "isnan", "isinf", "any", "all", "logical_and", "logical_or", "logical_not")
 CONSTANTS = (
     "argmax", "argmin", "argsort", "bin_of", "chosen", "count_nonzero", "full_like", "ones_like",
-    "rank", "zeros_like",
+    "places", "rank", "zeros_like",
 )  # fmt: skip
 
 
@@ -289,6 +289,9 @@ class CarrierLibrary(PlainLibrary):
     def has_float64(self, array: Any) -> bool:
         return self.under.has_float64(plain(array))
 
+    def widens(self, array: Any) -> bool:
+        return self.under.widens(plain(array))
+
     def default_float(self) -> str:
         return self.under.default_float()
 
@@ -362,7 +365,8 @@ class CarrierLibrary(PlainLibrary):
             "sigmoid_cross_entropy", "binary_cross_entropy", "softplus", "total", "maximum",
             "minimum", "where",
             "sqrt1pm1", "log_cosh", "log_ratio", "clip", "bins", "bin_of", "chosen",
-            "rank", "euclidean_norm", "logsumexp", "shares", *PRIMITIVES, *special.DERIVATIVES,
+            "places", "rank", "euclidean_norm", "logsumexp", "shares",
+            *PRIMITIVES, *special.DERIVATIVES,
         ):  # fmt: skip
             if name in vars(functions):
                 setattr(namespace, name, vars(functions)[name])

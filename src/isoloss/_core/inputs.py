@@ -176,7 +176,10 @@ class Inputs:
                 fix = f"{name}.argmax(-1)" if one_hot else f"{name}.astype(int)"
                 raise fail(metric, f"{message}; convert them, e.g. {fix}", TypeError)
         votes = [names[k] for k in data if k in real]
-        xp = self.xp = library.namespace(_result_dtype(library, votes, names, wide), wide)
+        result = _result_dtype(library, votes, names, wide)
+        # integers have more digits than float32
+        exact = any(names[k] in INTEGERS and names[k] != "bool" for k in data if k not in labels)
+        xp = self.xp = library.namespace(result, library.widens(like) or (wide and exact))
         for name, array in arrays.items():
             if library_of(array) is not library and (name != "where" or names[name] == "bool"):
                 near = xp.result_name if names[name] in FLOATS or not wide else "float64"
@@ -455,7 +458,7 @@ def namespace_for(library: Library, like: Array, *dtypes: Any) -> Namespace | No
     if not all(name in FLOATS or name in INTEGERS for name in names):
         return None
     wide = library.has_float64(like)
-    return library.namespace(_result_dtype(library, names, {}, wide), wide)
+    return library.namespace(_result_dtype(library, names, {}, wide), library.widens(like))
 
 
 def check_devices(metric: Any, library: Library, arrays: dict[str, Array]) -> None:

@@ -26,7 +26,7 @@ import numpy as np
 
 from .primitives import PRIMITIVES, logsumexp, shares
 from .special import FUNCTIONS, either, sum_directly, sum_of_rows, where
-from .types import FLOATS, INTEGERS, Array, Functions, Namespace, dtype_name
+from .types import FLOATS, INTEGERS, WIDE, Array, Functions, Namespace, dtype_name
 
 if TYPE_CHECKING:
     from .calls import Call
@@ -67,6 +67,10 @@ class Library:
     def has_float64(self, array: Array) -> bool:
         """Whether the array's device computes in float64."""
         return True
+
+    def widens(self, array: Array) -> bool:
+        """Whether float32 is computed in float64, which is done where it stays in a cache."""
+        return self.has_float64(array)
 
     def default_float(self) -> str:
         """Return the name of the dtype that integers become."""
@@ -358,4 +362,5 @@ def namespace_of(array: Array, result: Any) -> Namespace:
     library = library_of(array)
     if library is None:  # a NumPy scalar: what NumPy's reductions to 0-d return
         library = _library(np)
-    return library.namespace(dtype_name(result), library.has_float64(array))
+    widened = library.widens(array) or dtype_name(array.dtype) in WIDE
+    return library.namespace(dtype_name(result), widened)

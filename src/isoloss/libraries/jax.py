@@ -76,6 +76,10 @@ class JaxLibrary(PlainLibrary):
         """Whether 64 bits are turned on."""
         return bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
 
+    def widens(self, array: Array) -> bool:
+        """Whether 64 bits are turned on, and programs run on a CPU."""
+        return self.has_float64(array) and jax.default_backend() == "cpu"
+
     def default_float(self) -> str:
         """Return the name of the dtype that integers become."""
         return "float64" if self.has_float64(None) else "float32"
@@ -115,8 +119,14 @@ class JaxLibrary(PlainLibrary):
             "sums_by": _sums_by,
             "scan": _scan,
             **_rules(result),
-            "total": partial(special.sum_directly, raw),
+            "total": self._total,
         }
+
+    def _total(self, x: Array, axes: tuple[int, ...]) -> Array:
+        """Sum in float64 where there is one."""
+        if x.dtype == jnp.float32 and self.has_float64(x):
+            return jnp.sum(x, axis=axes, keepdims=True, dtype=jnp.float64).astype(x.dtype)
+        return special.sum_directly(self.raw, x, axes)
 
     def primitives(self, xp: Namespace) -> dict[str, Any]:
         """Return the primitives, each with its rule."""
@@ -139,7 +149,7 @@ class JaxLibrary(PlainLibrary):
             return evaluate(metric, call)
         arrays, denominator = call[:4], call.denominator
         concrete = _concrete(*arrays)
-        if not _compiles(metric) or not (concrete or _large(*arrays)):
+        if not _compiles(self, metric) or not (concrete or _large(*arrays)):
             return evaluate(metric, call)
         number = type(denominator) in (int, float) and denominator >= 0
         if not (number or (_concrete if concrete else _arrays)(denominator)):
@@ -157,7 +167,10 @@ class JaxLibrary(PlainLibrary):
 
     def statistics(self, metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]:
         """Return the states of several metrics that take the same inputs, from one program."""
-        if not (_concrete(*inputs.arrays.values()) and all(map(_compiles, metrics))):
+        if not (
+            _concrete(*inputs.arrays.values())
+            and all(_compiles(self, metric) for metric in metrics)
+        ):
             return super().statistics(metrics, inputs)
         try:
             program = _statistics(
@@ -467,14 +480,14 @@ def _large(predictions: Array, *others: Any) -> bool:
     return known and predictions.size >= SMALL and _arrays(predictions, *others)
 
 
-def _compiles(metric: Metric) -> bool:
+def _compiles(library: JaxLibrary, metric: Metric) -> bool:
     """Whether fusing operations keeps the promised accuracy.
 
     A score subtracts numbers that must cancel exactly. Rounded to float64 in a fused loop or out of
     it, they do to the last digit of float32; in float32 throughout they would not.
     """
     kept = metric.averages or metric.kind in ("counts", "sorted whole")
-    return kept or bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
+    return kept or library.widens(None)
 
 
 class _Compiled(NamedTuple):

@@ -69,6 +69,10 @@ class TorchLibrary(PlainLibrary):
         """Whether the device has float64: all but Apple's."""
         return bool(array.device.type != "mps")
 
+    def widens(self, array: Array) -> bool:
+        """Whether the device is a CPU."""
+        return bool(array.device.type == "cpu")
+
     def default_float(self) -> str:
         """Return the name of torch's default dtype."""
         return dtype_name(torch.get_default_dtype())
@@ -113,6 +117,13 @@ class TorchLibrary(PlainLibrary):
                 return sum_directly(raw, x, axes)
             return _sum_of_blocks(raw, x, axes)
 
+        def total_of_float32(x: Array, axes: tuple[int, ...]) -> Array:
+            if not axes or x.device.type == "mps":
+                return sum_directly(raw, x, axes)
+            if torch.compiler.is_compiling():
+                return x.sum(axes, keepdim=True, dtype=torch.float64).to(x.dtype)
+            return _sum_in_pieces(x, axes).to(x.dtype)
+
         def clip(x: Array, /, min: Any = None, max: Any = None) -> Array:  # noqa: A002
             # its derivative at a bound is the contract's, unless a bound is a tensor too
             numbers = all(b is None or isinstance(b, (int, float)) for b in (min, max))
@@ -120,7 +131,7 @@ class TorchLibrary(PlainLibrary):
 
         def bins(index: Array, weights: Array | None, size: int, /) -> Array:
             ones = torch.ones_like(index) if weights is None else weights
-            return ones.new_zeros((index.shape[0], size)).scatter_add(-1, index, ones)
+            return ones.new_zeros((index.shape[0], size)).scatter_add(-1, index.long(), ones)
 
         quotients: Any = ModuleType("isoloss.torch")
         own = {"quotient": torch.div, "wide": not result, "result_name": result}
@@ -136,13 +147,15 @@ class TorchLibrary(PlainLibrary):
         return {
             "clip": clip,
             "bins": bins,
+            "bin_of": _bin_of,
             "bin_max": lambda index, x, size: x.new_zeros((x.shape[0], size)).scatter_reduce(
-                -1, index, x, "amax"
+                -1, index.long(), x, "amax"
             ),
             # a compiler takes the names for numbers
             "is_known": lambda size: type(size) is int and not torch.compiler.is_compiling(),
+            "places": _places,
             "stop_gradient": lambda x: x.detach(),
-            "take_along_axis": lambda x, indices, /, *, axis: torch.gather(x, axis, indices),
+            "take_along_axis": lambda x, indices, /, *, axis: torch.gather(x, axis, indices.long()),
             "lgamma": torch.lgamma,
             # as accurate as the formulas, derivatives included; torch's ndtr is 0 below -10 in
             # float32, and its log_ndtr loses every digit above 4
@@ -153,6 +166,7 @@ class TorchLibrary(PlainLibrary):
             "sign": torch.sign,
             "cumulative_sum": lambda x, /, *, axis: torch.cumsum(x, axis),
             **({"total": total} if result == "float64" else {}),
+            **({"total": total_of_float32} if result == "float32" else {}),
             **({"log_ratio": log_ratio} if result else {}),
         }
 
@@ -246,6 +260,19 @@ def _sum_of_blocks(xp: Functions, x: Array, axes: tuple[int, ...]) -> Array:
     return xp.reshape(xp.sum(x, axis=-1), shape)
 
 
+def _places(x: Array, /) -> Array:
+    """Return 0, 1, 2, ... along the last axis, of subclasses by what makes one of their own."""
+    if type(x) in _TENSORS:
+        return torch.arange(x.shape[-1], device=x.device).expand(x.shape)
+    return torch.ones_like(x, dtype=torch.int64).cumsum(-1) - 1
+
+
+def _bin_of(x: Array, edges: tuple[float, ...], /) -> Array:
+    """Return how many of the ascending edges are at most each number; -1 for nan."""
+    grid = torch.as_tensor(edges, dtype=x.dtype, device=x.device)
+    return torch.where(x.isnan(), -1, torch.bucketize(x, grid, right=True, out_int32=True))
+
+
 def _plain_tensors(p: Array, t: Array) -> bool:
     """Whether two tensors of a CPU are just numbers, of one shape."""
     return (
@@ -281,7 +308,7 @@ class EagerKernels(TorchLibrary):
         self.rows = _RowMemory()
         self.tape = TapeLibrary(self)
 
-    def has_float64(self, array: Array) -> bool:
+    def widens(self, array: Array) -> bool:
         """Refuse: nothing of the size of the data is wider than the data."""
         return False
 
@@ -742,6 +769,8 @@ def _row_sum(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Array:
     if not x.is_floating_point():
         return x.sum(axes, keepdim=keepdims)
     last = axes in (-1, (-1,), x.ndim - 1, (x.ndim - 1,))
+    if last and x.shape[-1] == 1:
+        return x if keepdims else x.squeeze(-1)
     if last and x.device.type == "cpu" and x.dtype == torch.float32:
         return _sum_of_last(x, keepdims)
     return x.sum(axes, keepdim=keepdims, dtype=torch.float64).to(x.dtype)
