@@ -165,3 +165,26 @@ def test_nothing_is_wider_than_the_data() -> None:
         for loss in (il.huber, il.sigmoid_cross_entropy, il.mse):
             moved = traffic(lambda p, t, f=loss, o=options: f(p, t, **o).sum(), x, y)
             assert moved.dtypes <= {torch.float32, torch.bool}, options
+
+
+@pytest.mark.parametrize("name", ["mse", "mae", "huber", "smooth_l1"])
+def test_means_of_few_numbers_have_all_digits(name: str) -> None:
+    """The mean of equal or random terms is right to the last digit: a sum in float32 would not be."""
+    generator = np.random.default_rng(5)
+    for size in (28, 220, 1000):
+        equal = np.full(size, generator.uniform(0.5, 1), "float32")
+        for residuals in (equal, generator.standard_normal(size).astype("float32")):
+            sizes = np.abs(residuals.astype("float64"))
+            near = sizes * sizes / 2
+            terms = {"mse": 2 * near, "mae": sizes}.get(
+                name, np.where(sizes < 1, near, sizes - 0.5)
+            )
+            exact = math.fsum(terms) / size
+            leaf = torch.from_numpy(residuals).requires_grad_()
+            value = getattr(il, name)(leaf, torch.zeros(size))
+            value.backward()
+            assert abs(value.item() - exact) <= 0.51 * np.spacing(np.float32(exact))
+            slopes = {"mse": 2 * residuals, "mae": np.sign(residuals)}.get(
+                name, np.clip(residuals, -1, 1)
+            )
+            np.testing.assert_array_max_ulp(leaf.grad.numpy(), slopes / np.float32(size), 1)

@@ -173,7 +173,11 @@ class Metric(keras.metrics.Metric):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add a batch."""
         p, t, options = _arguments(self.metric, y_true, y_pred, sample_weight, self.event_axis)
-        self._add(self.metric.summary(p, t, **options))
+        state = self.metric.summary(p, t, **options)
+        # a model is built of tensors without numbers, whose states have other parts
+        device = getattr(state.weight.value, "device", None)  # a tracer has none
+        if getattr(device, "type", None) != "meta":
+            self._add(state)
 
     def result(self) -> Any:
         """Return the value of all samples."""
