@@ -188,3 +188,33 @@ def test_means_of_few_numbers_have_all_digits(name: str) -> None:
                 name, np.clip(residuals, -1, 1)
             )
             np.testing.assert_array_max_ulp(leaf.grad.numpy(), slopes / np.float32(size), 1)
+
+
+@pytest.mark.parametrize("layout", ["rows", "columns"])
+@pytest.mark.parametrize("case", ["random", "sure", "far", "ruled out", "label ruled out",
+                                  "certain", "against", "nan"])  # fmt: skip
+def test_cross_entropy_of_many_classes(case: str, layout: str) -> None:
+    """Rows that torch's own softmax may serve: all digits, and the limits where that has none."""
+    logits = np.random.default_rng(3).normal(size=(6, 20)).astype("float32")
+    labels = np.arange(6)
+    special = {"sure": (2, 2, 40.0), "far": (2, 2, -200.0), "ruled out": (2, 5, -np.inf),
+               "label ruled out": (2, 2, -np.inf), "certain": (2, 2, np.inf),
+               "against": (2, 5, np.inf), "nan": (2, 5, np.nan)}  # fmt: skip
+    if case in special:
+        row, column, value = special[case]
+        logits[row, column] = value
+    exact = []
+    for row, label in zip(logits.astype("float64"), labels, strict=True):
+        others = np.delete(row, label) - row[label]
+        highest = others.max()
+        if row[label] == np.inf:
+            exact.append(0.0)
+        elif np.isinf(highest):
+            exact.append(np.inf)
+        elif highest > 100:  # exp(-highest) is lost beside the sum
+            exact.append(highest + math.log(math.fsum(np.exp(others - highest))))
+        else:
+            exact.append(math.log1p(math.fsum(np.exp(others))))
+    given = torch.from_numpy(logits if layout == "rows" else np.asfortranarray(logits))
+    terms = il.softmax_cross_entropy(given, torch.from_numpy(labels), reduction="none").numpy()
+    np.testing.assert_array_max_ulp(terms, np.asarray(exact, "float32"), 2)

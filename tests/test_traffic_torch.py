@@ -215,3 +215,11 @@ def test_only_sums_are_wider_than_the_data(metric: il.Metric) -> None:
             value.sum().backward()
     wide = moved.largest.pop(torch.float64, 0)
     assert wide < max(moved.largest.values())
+
+
+def test_integers_keep_their_digits() -> None:
+    """Away from a CPU too, integers that are no labels are computed in float64: float32 lacks digits."""
+    counts = torch.zeros(6000, dtype=torch.int64, device="meta")
+    with Traffic() as moved:
+        il.r2_score(counts, counts)
+    assert moved.largest[torch.float64] == 6000
