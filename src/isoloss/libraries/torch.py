@@ -683,7 +683,7 @@ def _mean_by_torch(kernel: _Kernel | None) -> tuple[Any, Any] | None:
     if kernel.name == "huber":
         delta, factor = (*map(float, kernel.arguments[2:]), 1.0)[:2]
         return (
-            lambda x, y: _huber(x.double(), y.double(), delta, factor).mean().float(),
+            lambda x, y: _huber(x.double(), y.double(), delta, factor, reduction=1).float(),
             lambda g, x, y: _huber_back(g / x.numel(), x, y, delta, factor),
         )
     return None
@@ -1074,8 +1074,8 @@ def _over(g: Array, x: Array, y: Array) -> Array:
     return slope.masked_fill_(x == 0, 0.0)
 
 
-def _huber(x: Array, y: Array, delta: Any, factor: Any = 1.0) -> Array:
-    value = _KERNELS_OF_TORCH.huber_loss(x, y, 0, float(delta))
+def _huber(x: Array, y: Array, delta: Any, factor: Any = 1.0, reduction: int = 0) -> Array:
+    value = _KERNELS_OF_TORCH.huber_loss(x, y, reduction, float(delta))
     return value if factor == 1 else value.mul_(factor)
 
 
