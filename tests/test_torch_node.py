@@ -16,6 +16,7 @@ import isoloss as il
 from conformance.kit.comparison import close
 from conformance.kit.drawing import draw
 from conformance.kit.metrics import ALL
+from conformance.kit.structures import STATES
 from conformance.kit.trees import leaves, tree_map
 from isoloss._core.library import library_of
 from tests.test_traffic_torch import traffic
@@ -194,7 +195,7 @@ def test_means_of_few_numbers_have_all_digits(name: str) -> None:
 @pytest.mark.parametrize("case", ["random", "sure", "far", "ruled out", "label ruled out",
                                   "certain", "against", "nan"])  # fmt: skip
 def test_cross_entropy_of_many_classes(case: str, layout: str) -> None:
-    """Rows that torch's own softmax may serve: all digits, and the limits where that has none."""
+    """Rows of 16 classes and more, computed by torch's softmax: accurate, infinite logits too."""
     logits = np.random.default_rng(3).normal(size=(6, 20)).astype("float32")
     labels = np.arange(6)
     special = {"sure": (2, 2, 40.0), "far": (2, 2, -200.0), "ruled out": (2, 5, -np.inf),
@@ -218,3 +219,15 @@ def test_cross_entropy_of_many_classes(case: str, layout: str) -> None:
     given = torch.from_numpy(logits if layout == "rows" else np.asfortranarray(logits))
     terms = il.softmax_cross_entropy(given, torch.from_numpy(labels), reduction="none").numpy()
     np.testing.assert_array_max_ulp(terms, np.asarray(exact, "float32"), 2)
+
+
+@pytest.mark.parametrize("metric", STATES.values(), ids=STATES)
+def test_states_of_both_widths_merge(metric: il.Metric, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state computed in float32, as on other devices, merges with one computed in float64."""
+    batches = [tree_map(torch.as_tensor, tuple(draw(metric, (n,), n, "float32"))) for n in (7, 9)]
+    one, two = (metric.summary(*batch) for batch in batches)
+    exact = metric.compute(one.merge(two)).numpy()
+    monkeypatch.setattr(type(library_of(leaves(batches)[0])), "widens", lambda self, array: False)
+    narrow = metric.summary(*batches[1])
+    for state in (one.merge(narrow), narrow.merge(one)):
+        close(metric.compute(state), exact, 16, np.abs(exact) + 1)

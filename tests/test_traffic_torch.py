@@ -200,7 +200,7 @@ def test_traffic_of_a_step(name: str) -> None:
 
 @pytest.mark.parametrize("metric", STRUCTURES.values(), ids=STRUCTURES)
 def test_only_sums_are_wider_than_the_data(metric: il.Metric) -> None:
-    """Away from a CPU, what has the size of the data is in its width; sums are in float64."""
+    """Away from a CPU, arrays of the size of the data have its width; sums of rows are float64."""
 
     def placed(array: Any) -> Any:
         return torch.as_tensor(array).to("meta")
@@ -214,11 +214,12 @@ def test_only_sums_are_wider_than_the_data(metric: il.Metric) -> None:
         if value.requires_grad:
             value.sum().backward()
     wide = moved.largest.pop(torch.float64, 0)
-    assert wide < max(moved.largest.values())
+    sums_of_rows = size if any(sum(metric.parts, ())) else 0
+    assert wide <= sums_of_rows or wide < max(moved.largest.values())
 
 
 def test_integers_keep_their_digits() -> None:
-    """Away from a CPU too, integers that are no labels are computed in float64: float32 lacks digits."""
+    """Away from a CPU too, integer data is computed in float64: float32 does not hold all of it."""
     counts = torch.zeros(6000, dtype=torch.int64, device="meta")
     with Traffic() as moved:
         il.r2_score(counts, counts)

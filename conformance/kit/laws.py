@@ -2,7 +2,7 @@
 
 ``@law(ALL)`` runs a test once a metric, ``@law(STRUCTURES)`` once a structure. A law that does not
 apply to a metric says why: ``@law(ALL, {"it has no term per sample": lambda m: not m.summable})``.
-A law of structures runs over other metrics where those that it excuses leave a structure out.
+Where a law of structures excuses every metric with some feature, it runs over others that have it.
 `LAWS` remembers who runs where; tests/test_laws_are_complete.py compares it with the public names.
 """
 

@@ -41,8 +41,8 @@ def _sort_of(values: Any) -> str:
     return "bounded" if values.bounded else "real"
 
 
-def _road(name: str) -> str:
-    """Return the name of a function, or what it is one of: primitives take the same way."""
+def _sort_of_function(name: str) -> str:
+    """Return the name of a function; one name for all primitives, which the engine treats alike."""
     return "a primitive" if name in PRIMITIVES else name
 
 
@@ -71,7 +71,7 @@ def features(metric: il.Metric) -> set[Any]:
         *(("predictions", _sort_of(one)) for one in domain.of_predictions),
         *(("targets", _sort_of(one)) for one in domain.of_targets),
         ("state", type(state)), ("wrapper", isinstance(metric, Wrapper) and type(metric)),
-        ("more axes", bool(extra_shape(metric))), *(("calls", _road(name)) for name in names),
+        ("more axes", bool(extra_shape(metric))), *(("calls", _sort_of_function(name)) for name in names),
     }  # fmt: skip
 
 
@@ -81,9 +81,10 @@ FIXED_COST = 10  # what a test costs whatever the metric is, in calls
 def cover(
     metrics: Mapping[str, il.Metric], features: Callable[[il.Metric], set[Any]]
 ) -> dict[str, il.Metric]:
-    """Return some that have together every feature: each time the one that adds most for its calls.
+    """Return metrics that together have every feature, at little cost.
 
-    Those that the others made superfluous are left out, the dearest first.
+    Each one adds the most features for its calls. Then those whose features the others have are
+    removed, the most costly first.
     """
     each = {name: features(metric) for name, metric in metrics.items()}
     left = set().union(*each.values())

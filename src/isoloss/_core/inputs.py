@@ -97,15 +97,15 @@ def floating_like(subject: Any, name: str, value: Any, beside: Any) -> tuple[Lib
     real = [a for a, given in ((array, value), (other, beside)) if a is given] or [array]
     library = one_library(subject, dict(zip((name, "targets"), real, strict=False)))
     like = real[0] if library_of(real[0]) is library else real[-1]
-    wide = library.has_float64(like)
+    has_float64 = library.has_float64(like)
     if array is not value and other is beside:
         dtype = dtype_beside
     if dtype not in FLOATS:
         dtype = library.default_float()
-    if _WIDTH[dtype] and not wide:
+    if _WIDTH[dtype] and not has_float64:
         dtype = "float32"
     if library_of(array) is not library:
-        array = library.convert(array, "float64" if wide else "float32", like)
+        array = library.convert(array, "float64" if has_float64 else "float32", like)
     if dtype_name(array.dtype) != dtype:
         array = library.raw.astype(array, getattr(library.raw, dtype, other.dtype))
     return library, array
@@ -164,7 +164,7 @@ class Inputs:
             message = f"it sorts all samples, which {library.name} does not; compute them first"
             names_real = ", ".join(f"{name}.compute()" for name in real)
             raise fail(metric, f"{message}: {names_real}", TypeError)
-        wide = library.has_float64(like)
+        has_float64 = library.has_float64(like)
         labels = {name for name, values in self.intervals if isinstance(values, Labels)}
         either = {name for name, values in self.intervals if getattr(values, "scores", False)}
         labels |= {"groups"} & arrays.keys()
@@ -176,15 +176,16 @@ class Inputs:
                 fix = f"{name}.argmax(-1)" if one_hot else f"{name}.astype(int)"
                 raise fail(metric, f"{message}; convert them, e.g. {fix}", TypeError)
         votes = [names[k] for k in data if k in real]
-        result = _result_dtype(library, votes, names, wide)
-        # integers have more digits than float32
-        exact = any(names[k] in INTEGERS and names[k] != "bool" for k in data if k not in labels)
-        xp = self.xp = library.namespace(result, library.widens(like) or (wide and exact))
+        result = _result_dtype(library, votes, names, has_float64)
+        # float32 does not hold every integer
+        counts = any(names[k] in INTEGERS and names[k] != "bool" for k in data if k not in labels)
+        wide = library.widens(like) or (has_float64 and counts)
+        xp = self.xp = library.namespace(result, wide)
         for name, array in arrays.items():
             if library_of(array) is not library and (name != "where" or names[name] == "bool"):
-                near = xp.result_name if names[name] in FLOATS or not wide else "float64"
+                near = xp.result_name if names[name] in FLOATS or not has_float64 else "float64"
                 if name in labels and names[name] not in FLOATS:
-                    near = "int64" if wide else "int32"
+                    near = "int64" if has_float64 else "int32"
                 near = "bool" if name == "where" else near
                 arrays[name] = library.convert(array, near, like)
         cores = self.cores(arrays)
@@ -443,13 +444,15 @@ class Batch:
         self.shape, self.axes, self.groups = shape, axes, groups
 
 
-def _result_dtype(library: Library, votes: list[str], names: dict[str, str], wide: bool) -> str:
+def _result_dtype(
+    library: Library, votes: list[str], names: dict[str, str], has_float64: bool
+) -> str:
     """Return the widest floating dtype among the arrays, at least float32."""
     floats = [name for name in votes if name in FLOATS]
     if not votes:  # a number against a list: NumPy's own choice
         floats = [dtype for k, dtype in names.items() if k not in _OPTIONS and dtype in FLOATS]
     result = max(floats, key=_WIDTH.__getitem__) if floats else library.default_float()
-    return result if wide and _WIDTH[result] else "float32"
+    return result if has_float64 and _WIDTH[result] else "float32"
 
 
 def namespace_for(library: Library, like: Array, *dtypes: Any) -> Namespace | None:
@@ -457,8 +460,8 @@ def namespace_for(library: Library, like: Array, *dtypes: Any) -> Namespace | No
     names = [dtype_name(dtype) for dtype in dtypes]
     if not all(name in FLOATS or name in INTEGERS for name in names):
         return None
-    wide = library.has_float64(like)
-    return library.namespace(_result_dtype(library, names, {}, wide), library.widens(like))
+    result = _result_dtype(library, names, {}, library.has_float64(like))
+    return library.namespace(result, library.widens(like))
 
 
 def check_devices(metric: Any, library: Library, arrays: dict[str, Array]) -> None:

@@ -69,7 +69,7 @@ class Library:
         return True
 
     def widens(self, array: Array) -> bool:
-        """Whether float32 is computed in float64, which is done where it stays in a cache."""
+        """Whether float32 data is computed in float64, as it is where blocks stay in a cache."""
         return self.has_float64(array)
 
     def default_float(self) -> str:

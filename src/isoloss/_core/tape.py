@@ -447,7 +447,7 @@ class TapeLibrary(CarrierLibrary):
             return record(value, *backs)
 
         def of_width(a: Array) -> Namespace:
-            """Return the functions for an array, whose methods are the same for every dtype."""
+            """Return the functions for an array's dtype; the rules of methods serve every dtype."""
             return self.under.namespace(dtype_name(a.dtype), False)
 
         def getitem(x: Any, key: Any) -> Any:

@@ -147,7 +147,6 @@ class TorchLibrary(PlainLibrary):
         return {
             "clip": clip,
             "bins": bins,
-            "bin_of": _bin_of,
             "bin_max": lambda index, x, size: x.new_zeros((x.shape[0], size)).scatter_reduce(
                 -1, index.long(), x, "amax"
             ),
@@ -217,7 +216,7 @@ class TorchLibrary(PlainLibrary):
         """Merge the states of the processes of a group."""
         if axis_name is not None:
             raise TypeError("across takes axis_name= with JAX; with PyTorch, it takes group=")
-        return _over_group(state, group)
+        return _over_group(self, state, group)
 
     def looked_at(self, *arrays: Any) -> bool:
         """Whether something looks at the tensors that a pass in place would not serve."""
@@ -261,16 +260,10 @@ def _sum_of_blocks(xp: Functions, x: Array, axes: tuple[int, ...]) -> Array:
 
 
 def _places(x: Array, /) -> Array:
-    """Return 0, 1, 2, ... along the last axis, of subclasses by what makes one of their own."""
+    """Return 0, 1, 2, ... along the last axis; for a subclass, as a tensor of that subclass."""
     if type(x) in _TENSORS:
         return torch.arange(x.shape[-1], device=x.device).expand(x.shape)
     return torch.ones_like(x, dtype=torch.int64).cumsum(-1) - 1
-
-
-def _bin_of(x: Array, edges: tuple[float, ...], /) -> Array:
-    """Return how many of the ascending edges are at most each number; -1 for nan."""
-    grid = torch.as_tensor(edges, dtype=x.dtype, device=x.device)
-    return torch.where(x.isnan(), -1, torch.bucketize(x, grid, right=True, out_int32=True))
 
 
 def _plain_tensors(p: Array, t: Array) -> bool:
@@ -774,27 +767,27 @@ def _row_sum(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Array:
     if not x.is_floating_point():
         return x.sum(axes, keepdim=keepdims)
     last = axes in (-1, (-1,), x.ndim - 1, (x.ndim - 1,))
-    if last and x.shape[-1] == 1:
-        return x if keepdims else x.squeeze(-1)
-    if last and x.device.type == "cpu" and x.dtype == torch.float32:
-        return _sum_of_last(x, keepdims)
+    if last and x.dtype == torch.float32:
+        return _sum_of_last(x, keepdims).to(x.dtype)
     return x.sum(axes, keepdim=keepdims, dtype=torch.float64).to(x.dtype)
 
 
 def _sum_of_last(x: Array, keepdims: bool = False) -> Array:
-    """Sum rows of float32: parts of a few numbers, and these in float64.
+    """Sum rows of float32 in float64; on a CPU, of parts that are summed in float32.
 
-    On a CPU, torch makes an array of float64 of what it sums in float64.
+    There, torch makes an array of float64 of what it sums in float64.
     """
+    if x.device.type != "cpu":
+        return x.sum(-1, keepdim=keepdims, dtype=torch.float64)
     part = max(_PART, 1 << (x.shape[-1].bit_length() // 2))  # as many as there are parts
     whole = x.shape[-1] // part * part
     if whole < 4 * part:
-        return x.sum(-1, keepdim=keepdims, dtype=torch.float64).to(x.dtype)
+        return x.sum(-1, keepdim=keepdims, dtype=torch.float64)
     parts = x[..., :whole].unflatten(-1, (-1, part)).sum(-1)
     total = parts.sum(-1, keepdim=keepdims, dtype=torch.float64)
     if whole < x.shape[-1]:
         total += x[..., whole:].sum(-1, keepdim=keepdims, dtype=torch.float64)
-    return total.to(x.dtype)
+    return total
 
 
 def _sum_in_pieces(x: Array, axes: tuple[int, ...]) -> Array:
@@ -895,7 +888,7 @@ def _ahead_and_rest(x: Array, labels: Array) -> tuple[Array, Array]:
 
 
 def _label_cross_entropy(x: Array, labels: Array) -> Array:
-    # torch's softmax takes its time for short rows, unless many of them lie side by side
+    # torch's softmax is slow along a short last axis of contiguous logits
     short = x.shape[-1] < 16 and x.is_contiguous()
     if x.device.type == "cpu" and x.numel() and not short:
         value = _by_shares(x, labels)
@@ -908,7 +901,7 @@ def _label_cross_entropy(x: Array, labels: Array) -> Array:
 def _by_shares(x: Array, labels: Array) -> Array | None:
     """Return ``log(1 + others / own)`` of shares: what they were divided by cancels.
 
-    None if the label's share is out of range in a row.
+    None if the label's share is nearly 0, or nan, in a row.
     """
     p, index = _softmax(x), labels.unsqueeze(-1)
     own = p.gather(-1, index)
@@ -1139,13 +1132,13 @@ def _softmax_divergence(x: Array, shares: Array) -> Array:
     An error of a small l is squared, so that the logarithm of a share near 1 needs no more digits.
     """
     below = x - x.amax(-1, keepdim=True)
-    whole = below.exp().sum(-1, keepdim=True, dtype=torch.float64)
+    whole = _sum_of_last(below.exp(), keepdims=True)
     log_p = below.sub_(whole.log_().to(x.dtype))
     ratio = shares.log().sub_(log_p)
     terms = (-ratio).expm1_().add_(ratio).mul_(shares)
     terms = torch.where(shares == 0, log_p.exp_(), terms)
-    missing = shares.sum(-1, dtype=torch.float64) - 1  # less the sum of p
-    return (terms.sum(-1, dtype=torch.float64) + missing).to(x.dtype)
+    missing = _sum_of_last(shares) - 1  # less the sum of p
+    return (_sum_of_last(terms) + missing).to(x.dtype)
 
 
 # artanh(s) / s^3 - 1 / s^2, up to s = 1/3, is nearly ``b + c / (1 - a s^2)``: the relative error of
@@ -1512,9 +1505,10 @@ def _again(step: _LossPlan, arrays: dict[str, Array], incoming: Array) -> tuple[
 # --- processes ------------------------------------------------------------------------------------
 
 
-def _over_group(state: State, group: Any) -> Any:
+def _over_group(library: TorchLibrary, state: State, group: Any) -> Any:
     here = torch.distributed.get_rank(group)
-    wide = state.weight.xp.computing  # float64 holds counts and every float exactly
+    # float64 holds counts and every float exactly
+    wide = torch.float64 if library.has_float64(state.weight.value) else torch.float32
     leaves: list[Array] = []
     leafwise(leaves.append, state)
     lengths = [[leaf.numel() for leaf in leaves]] * torch.distributed.get_world_size(group)
@@ -1543,7 +1537,7 @@ def _over_group(state: State, group: Any) -> Any:
         return leafwise(leaf, state)
 
     states = [state if process == here else of(process) for process in range(len(lengths))]
-    return state.weight.xp.library.fold(states)
+    return library.fold(states)
 
 
 # --- a linear layer under a cross-entropy ---------------------------------------------------------

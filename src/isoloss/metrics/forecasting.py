@@ -701,7 +701,7 @@ def _over_the_best(xp: Namespace, state: Samples, quantile: Any) -> Array:
     values = xp.where(counted, state.values, xp.zeros_like(state.values))
     losses, targets = values[..., 0, :], values[..., 1, :]
     best = _pinball(xp, targets - _quantile(xp, targets, weights, quantile), quantile)
-    sums = (xp.sum_in_two(weights * x) for x in (losses, best))  # alike in any order of samples
+    sums = (xp.sum_in_two(weights * x) for x in (losses, best))  # the same in any order of samples
     return ratio(xp, *(high + low for high, low in sums))
 
 
