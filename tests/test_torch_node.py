@@ -157,6 +157,40 @@ def test_targets_in_the_gap_of_an_interval(metric: Any) -> None:
         assert torch.isnan(metric(p.detach(), torch.tensor(y)))
 
 
+BOUNDED = {
+    f"{name}-{k}": (loss, k)
+    for name, loss in ALL.items()
+    if isinstance(loss, il.Loss)
+    for k, values in enumerate((*loss.domain.of_predictions, *loss.domain.of_targets))
+    if isinstance(values, il.Interval) and values.bounded
+}
+
+
+@pytest.mark.parametrize(("loss", "place"), BOUNDED.values(), ids=BOUNDED)
+def test_one_number_outside_the_domain(loss: il.Loss, place: int) -> None:
+    """The mean is nan if one number lies outside, however many there are, whatever else is asked."""
+    for size in (6, 1200):
+        p, t = draw(loss, (size,), dtype="float32")
+        predictions, targets = (tree_map(torch.as_tensor, side) for side in (p, t))
+        arrays = [*leaves(predictions), *leaves(targets)]
+        values = (*loss.domain.of_predictions, *loss.domain.of_targets)[place]
+        low, high = values.gap if values.gap and values.gap[0] < values.gap[1] else (None, None)
+        beyond = values.low - 0.5 if values.low > -math.inf else values.high + 0.5
+        wrong = arrays[place].clone()
+        beyond = beyond if wrong.is_floating_point() else values.low - 1  # a length
+        wrong.view(-1)[-1] = beyond if low is None else (low + high) / 2
+        arrays[place] = wrong
+        count = len(leaves(predictions))
+        sides = [
+            tuple(part) if isinstance(whole, tuple) else part[0]
+            for part, whole in ((arrays[:count], predictions), (arrays[count:], targets))
+        ]
+        for options in ({}, {"weights": torch.ones(size)}):
+            assert torch.isnan(loss(*sides, **options))
+            leaf = tree_map(lambda x: x.clone().requires_grad_(x.is_floating_point()), sides[0])
+            assert torch.isnan(loss(leaf, sides[1], **options))
+
+
 def test_nothing_is_wider_than_the_data() -> None:
     """Off a CPU, no option makes an array of the data's size that is wider than the data."""
     x, y = (torch.zeros((512, 512), device="meta") for _ in range(2))

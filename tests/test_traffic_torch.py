@@ -171,6 +171,7 @@ STEPS = {
     "ignore_index": (il.SoftmaxCrossEntropy(ignore_index=-100), ignoring, tokens, words, 2.5),
     "smoothing": (il.SoftmaxCrossEntropy(label_smoothing=0.1), smoothed, rows, labels, 2.5),
     "class weights": (il.SoftmaxCrossEntropy(class_weights=(1.0,) * 1024), by_class, rows, labels, 2.5),
+    "bfloat16": (il.softmax_cross_entropy, functional.cross_entropy, rows.bfloat16(), labels, 4.1),
     "axis 1": (lambda z, t: il.softmax_cross_entropy(z, t, event_axis=1), functional.cross_entropy, images, pixels, 2.5),
     "softmax focal": (il.softmax_focal, softmax_focal, rows, labels, 2.5),
     "tversky": (il.tversky, tversky, rows, shares, 1.5),
@@ -195,7 +196,7 @@ def test_traffic_of_a_step(name: str) -> None:
     ours, theirs, predictions, targets, bound = STEPS[name]
     moved = traffic(ours, predictions, targets)
     assert moved.bytes <= bound * traffic(theirs, predictions, targets).bytes
-    assert moved.dtypes <= {torch.float32, torch.bool}
+    assert moved.dtypes <= {torch.float32, torch.bool, tensors([predictions])[0].dtype}
 
 
 @pytest.mark.parametrize("metric", STRUCTURES.values(), ids=STRUCTURES)

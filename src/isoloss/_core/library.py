@@ -261,6 +261,7 @@ class Library:
             "remembered": lambda evaluate: evaluate(),
             # a barrier: a compiler must not share computations across it
             "alone": lambda use, *arrays: arrays,
+            "of_each": self.raw.full_like,
             "quotient": operator.truediv,
             # whether a size is a number, not the name of one in a program that is exported
             "is_known": lambda size: type(size) is int,

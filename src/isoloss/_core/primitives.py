@@ -67,14 +67,23 @@ def _row(xp: Namespace, x: Array) -> _Row:
     h, far = xp.max(x, axis=-1), _FAR[dtype_name(x.dtype)]
     finite = xp.minimum(xp.maximum(h, -far), far)
 
-    def below(use: int) -> Array:
-        return _below(xp, *xp.alone(use, x, finite))
-
-    number = x.shape[-1] + xp.sum(xp.sign(below(1)), axis=-1)  # a sign is 0 or -1
-    apart = below(2)
-    above = xp.sum(-xp.sign(apart) * xp.exp(apart), axis=-1)
+    one = xp.of_each(finite, 1.0)
+    z, top, whole = xp.alone(1, x, finite, one)
+    number = x.shape[-1] - xp.sum(_apart(xp, _below(xp, z, top), whole), axis=-1)
+    z, top, whole = xp.alone(2, x, finite, one)
+    others = _below(xp, z, top)
+    above = xp.sum(_apart(xp, others, whole) * xp.exp(others), axis=-1)
     rest = xp.where(xp.isinf(h), xp.zeros_like(h), above + (number - 1))
-    return _Row(h, finite, below(3), number, above, rest)
+    return _Row(h, finite, _below(xp, *xp.alone(3, x, finite)), number, above, rest)
+
+
+def _apart(xp: Namespace, below: Array, one: Array) -> Array:
+    """Return 1 for a number below 0, and 0 for 0; compilers take less time than for a sign.
+
+    The 1 is one of each row: they write a constant to memory in the shape of the data.
+    """
+    one = _column(xp, one)
+    return xp.minimum(below * (-_FAR[dtype_name(below.dtype)] * one), one)
 
 
 def _below(xp: Namespace, x: Array, h: Array) -> Array:
@@ -179,24 +188,26 @@ def cross_entropy(xp: Namespace, x: Array, targets: Array) -> Array:
     It is inf where a class that is ruled out has a target above 0, and where +inf loses to another.
     """
     row, far = _row(xp, x), _FAR[dtype_name(x.dtype)]
-    low = xp.where(row.h > 0, row.h - far, xp.full_like(row.h, -far))
-    z, t, least = xp.alone(4, x, targets, low)
-    lost = xp.sum(xp.sign(t) * xp.sign(-_below(xp, z, least)), axis=-1)
-    whole, others = _sums(xp, x, row, targets)
-    below = _column(xp, row.h) - xp.maximum(x, _column(xp, low))  # finite: times 0 it is 0
+    low = xp.maximum(row.finite, 0.0) - far  # h less that is finite: times 0 it is 0
+    least = xp.where(row.h > far, row.finite, low)
+    ends = least, xp.of_each(low, 0.0), xp.of_each(low, 1.0)
+    z, t, *ends = xp.alone(4, x, targets, *ends)
+    least, none, one = (_column(xp, end) for end in ends)
+    lost = xp.sum(t * xp.minimum(xp.maximum(least - z, none), one), axis=-1) > 0
+    below = _column(xp, row.finite) - xp.maximum(x, _column(xp, low))
+    whole = xp.sum(targets, axis=-1)
     value = xp.sum(targets * below, axis=-1) + whole * xp.log_rest(x)
-    value = xp.where(lost > 0, xp.full_like(value, math.inf), value)
-    infinite = xp.where(others > 0, xp.full_like(value, math.inf), xp.zeros_like(value))
-    split = (row.number > 1) & (whole > others)  # inf less inf is nan
-    nothing = xp.where(row.h > 0, split, whole > 0)
-    infinite = xp.where(nothing, xp.full_like(value, math.nan), infinite)
-    return xp.where(xp.isinf(row.h), infinite, value)
+    value = xp.where(xp.isinf(row.h), xp.zeros_like(value), value)
+    nothing = xp.full_like(value, math.nan)
+    infinite = xp.where(row.h > -far, xp.full_like(value, math.inf), nothing)
+    split = (row.h > far) & (row.number > 1) & (whole > 0)
+    return xp.where(lost, infinite, xp.where(split, nothing, value))
 
 
 def _sums(xp: Namespace, x: Array, row: _Row, targets: Array) -> tuple[Array, Array]:
     """Sum the targets, and those of all but the largest."""
-    z, t, highest = xp.alone(5, x, targets, row.finite)
-    others = xp.sum(-xp.sign(_below(xp, z, highest)) * t, axis=-1)
+    z, t, top, one = xp.alone(5, x, targets, row.finite, xp.of_each(row.finite, 1.0))
+    others = xp.sum(_apart(xp, _below(xp, z, top), one) * t, axis=-1)
     return xp.sum(targets, axis=-1), others
 
 

@@ -46,7 +46,9 @@ from .._core.wrappers import Exp, Root, Scaled
 _TENSORS = (torch.Tensor, torch.nn.Parameter)
 # what torch.nn.functional calls; reductions are numbers
 _KERNELS_OF_TORCH: Any = getattr(torch._C, "_nn")  # noqa: B009 - no stub knows it
+_MEAN_OF_LOGITS = torch.binary_cross_entropy_with_logits
 _NUMBERS = (int, float, bool, str, type(None))
+_HALVES = (torch.float16, torch.bfloat16)
 
 
 class TorchLibrary(PlainLibrary):
@@ -64,6 +66,11 @@ class TorchLibrary(PlainLibrary):
     def kernels(self) -> EagerKernels:
         """The functions of a node of the graph."""
         return EagerKernels(self.raw)
+
+    @cached_property
+    def narrow_kernels(self) -> NarrowKernels:
+        """The same for losses that take float16 and bfloat16 as they are."""
+        return NarrowKernels(self.raw)
 
     def has_float64(self, array: Array) -> bool:
         """Whether the device has float64: all but Apple's."""
@@ -282,8 +289,12 @@ def _plain_tensors(p: Array, t: Array) -> bool:
 # --- the sum of terms as one node of the graph ---------------------------------------------------
 
 BLOCK = 1 << 20  # numbers of a block: fewer cost Python calls, more leave the cache
-FEW = 1 << 10  # up to this many numbers, the mean is torch's own where it has one
+FEW = 1 << 10  # up to this many samples, the mean is torch's own where it has one
+FEW_LOGITS = 1 << 13  # of so many numbers at most
 _LEAST, _MOST = 1e-20, 1e30  # sums of squares and their means in which no square left float32
+_LEAST_LOSS = 1e-7  # of a sample that has its digits if it is the logarithm of a share
+_LEAST_MEAN = 1e-5  # of samples whose terms have errors of 4e-15
+_NO_LABEL = -(1 << 60)  # torch leaves out what has one label
 _LEAST_SHARE = 1e-30  # a share of a label that has all its digits
 _PART = 1 << 5  # numbers of a row that are summed in the data's width, at least
 _FUSED = 1 << 12  # numbers that are summed in the data's width; sums of those are in float64
@@ -401,6 +412,16 @@ class EagerKernels(TorchLibrary):
         }
 
 
+class NarrowKernels(EagerKernels):
+    """Functions that widen float16 and bfloat16 themselves, and give slopes as narrow."""
+
+    NAMES = ("label_cross_entropy",)
+
+    def cast(self, xp: Namespace, array: Array) -> Array:
+        """Return a narrow tensor as it is."""
+        return array if array.dtype in _HALVES else super().cast(xp, array)
+
+
 def _kinds(arrays: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """Return what a plan depends on of tensors.
 
@@ -474,10 +495,18 @@ class _LossPlan(Plan):
         self.device, self.casts = device, torch.amp.is_autocast_available(device)
         self.largest = max([x.numel() for x in inputs.arrays.values()])
         inputs_given = inputs.arrays
-        self.loss, self.kernels = loss, library.kernels
+        self.loss = loss
         self.predictions = inputs.names[0]
         self.xp, reduction = inputs.xp, options.reduction
         axes = () if reduction == "none" else inputs.axes
+        # whether the terms are squares that are summed as such
+        single = self.xp.result is torch.float32
+        squares = isinstance(loss, SquaredLoss) and reduction != "none"
+        unweighted = len(self.given) == len(inputs.data) and not inputs.weighs
+        self.squares = squares and single and unweighted
+        self.kernel = _kernel_of(loss, self.squares)
+        narrow = self.kernel is not None and self.kernel.name in NarrowKernels.NAMES
+        self.kernels = library.narrow_kernels if narrow else library.kernels
         self.node_inputs = inputs = inputs.with_arrays({}, axes=axes)  # in the data's own width
         inputs.library, inputs.xp = self.kernels, self.kernels.namespace(self.xp.result_name, False)
         self.tape_xp = self.kernels.tape.namespace(self.xp.result_name, False)
@@ -498,16 +527,11 @@ class _LossPlan(Plan):
         self.mean = metric is loss and reduction == "mean" and not options.divided
         self.summed = metric is loss and reduction != "mean"
         self.dtype = self.xp.result if self.mean or self.summed else torch.float64
-        # whether the terms are squares that are summed as such
-        single = self.xp.result is torch.float32
-        squares = isinstance(loss, SquaredLoss) and reduction != "none"
-        unweighted = len(self.given) == len(inputs.data) and not inputs.weighs
-        self.squares = squares and single and unweighted
-        self.kernel = _kernel_of(loss, self.squares)
-        few = self.on_cpu and self.whole and self.size <= FEW and not self.bounded
-        alike = all(x.dtype is torch.float32 for x in inputs_given.values())
+        few = self.on_cpu and self.whole and self.size <= FEW and self.largest <= FEW_LOGITS
+        kinds = {name: x.dtype for name, x in inputs_given.items() if name not in inputs.highest}
+        alike = all(kind is torch.float32 for kind in kinds.values())
         fits = few and alike and unweighted and self.mean
-        self.by_torch: Any = _mean_by_torch(self.kernel) if fits else None
+        self.by_torch: Any = _mean_by_torch(self.kernel, bool(self.bounded)) if fits else None
         self.double = self.on_cpu and not single  # a mean may be finite where the sum is not
 
     def value(self, arrays: dict[str, Array], denominator: Any, empty: Any) -> Any:
@@ -524,10 +548,11 @@ class _LossPlan(Plan):
         if self.by_torch is not None:
             function, slope = self.by_torch
             if graph and slope is not None:
-                total = MeanByTorch.apply(self, *arrays.values())
+                mean = MeanByTorch.apply(self, *arrays.values())
             else:
-                total = function(*arrays.values())
-            return self._with_kept_axes(total)
+                mean = function(*arrays.values())
+            if mean is not None:
+                return self._with_kept_axes(mean)
         if graph:
             total, weight = SumOfTerms.apply(self, arrays, empty, *predictions)
         else:
@@ -597,9 +622,9 @@ class _LossPlan(Plan):
         found = {name: x[index] if index else x for name, x in arrays.items()}
         labels, xp, loss = inputs.highest, inputs.xp, self.loss
         for name, x in found.items() if self.plain else ():
-            kind = x.dtype if name == "where" else xp.counting if name in labels else xp.computing
-            if x.dtype is not kind:
-                found[name] = x.to(kind)
+            kind = xp.counting if name in labels else xp.computing
+            if x.dtype is not kind and name != "where":
+                found[name] = x.to(kind) if name in labels else self.kernels.cast(xp, x)
         if not self.plain or not (
             known or all(self.kernels.within(found[name], labels[name]) for name in labels)
         ):
@@ -659,12 +684,19 @@ class _Kernel(NamedTuple):
         return pulled(g, x, y, *parameters, value)
 
 
-def _mean_by_torch(kernel: _Kernel | None) -> tuple[Any, Any] | None:
+def _mean_by_torch(kernel: _Kernel | None, bounded: bool) -> tuple[Any, Any] | None:
     """Return what torch has of a mean, and of its slope where its second derivative is another.
 
     It is computed in float64: a sum of 30 numbers in float32 is 3 ULP off, and one of 1000 is 6.
     """
     if kernel is None:
+        return None
+    if kernel.name == "sigmoid_cross_entropy":
+        return (
+            _sigmoid_cross_entropy_by_torch,
+            lambda g, x, y: _sigmoid_cross_entropy_back(g / x.numel(), x, y),
+        )
+    if bounded:  # the others look at no domain
         return None
     if kernel.name == "difference":
         return lambda x, y: _KERNELS_OF_TORCH.mse_loss(x.double(), y.double(), 1).float(), None
@@ -673,6 +705,8 @@ def _mean_by_torch(kernel: _Kernel | None) -> tuple[Any, Any] | None:
             lambda x, y: (x.double() - y).abs_().mean().float(),
             lambda g, x, y: (x - y).sign_().mul_(g / x.numel()),
         )
+    if kernel.name == "label_cross_entropy":
+        return _cross_entropy_by_torch, None
     if kernel.name == "huber":
         delta, factor = (*map(float, kernel.arguments[2:]), 1.0)[:2]
         return (
@@ -680,6 +714,33 @@ def _mean_by_torch(kernel: _Kernel | None) -> tuple[Any, Any] | None:
             lambda g, x, y: _huber_back(g / x.numel(), x, y, delta, factor),
         )
     return None
+
+
+def _cross_entropy_by_torch(x: Array, labels: Array) -> Array | None:
+    """Return a mean whose digits are there in float64; None if a label, or a logit, is none.
+
+    The error of a term is 1e-16; so is that of the slope, whose terms may be as small as the least.
+    """
+    x, labels = x.reshape(-1, x.shape[-1]).double(), labels.reshape(-1).long()
+    try:
+        if not x.requires_grad:
+            mean = _KERNELS_OF_TORCH.cross_entropy_loss(x, labels, None, 1, _NO_LABEL, 0.0)
+            return mean.float() if _LEAST_LOSS < mean.item() < math.inf else None
+        terms = _KERNELS_OF_TORCH.cross_entropy_loss(x, labels, None, 0, _NO_LABEL, 0.0)
+    except IndexError:
+        return None
+    mean = terms.mean()
+    enough = terms.detach().amin().item() > _LEAST_LOSS and mean.item() < math.inf
+    return mean.float() if enough else None
+
+
+def _sigmoid_cross_entropy_by_torch(x: Array, yes: Array) -> Array | None:
+    """Return a mean whose digits are there in float64; None if a label, or a logit, is none."""
+    least, most = torch.aminmax(yes)
+    if not 0 <= least.item() <= most.item() <= 1:
+        return None
+    mean = _MEAN_OF_LOGITS(x.double(), yes.double(), None, None, 1)
+    return mean.float() if _LEAST_MEAN < mean.item() < math.inf else None
 
 
 class MeanByTorch(torch.autograd.Function):
@@ -873,8 +934,8 @@ def _ahead_and_rest(x: Array, labels: Array) -> tuple[Array, Array]:
     What is added up are all exponentials but the label's: where its logit is the largest, the rest
     has all digits.
     """
-    highest, index = x.amax(-1, keepdim=True), labels.unsqueeze(-1)
-    own = x.gather(-1, index)
+    kind, index = _computed_in(x), labels.unsqueeze(-1)
+    highest, own = x.amax(-1, keepdim=True).to(kind), x.gather(-1, index).to(kind)
     # an infinite logit that is the label's loses nothing, as long as it is the only one
     ahead, usual = highest - own, _usual(highest)
     if not usual and highest.device.type == "cpu":
@@ -910,14 +971,27 @@ def _by_shares(x: Array, labels: Array) -> Array | None:
     return p.scatter_(-1, index, 0.0).sum(-1, keepdim=True).div_(own).log1p_().squeeze(-1)
 
 
+def _computed_in(x: Array) -> Any:
+    """Return the dtype of the shares of logits."""
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
 def _softmax(x: Array) -> Array:
     """Return softmax, laid out as the logits are: along an axis that was moved last, in place."""
     if not x.is_contiguous():
         for axis in range(x.ndim - 1):
             as_it_was = x.movedim(-1, axis)
             if as_it_was.is_contiguous():
-                return torch.softmax(as_it_was, axis).movedim(axis, -1)
-    return torch.softmax(x, -1)
+                return _softmax_along(as_it_was, axis).movedim(axis, -1)
+    return _softmax_along(x, -1)
+
+
+def _softmax_along(x: Array, axis: int) -> Array:
+    kind = _computed_in(x)
+    if x.dtype is kind:
+        return torch.softmax(x, axis)
+    wide = x.to(kind)
+    return torch.softmax(wide, axis, out=wide)  # in the same memory
 
 
 def _probabilities(x: Array) -> Array:
@@ -930,9 +1004,11 @@ def _probabilities(x: Array) -> Array:
 
 def _label_cross_entropy_back(g: Array, x: Array, labels: Array, value: Array) -> Array:
     """Return the shares, less 1 at the label: by its loss, which has all digits."""
-    g = g.to(x.dtype)
-    own = torch.expm1(-value) * g
-    slope = _probabilities(x).mul_(g.unsqueeze(-1))
+    p = _probabilities(x)
+    g = g.to(p.dtype)
+    own, g = torch.expm1(-value).mul_(g).to(x.dtype), g.unsqueeze(-1)
+    narrow = x.dtype is not p.dtype
+    slope = torch.mul(p, g, out=torch.empty_like(x)) if narrow else p.mul_(g)
     return slope.scatter_(-1, labels.unsqueeze(-1), own.unsqueeze(-1))
 
 
@@ -1305,7 +1381,7 @@ def _total(step: _LossPlan, arrays: dict[str, Array]) -> tuple[Array, Array | No
         memory.results = results
         try:
             inside = _inside(step, batch)
-            part = _difference_squared(step, batch)
+            part = None if inside is False else _difference_squared(step, batch)
             if part is None:
                 terms = _terms(step, batch, inside)
                 part = _added(step, batch, _masked(step, batch, terms))
