@@ -172,15 +172,15 @@ class Accumulator:
             For what a call of a metric refuses, and for a batch that does not go with those before.
         """
         given = {"weights": weights, "where": where, "groups": groups}
-        options = {name: _detached(x) for name, x in given.items() if x is not None}
-        predictions, targets, small = _detached(predictions), _detached(targets), self._small
-        numbers = small.takes(predictions, targets) if self._gathers and not options else []
-        if small.size and not (numbers and small.has_room_for(numbers)):
-            self._summarise_gathered()
-            numbers = numbers and small.takes(predictions, targets)  # perhaps in other dtypes
-        if numbers:
-            small.copy(numbers)
+        plain = weights is None and where is None and groups is None
+        if self._gathers and plain and self._small.add(predictions, targets):
             return
+        options = {name: _detached(x) for name, x in given.items() if x is not None}
+        if self._small.size:
+            self._summarise_gathered()
+            if plain and self._small.add(predictions, targets):  # in other dtypes, perhaps
+                return
+        predictions, targets = _detached(predictions), _detached(targets)
         self._add(self._shared.states(predictions, targets, **self._options, **options))
 
     def merge(self, *others: Accumulator | Mapping[str, Any]) -> None:
@@ -256,12 +256,12 @@ class Accumulator:
 
 def _parts(number: int, batch: Any) -> tuple[Any, Any, dict[str, Any]]:
     """Return the predictions, the targets and the options of a batch."""
-    if isinstance(batch, Mapping) and {*_PARTS[:2]} <= batch.keys() <= {*_PARTS}:
-        options = dict(batch)
-        return options.pop("predictions"), options.pop("targets"), options
     if isinstance(batch, (tuple, list)) and len(batch) in (2, 3):
         predictions, targets, *weights = batch
         return predictions, targets, {"weights": weights[0]} if weights else {}
+    if isinstance(batch, Mapping) and {*_PARTS[:2]} <= batch.keys() <= {*_PARTS}:
+        options = dict(batch)
+        return options.pop("predictions"), options.pop("targets"), options
     kind = type(batch).__name__
     if isinstance(batch, Mapping):
         kind += f" with {list(batch)}"
@@ -289,38 +289,34 @@ class _Small:
 
     def __init__(self) -> None:
         self.size = 0
-        self._library: Library
+        self._library: Library | None = None
         self._rows: list[Any] = []
 
-    def takes(self, predictions: Any, targets: Any) -> list[Any]:
-        """Return the numbers of a batch, if it is small and nothing but numbers."""
+    def add(self, predictions: Any, targets: Any) -> bool:
+        """Add a batch to the others if it is small, nothing but numbers, and there is room."""
         library = library_of(predictions)
-        if library is None:
-            return []
-        numbers = library.gathers(predictions, targets)
-        if not numbers or 2 * numbers[0].size > GATHERED:
-            return []
-        if not self.size:
-            self._library = library
-            self._rows = [np.empty(GATHERED, array.dtype) for array in numbers]
-        return numbers if library is self._library else []
-
-    def has_room_for(self, numbers: list[Any]) -> bool:
-        """Whether a batch has the dtypes of those before, and fits behind them."""
-        (p, t), (predictions, targets) = self._rows, numbers
-        alike = p.dtype == predictions.dtype and t.dtype == targets.dtype
-        return bool(alike and self.size + predictions.size <= GATHERED)
-
-    def copy(self, numbers: list[Any]) -> None:
-        """Add a batch to the others."""
-        end = self.size + numbers[0].size
-        for row, array in zip(self._rows, numbers, strict=True):
-            row[self.size : end] = array.ravel()
+        numbers = library.gathers(predictions, targets) if library is not None else None
+        if not numbers:
+            return False
+        p, t = numbers
+        start, end = self.size, self.size + p.size
+        if not start:
+            if 2 * end > GATHERED:
+                return False
+            self._library, self._rows = library, [np.empty(GATHERED, x.dtype) for x in numbers]
+        elif library is not self._library or end > GATHERED:
+            return False
+        one, other = self._rows
+        if one.dtype != p.dtype or other.dtype != t.dtype:
+            return False
+        one[start:end], other[start:end] = p.ravel(), t.ravel()
         self.size = end
+        return True
 
     def emptied(self) -> list[Array]:
         """Return the samples gathered so far, and forget them: a state may hold on to them."""
-        rows = [self._library.from_gathered(row[: self.size]) for row in self._rows]
+        library: Any = self._library
+        rows = [library.from_gathered(row[: self.size]) for row in self._rows]
         self.size = 0
         return rows
 

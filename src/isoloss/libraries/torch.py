@@ -185,19 +185,21 @@ class TorchLibrary(PlainLibrary):
 
     def gathers(self, predictions: Array, targets: Array) -> list[Any]:
         """Return two tensors that are just numbers as NumPy arrays; nothing of others."""
-        fit = (
-            not torch.compiler.is_compiling()
-            and not predictions.requires_grad
-            and _plain_tensors(predictions, targets)
-            and self._of_dtypes(predictions, targets.dtype) is not None
-        )
-        arrays = (predictions, targets) if fit else ()
-        if any(x.dtype is torch.bfloat16 for x in arrays):  # NumPy has no such dtype
+        p, t = predictions, targets
+        if not (type(p) in _TENSORS and type(t) in _TENSORS and p.shape == t.shape):
             return []
-        return [x.numpy() for x in arrays]
+        if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
+            return []
+        key = p.dtype, t.dtype, torch.get_default_dtype()
+        if torch._C._are_functorch_transforms_active() or self._of_dtypes(p, key) is None:
+            return []
+        try:  # other devices, layouts and dtypes than NumPy has are errors
+            numbers = [(x.detach() if x.requires_grad else x).numpy() for x in (p, t)]
+        except (TypeError, RuntimeError):
+            return []
+        return numbers if numbers[0].size else []
 
-    def _of_dtypes(self, predictions: Array, dtype: Any) -> Namespace | None:
-        key = predictions.dtype, dtype, torch.get_default_dtype()
+    def _of_dtypes(self, predictions: Array, key: tuple[Any, ...]) -> Namespace | None:
         if key not in self.of_dtypes:
             self.of_dtypes[key] = namespace_for(self, predictions, *key[:2])
         return self.of_dtypes[key]
@@ -271,19 +273,6 @@ def _places(x: Array, /) -> Array:
     if type(x) in _TENSORS:
         return torch.arange(x.shape[-1], device=x.device).expand(x.shape)
     return torch.ones_like(x, dtype=torch.int64).cumsum(-1) - 1
-
-
-def _plain_tensors(p: Array, t: Array) -> bool:
-    """Whether two tensors of a CPU are just numbers, of one shape."""
-    return (
-        _kinds((p, t)) is not None
-        and torch._C._len_torch_dispatch_stack() == 0
-        and not t.requires_grad
-        and p.shape == t.shape
-        and p.numel() > 0
-        and p.device.type == t.device.type == "cpu"
-        and not (p.is_neg() or t.is_neg())
-    )
 
 
 # --- the sum of terms as one node of the graph ---------------------------------------------------
