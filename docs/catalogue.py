@@ -45,7 +45,7 @@ def entry(kind: Any, names: list[str]) -> str:
     text = sections(kind.__doc__ or "")
     title, _, rest = text[""].partition("\n\n")
     heading = ", ".join(f"`{name}`" for name in names) or f"`{kind.__name__}`"
-    call = re.sub(r": '[^']*'| -> .*", "", str(inspect.signature(kind)))
+    call = re.sub(r""": ('[^']*'|"[^"]*")| -> .*""", "", str(inspect.signature(kind)))
     body = [f"## {heading}", f"`{kind.__name__}{call}`", title, markdown(rest)]
     if "Parameters" in text:
         body.append(parameters(text["Parameters"]))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pytest
 
 import isoloss as il
+from conformance.kit.metrics import ALL
+from isoloss._core.parameters import declared_of
 
 
 def loss(signature: str) -> Any:
@@ -51,22 +53,40 @@ def test_a_row_wise_loss_of_ones_own() -> None:
     np.testing.assert_array_equal(il.gradient(rows, p, t), np.full((2, 3), 0.5))
 
 
+def test_every_parameter_is_declared() -> None:
+    """Each number has its interval and each word its alternatives: a name that is missing is none."""
+    for metric in ALL.values():
+        for item in fields(metric) if type(metric).__module__.startswith("isoloss") else ():  # type: ignore[arg-type]
+            declared = declared_of(metric)[item.name]
+            known = declared.interval or declared.allowed or item.type in ("bool", "Metric")
+            assert known or isinstance(item.default, bool), (type(metric), item.name)
+
+
+ABOVE_0 = il.Interval(low=0.0, low_open=True)
+
+
 def test_parameters() -> None:
     """A parameter has its default and its interval; None is allowed where it is the default."""
-    positive = il.Interval(low=0.0, low_open=True)
 
     @dataclass(frozen=True)
     class Two(il.Loss):
-        scale: float = il.parameter(3.0, positive)
-        floor: float | None = il.parameter(None, positive)
+        scale: il.Positive = 3.0
+        floor: Annotated[float, il.Interval(low=0.0, low_open=True)] | None = None
+        share: Annotated[float, ABOVE_0] = 0.5
 
         def pointwise(self, xp: Any, prediction: Any, target: Any) -> Any:
             return (prediction - target) / self.scale
 
-    assert Two() == Two(scale=3.0, floor=None)
-    assert [item.metadata["interval"] for item in fields(Two)] == [positive, positive]
+    assert Two() == Two(scale=3.0, floor=None, share=0.5)
+    assert [declared.interval for declared in declared_of(Two).values()] == 3 * [ABOVE_0]
     assert Two()([6.0], [0.0]) == 2.0
-    for wrong in ({"scale": 0.0}, {"floor": -1.0}, {"scale": math.nan}, {"scale": math.inf}):
+    for wrong in (
+        {"scale": 0.0},
+        {"floor": -1.0},
+        {"share": 0.0},
+        {"scale": math.nan},
+        {"scale": math.inf},
+    ):
         with pytest.raises(ValueError, match="must be finite and > 0, not"):
             Two(**wrong)
     with pytest.raises(TypeError, match="scale must be a number, not None"):

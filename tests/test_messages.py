@@ -6,7 +6,7 @@ import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pytest
@@ -134,7 +134,10 @@ def test_unknown_option_of_a_method() -> None:
 
 def test_intervals() -> None:
     """An interval that holds no number is refused."""
-    assert message(lambda: il.parameter(1.0, il.Interval(1.0, 1.0)), ValueError) == (
+    namespace = {"scale": Annotated[float, il.Interval(1.0, 1.0)]}
+    assert message(
+        lambda: type("Empty", (il.Loss,), {"__annotations__": namespace}), ValueError
+    ) == (
         "Interval(low=1.0, high=1.0, low_open=False, high_open=False, gap=None, infinite=False) holds no number: "
         "low must be less than high"
     )

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import isoloss as il
+from isoloss._core.parameters import declared_of
 from isoloss.evaluation import name_of
 
 from .expected import extra_shape
@@ -114,9 +115,8 @@ WRAPPED: list[il.Metric] = [
 
 def numeric(metric: il.Metric) -> list[str]:
     """Return the names of the hyper-parameters that are real numbers from an interval."""
-    found = [item for item in fields(metric) if "interval" in item.metadata]  # type: ignore[arg-type]
-    found = [item for item in found if not item.metadata["whole"]]
-    return [item.name for item in found if isinstance(getattr(metric, item.name), (int, float))]
+    found = [name for name, one in declared_of(metric).items() if one.interval and not one.whole]
+    return [name for name in found if isinstance(getattr(metric, name, None), (int, float))]
 
 
 def parameters(every: bool = True) -> Iterator[Any]:
@@ -132,7 +132,7 @@ def parameters(every: bool = True) -> Iterator[Any]:
             jumps = jumps or (isinstance(metric, il.D2Pinball) and metric.quantile == 0.5)
             if jumps or extra_shape(metric) or not (every or (type(metric), field) not in seen):
                 continue
-            interval = type(metric).__dataclass_fields__[field].metadata["interval"]
+            interval = declared_of(metric)[field].interval
             at = getattr(metric, field)
             # the ends of an interval, and powers at which the domain changes, are no place to differentiate
             if at != 0 and all(interval.contains(x) for x in (at - 0.01, at + 0.01)):
@@ -140,15 +140,15 @@ def parameters(every: bool = True) -> Iterator[Any]:
                 yield pytest.param(metric, field, id=f"{name}-{field}")
 
 
-def _other_values(item: Any) -> list[Any]:
+def _other_values(kind: type[il.Metric], item: Any) -> list[Any]:
     """Return values of a parameter that differ from its default."""
     if isinstance(item.default, bool):
         return [not item.default]
-    interval = item.metadata.get("interval")
+    interval, whole, *_ = declared_of(kind)[item.name]
     if interval is None:
         return []
     start = interval.inside if item.default in (MISSING, None) else item.default
-    if item.metadata["whole"]:
+    if whole:
         return [x for x in (int(start) + 1, 1) if x != item.default]
     candidates = [2 * start, start / 2, interval.inside] if isinstance(start, (int, float)) else []
     return [x for x in candidates if x != item.default and interval.contains(x)][:2]
@@ -160,7 +160,7 @@ def _variants(kind: type[il.Metric]) -> list[il.Metric]:
         return [kind(num_classes=4)]  # type: ignore[call-arg]
     if kind.__name__ in PARAMETERS:
         return [kind(**chosen) for chosen in PARAMETERS[kind.__name__]]
-    return [kind(**{item.name: x}) for item in fields(kind) for x in _other_values(item)]  # type: ignore[arg-type]
+    return [kind(**{item.name: x}) for item in fields(kind) for x in _other_values(kind, item)]  # type: ignore[arg-type]
 
 
 def concrete_classes() -> list[type[il.Metric]]:

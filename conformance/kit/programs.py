@@ -17,6 +17,7 @@ import numpy as np
 
 import isoloss as il
 from isoloss._core.domains import Labels
+from isoloss._core.parameters import declared_of
 
 from .drawing import of_items
 from .metrics import numeric
@@ -84,9 +85,9 @@ def _traced(backend: Jax, metric: il.Metric) -> list[str]:
         return []
     kind, found = type(metric), []
     for name in numeric(metric):
-        number, declared = getattr(metric, name), kind.__dataclass_fields__[name].metadata
+        number, interval = getattr(metric, name), declared_of(metric)[name].interval
         asks = (kind, name) in BRANCHES and BRANCHES[kind, name](number)
-        if number not in declared["interval"][:2] and not asks:
+        if number not in interval[:2] and not asks:
             found.append(name)
     return found
 

@@ -16,7 +16,8 @@ from ._core.domains import Interval as Interval
 from ._core.metric import Loss as Loss
 from ._core.metric import Metric as Metric
 from ._core.metric import SquaredLoss as SquaredLoss
-from ._core.parameters import parameter as parameter
+from ._core.parameters import NonNegative as NonNegative
+from ._core.parameters import Positive as Positive
 from ._core.threads import threads as threads
 from ._core.wrappers import Exp as Exp
 from ._core.wrappers import Root as Root
@@ -58,6 +59,8 @@ if not TYPE_CHECKING:  # type checkers read the lists of the families
         "Interval",
         "Loss",
         "Metric",
+        "NonNegative",
+        "Positive",
         "Root",
         "Scaled",
         "SquaredLoss",
@@ -66,7 +69,6 @@ if not TYPE_CHECKING:  # type checkers read the lists of the families
         "gradient",
         "gradient_hessian",
         "over_batches",
-        "parameter",
         "threads",
         "validate",
         "value_and_gradient",

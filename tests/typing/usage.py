@@ -45,3 +45,12 @@ il.Loss()  # type: ignore[abstract]  # pyright: ignore[reportAbstractUsage]
 
 class Wider(il.Huber):  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
     """Concrete metrics are final."""
+
+# parameters: required ones are required, arrays and lists are taken where they make sense
+il.ConfusionMatrix()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+il.F1Score()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+il.F1Score(num_classes=3, average="micr")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+il.F1Score(num_classes=3, average=None)
+il.Barron(alpha=np.ones(3))
+il.SoftmaxCrossEntropy(class_weights=[1.0, 2.0])
+il.SoftmaxCrossEntropy(class_weights=np.ones(2))

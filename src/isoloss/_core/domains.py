@@ -100,6 +100,7 @@ NON_NEGATIVE = Interval(low=0.0)
 ABOVE_MINUS_ONE = Interval(low=-1.0, low_open=True)
 UNIT = Interval(0.0, 1.0)
 ZERO_OR_ONE = UNIT.without(0.0, 1.0)
+AT_LEAST_ONE = Interval(low=1.0)
 BETWEEN_0_AND_1 = Interval(0.0, 1.0, low_open=True, high_open=True)
 
 

@@ -19,7 +19,7 @@ from .domains import EVERYWHERE, Domain, Interval
 from .errors import abbreviated, fail
 from .inputs import Inputs
 from .library import library_of
-from .parameters import as_parameter, check_parameters
+from .parameters import Declared, Parametrised, as_parameter, check_parameter, declared_of
 from .states import Mean, State, Total, made_by, maker
 from .totals import Totals
 from .types import Array, Namespace
@@ -45,7 +45,7 @@ def _parse(signature: str) -> Parts:
     return predictions, targets
 
 
-class Metric(ABC):
+class Metric(Parametrised, ABC):
     """A number about predictions and targets: statistics of batches, merged, then a formula."""
 
     signature: ClassVar[str] = "(),()->()"
@@ -298,18 +298,19 @@ def check_fields(metric: Any) -> None:
     if not type(metric).__dataclass_params__.frozen:
         message = "declare it with @dataclass(frozen=True): metrics are compared and hashed"
         raise fail(metric, message, TypeError)
+    declarations = declared_of(metric)
     for item in fields(metric):
         value = getattr(metric, item.name)
         if isinstance(value, Metric):  # what a wrapper wraps, and checks itself
             continue
         default = getattr(type(metric), item.name, ...)  # compilers cannot read item.default
-        several = item.metadata.get("several", isinstance(default, tuple))
-        value = as_parameter(value, several)
+        declared = declarations.get(item.name, Declared(several=isinstance(default, tuple)))
+        value = as_parameter(value, declared.several)
         object.__setattr__(metric, item.name, value)
         if isinstance(default, bool) and not isinstance(value, bool):
             raise fail(metric, f"{item.name} must be True or False, not {value!r}", TypeError)
         if value is not None or default is not None:
-            check_parameters(metric, item, value, several)
+            check_parameter(metric, item.name, value, declared)
 
 
 # What users of other libraries type, and the names here.

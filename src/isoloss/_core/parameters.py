@@ -1,60 +1,171 @@
-"""How a hyper-parameter is declared, and checked when a metric is made."""
+"""How a hyper-parameter is declared, and checked when a metric is made.
 
-from __future__ import annotations
+Its annotation says what it may be: an `Interval`, whole numbers, or some words.
 
-import math
-from dataclasses import field
-from typing import Any
-
-import numpy as np
-
-from .domains import Interval
-from .errors import fail
-
-
-def parameter(
-    default: Any, interval: Interval, *, whole: bool = False, several: bool = False
-) -> Any:
-    """Declare a hyper-parameter by its default and the interval it must lie in.
-
-    A metric made with a number outside raises ValueError. Arrays and tracers are not looked at.
-
-    Parameters
-    ----------
-    default : number, tuple of numbers or None
-        None where the parameter may be left out.
-    interval : Interval
-        Where the number, or each of several, must lie.
-    whole : bool
-        Whether it must be an integer, as it must where the default is one.
-    several : bool
-        Whether it is a tuple of numbers, as it is where the default is one.
-
-    Examples
-    --------
-    >>> import isoloss as il
     >>> from dataclasses import dataclass
+    >>> from typing import Annotated
+    >>> import isoloss as il
     >>> @dataclass(frozen=True)
     ... class Cauchy(il.Loss):
-    ...     scale: float = il.parameter(1.0, il.Interval(low=0.0, low_open=True))
+    ...     scale: il.Positive = 1.0
+    ...     share: Annotated[float, il.Interval(low=0.0, high=1.0)] = 0.5
     ...     def pointwise(self, xp, prediction, target):
-    ...         return xp.log1p(((prediction - target) / self.scale) ** 2)
+    ...         return self.share * xp.log1p(((prediction - target) / self.scale) ** 2)
     >>> Cauchy(scale=-1.0)
     Traceback (most recent call last):
         ...
-    ValueError: Cauchy(scale=-1.0): scale must be finite and > 0, not -1.0
-    """
+    ValueError: Cauchy(scale=-1.0, share=0.5): scale must be finite and > 0, not -1.0
+
+An array is not looked at, and neither is a tracer: it may be learnt.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import sys
+from collections.abc import Mapping
+from types import UnionType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    Protocol,
+    Union,
+    get_args,
+    get_origin,
+)
+
+import numpy as np
+
+from .domains import (
+    AT_LEAST_ONE,
+    BETWEEN_0_AND_1,
+    NON_NEGATIVE,
+    POSITIVE,
+    REAL,
+    UNIT,
+    Interval,
+)
+from .errors import fail
+
+# --- the types of hyper-parameters ----------------------------------------------------------------
+
+
+class NumberArray(Protocol):
+    """An array in the place of a number: a parameter that is learnt, or one for each sample."""
+
+    @property
+    def shape(self) -> Any: ...
+    @property
+    def dtype(self) -> Any: ...
+    @property
+    def ndim(self) -> Any: ...
+    def __add__(self, other: Any, /) -> Any: ...
+    def __radd__(self, other: Any, /) -> Any: ...
+    def __sub__(self, other: Any, /) -> Any: ...
+    def __rsub__(self, other: Any, /) -> Any: ...
+    def __mul__(self, other: Any, /) -> Any: ...
+    def __rmul__(self, other: Any, /) -> Any: ...
+    def __truediv__(self, other: Any, /) -> Any: ...
+    def __rtruediv__(self, other: Any, /) -> Any: ...
+    def __pow__(self, other: Any, /) -> Any: ...
+    def __rpow__(self, other: Any, /) -> Any: ...
+    def __neg__(self) -> Any: ...
+    def __abs__(self) -> Any: ...
+    def __lt__(self, other: Any, /) -> Any: ...
+    def __le__(self, other: Any, /) -> Any: ...
+    def __gt__(self, other: Any, /) -> Any: ...
+    def __ge__(self, other: Any, /) -> Any: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, key: Any, /) -> Any: ...
+    def __iter__(self) -> Any: ...
+
+
+Number = float | NumberArray
+Real = Annotated[Number, REAL]
+Positive = Annotated[Number, POSITIVE]
+NonNegative = Annotated[Number, NON_NEGATIVE]
+Share = Annotated[Number, UNIT]
+Level = Annotated[Number, BETWEEN_0_AND_1]
+Count = Annotated[int, AT_LEAST_ONE]
+Integer = Annotated[int, REAL]
+
+if TYPE_CHECKING:  # a list or an array becomes a tuple
+    Numbers = tuple[float, ...] | list[float] | NumberArray
+else:
+    Numbers = tuple[float, ...]
+
+
+class Declared(NamedTuple):
+    """What the annotation of a hyper-parameter says of it."""
+
+    interval: Interval | None = None  # where the number lies, or each of several
+    whole: bool = False  # whether it is an integer
+    several: bool = False  # whether it is a tuple of numbers
+    allowed: tuple[Any, ...] = ()  # the words, or numbers, that it may be
+
+
+_NOTHING = Declared()
+
+
+class Parametrised:
+    """A class whose annotations say what its parameters may be."""
+
+    _declared: ClassVar[Mapping[str, Declared]] = {}
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        frame: Any = sys._getframe(1)  # the names are those of the class statement
+        while frame.f_code.co_name in _MAKING:
+            frame = frame.f_back
+        found = dict(cls._declared)
+        for name, annotation in inspect.get_annotations(cls).items():
+            if isinstance(annotation, str):
+                if annotation.startswith("ClassVar"):
+                    continue
+                try:
+                    annotation = eval(annotation, frame.f_globals, frame.f_locals)
+                except Exception:  # of names that only type checkers know: nothing is declared
+                    continue
+            found[name] = _declared(annotation)
+        cls._declared = found
+
+
+_MAKING = ("__init_subclass__", "__new__")  # functions between a class statement and its checks
+
+
+def declared_of(metric: Any) -> Mapping[str, Declared]:
+    """Return what is declared of the parameters of a metric, or of a class of metrics."""
+    return metric._declared  # type: ignore[no-any-return]
+
+
+def _declared(annotation: Any) -> Declared:
+    origin = get_origin(annotation)
+    if origin in (Union, UnionType):
+        parts = [_declared(part) for part in get_args(annotation) if part is not type(None)]
+        optional = type(None) in get_args(annotation)
+        first = next((part for part in parts if part != _NOTHING), _NOTHING)
+        return (
+            first._replace(allowed=(*first.allowed, None)) if first.allowed and optional else first
+        )
+    if origin is Literal:
+        return Declared(allowed=get_args(annotation))
+    if origin is not Annotated:
+        return _NOTHING
+    inner, *given = get_args(annotation)
+    interval = next((one for one in given if isinstance(one, Interval)), None)
+    if interval is None:
+        return _NOTHING
     if not interval.low < interval.high:
         raise ValueError(f"{interval!r} holds no number: low must be less than high")
-    whole = whole or type(default) is int
-    several = several or isinstance(default, tuple)
-    metadata = {"interval": interval, "whole": whole, "several": several}
-    return field(default=default, metadata=metadata)
+    return Declared(interval, inner is int, get_origin(inner) is tuple)
 
 
-def choice(default: Any, *allowed: Any) -> Any:
-    """Declare a hyper-parameter that is one of some words."""
-    return field(default=default, metadata={"allowed": (default, *allowed)})
+# --- values ---------------------------------------------------------------------------------------
 
 
 def is_zero(x: Any) -> bool:
@@ -71,26 +182,28 @@ def as_parameter(value: Any, several: bool) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def check_parameters(metric: Any, item: Any, value: Any, several: bool) -> None:
+def check_parameter(metric: Any, name: str, value: Any, declared: Declared) -> None:
     """Check what a hyper-parameter was declared to be; arrays of the user's are not looked at."""
-    allowed = item.metadata.get("allowed")
-    if allowed is not None and value not in allowed:
-        words = ", ".join(map(repr, allowed))
-        raise fail(metric, f"{item.name} must be one of {words}, not {value!r}")
+    interval, whole, several, allowed = declared
+    if allowed:
+        if value not in allowed:
+            words = ", ".join(map(repr, allowed))
+            raise fail(metric, f"{name} must be one of {words}, not {value!r}")
+        return
     if several and not isinstance(value, (tuple, str, bytes, int, float, type(None))):
         return
     if several and not (isinstance(value, tuple) and value):
-        message = f"{item.name} must be a tuple of numbers, not {value!r}"
+        message = f"{name} must be a tuple of numbers, not {value!r}"
         raise fail(metric, message, TypeError)
-    if item.metadata.get("whole") and type(value) is not int:
-        message = f"{item.name} must be an integer, not {value!r}"
+    if whole and type(value) is not int:
+        message = f"{name} must be an integer, not {value!r}"
         raise fail(metric, message, TypeError)
-    if "interval" in item.metadata:
+    if interval is not None:
         for one in value if several and isinstance(value, tuple) else (value,):
-            _check_parameter(metric, item.name, one, item.metadata["interval"])
+            _check_number(metric, name, one, interval)
 
 
-def _check_parameter(metric: Any, name: str, value: Any, interval: Interval) -> None:
+def _check_number(metric: Any, name: str, value: Any, interval: Interval) -> None:
     """Check a number; arrays and tracers cannot be looked at without breaking transforms."""
     if isinstance(value, (str, bytes, type(None), bool, complex, tuple)):
         raise fail(metric, f"{name} must be a number, not {value!r}", TypeError)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, final
 
-from .domains import REAL, Domain
+from .domains import Domain
 from .errors import fail
 from .metric import Core, Metric, Parts, SquaredLoss
-from .parameters import parameter
+from .parameters import Real
 from .states import Rooted, RootMeanSquare, State
 from .totals import Totals
 from .types import Array, Namespace
@@ -149,7 +149,7 @@ class Scaled(Wrapper):
     """
 
     metric: Metric
-    factor: float = parameter(1.0, REAL)
+    factor: Real = 1.0
 
     @property
     def summable(self) -> bool:  # type: ignore[override]

@@ -12,6 +12,7 @@ from typing import Any
 import isoloss
 
 from .._core.metric import Metric
+from .._core.parameters import declared_of
 from .._core.wrappers import Exp, Root, Scaled, Wrapper
 from ..metrics.catalogue import FAMILIES, NAMES
 from .errors import InputError, close_to
@@ -129,15 +130,19 @@ def literal(text: str) -> Any:
 
 def described(cls: Any) -> str:
     """Return the parameters of a class, with what each may be."""
-    lines = [f"{item.name} ({_needs(item)})" for item in parameters(cls)]
+    lines = [f"{item.name} ({_needs(cls, item)})" for item in parameters(cls)]
     return f"it has {', '.join(lines)}" if lines else "it has none"
 
 
-def _needs(item: Field[Any]) -> str:
-    allowed, interval = item.metadata.get("allowed"), item.metadata.get("interval")
-    kind = " or ".join(map(repr, allowed)) if allowed else str(item.type)
-    if interval is not None and str(interval) != "real":
-        kind += f", {interval}"
+def _needs(cls: Any, item: Field[Any]) -> str:
+    interval, whole, several, allowed = declared_of(cls)[item.name]
+    kind = str(item.type)
+    if allowed:
+        kind = " or ".join(map(repr, allowed))
+    elif interval is not None:
+        kind = "int" if whole else "tuple of float" if several else "float"
+        kind += f", {interval}" if interval.bounded else ""
+        kind += " or None" if item.default is None else ""
     return kind if needed(item) else f"{kind}; {item.default!r} by default"
 
 
@@ -163,7 +168,7 @@ def made(entry: Entry, given: dict[str, Any]) -> Metric:
             f"'{entry.name}:{':'.join(f'{name}=...' for name in missing)}', or --{missing[0]} "
             "with show"
         )
-    values = {name: _typed(value, known[name].type) for name, value in given.items()}
+    values = {name: _typed(cls, known[name], value) for name, value in given.items()}
     try:
         metric: Metric = cls(**values)
     except (TypeError, ValueError) as error:
@@ -171,11 +176,13 @@ def made(entry: Entry, given: dict[str, Any]) -> Metric:
     return metric
 
 
-def _typed(value: Any, kind: Any) -> Any:
+def _typed(cls: Any, item: Field[Any], value: Any) -> Any:
     """Return a value as the type of its parameter asks: 2 is 2.0, a name is a metric."""
-    if kind == "Metric" and isinstance(value, str):
+    if item.type == "Metric" and isinstance(value, str):
         return metric_of(value)
-    return float(value) if type(value) is int and kind in ("float", "float | None") else value
+    interval, whole, several, _ = declared_of(cls)[item.name]
+    real = interval is not None and not (whole or several)
+    return float(value) if real and type(value) is int else value
 
 
 def metric_of(text: str) -> Metric:

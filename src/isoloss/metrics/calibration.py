@@ -10,11 +10,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Literal, final
 
-from .._core.domains import UNIT, ZERO_OR_ONE, Domain, Interval, Labels
+from .._core.domains import UNIT, ZERO_OR_ONE, Domain, Labels
 from .._core.metric import Metric
-from .._core.parameters import choice, parameter
+from .._core.parameters import Count
 from .._core.states import Counts, Samples, Total, ratio
 from .._core.totals import Totals
 from .._core.types import Array, Namespace
@@ -37,8 +37,6 @@ __all__ = [
     "expected_calibration_error",
     "log_loss_decomposition",
 ]
-
-BINS = Interval(low=1)
 
 
 def _bin_of(xp: Namespace, sure: Array, bins: int) -> Array:
@@ -151,8 +149,8 @@ class ExpectedCalibrationError(_OfConfidence):
     torchmetrics's ``multiclass_calibration_error``.
     """
 
-    bins: int = parameter(15, BINS)
-    norm: str = choice("l1", "l2", "max")
+    bins: Count = 15
+    norm: Literal["l1", "l2", "max"] = "l1"
 
     def formula(self, xp: Namespace, state: Counts) -> Array:
         return _calibration_error(xp, _rows(state, 3), self.norm)
@@ -191,8 +189,8 @@ class BinaryExpectedCalibrationError(_OfProbability):
     columns, `ExpectedCalibrationError` has bins of the larger probability, from 1/2 to 1, instead.
     """
 
-    bins: int = parameter(15, BINS)
-    norm: str = choice("l1", "l2", "max")
+    bins: Count = 15
+    norm: Literal["l1", "l2", "max"] = "l1"
 
     def formula(self, xp: Namespace, state: Counts) -> Array:
         return _calibration_error(xp, _rows(state, 3), self.norm)
@@ -233,7 +231,7 @@ class ClasswiseCalibrationError(Metric):
     signature: ClassVar[str] = "(classes),()->()"
     kind: ClassVar[str] = "counts"
     domain: ClassVar[Domain] = Domain(UNIT, Labels())
-    bins: int = parameter(15, BINS)
+    bins: Count = 15
 
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Counts:
         classes = []
@@ -285,7 +283,7 @@ class ReliabilityDiagram(_OfConfidence):
     DeGroot and Fienberg (1983), *The Comparison and Evaluation of Forecasters*; Guo et al. (2017).
     """
 
-    bins: int = parameter(15, BINS)
+    bins: Count = 15
 
     def formula(self, xp: Namespace, state: Counts) -> Array:
         return _diagram(xp, *_rows(state, 3))
@@ -324,7 +322,7 @@ class BinaryReliabilityDiagram(_OfProbability):
     Temperature*; scikit-learn's ``calibration_curve``, which leaves empty bins out.
     """
 
-    bins: int = parameter(15, BINS)
+    bins: Count = 15
 
     def formula(self, xp: Namespace, state: Counts) -> Array:
         return _diagram(xp, *_rows(state, 3))
@@ -370,7 +368,7 @@ class BrierDecomposition(_OfProbability):
     out.
     """
 
-    bins: int = parameter(10, BINS)
+    bins: Count = 10
 
     def formula(self, xp: Namespace, state: Counts) -> Array:
         number, sure, ones = _rows(state, 3)
@@ -441,7 +439,7 @@ class LogLossDecomposition(_OfProbability):
     Score with Classic Reliability-Resolution-Uncertainty Decomposition*, in bits.
     """
 
-    bins: int = parameter(10, BINS)
+    bins: Count = 10
 
     @property
     def source(self) -> Any:
@@ -551,7 +549,7 @@ class AdaptiveCalibrationError(Metric):
     signature: ClassVar[str] = "(classes),()->()"
     kind: ClassVar[str] = "sorted whole"
     domain: ClassVar[Domain] = Domain(UNIT, Labels())
-    bins: int = parameter(15, BINS)
+    bins: Count = 15
 
     @property
     def source(self) -> Any:
@@ -602,7 +600,7 @@ class BinaryAdaptiveCalibrationError(Metric):
 
     kind: ClassVar[str] = "sorted whole"
     domain: ClassVar[Domain] = Domain(UNIT, ZERO_OR_ONE)
-    bins: int = parameter(15, BINS)
+    bins: Count = 15
 
     @property
     def source(self) -> Any:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import Annotated, Any, ClassVar, final
 
 from .._core.domains import (
     LOGITS,
     NON_NEGATIVE,
-    POSITIVE,
     REAL,
     UNIT,
     ZERO_OR_ONE,
@@ -22,7 +21,16 @@ from .._core.domains import (
     Labels,
 )
 from .._core.metric import Loss, SquaredLoss
-from .._core.parameters import is_zero, parameter
+from .._core.parameters import (
+    Count,
+    Integer,
+    NonNegative,
+    Number,
+    Numbers,
+    Positive,
+    Share,
+    is_zero,
+)
 from .._core.types import Array, Namespace
 from .._core.wrappers import Exp
 
@@ -105,8 +113,8 @@ class SigmoidCrossEntropy(Loss):
 
     domain: ClassVar[Domain] = Domain(targets=UNIT)
 
-    pos_weight: float | None = parameter(None, POSITIVE)
-    label_smoothing: float = parameter(0.0, UNIT)
+    pos_weight: Positive | None = None
+    label_smoothing: Share = 0.0
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         if self.pos_weight is None and is_zero(self.label_smoothing):
@@ -148,7 +156,7 @@ class BinaryCrossEntropy(Loss):
 
     domain: ClassVar[Domain] = Domain(UNIT, UNIT)
 
-    label_smoothing: float = parameter(0.0, UNIT)
+    label_smoothing: Share = 0.0
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         if is_zero(self.label_smoothing):
@@ -156,7 +164,7 @@ class BinaryCrossEntropy(Loss):
         return xp.binary_cross_entropy(prediction, *_smoothed(target, self.label_smoothing))
 
 
-def _smoothed(label: Array, share: float) -> tuple[Array, Array]:
+def _smoothed(label: Array, share: Number) -> tuple[Array, Array]:
     """Return the weights of a label's two classes, a share of it spread over both."""
     if is_zero(share):
         return label, 1 - label
@@ -196,8 +204,8 @@ class SigmoidFocal(Loss):
 
     domain: ClassVar[Domain] = Domain(targets=ZERO_OR_ONE)
 
-    gamma: float = parameter(2.0, NON_NEGATIVE)
-    alpha: float | None = parameter(None, UNIT)
+    gamma: NonNegative = 2.0
+    alpha: Share | None = None
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         yes = target > 0
@@ -234,7 +242,7 @@ class Hinge(Loss):
 
     domain: ClassVar[Domain] = Domain(targets=MINUS_ONE_OR_ONE)
 
-    margin: float = parameter(1.0, NON_NEGATIVE)
+    margin: NonNegative = 1.0
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         return _shortfall(xp, prediction, target, self.margin)
@@ -268,13 +276,13 @@ class SquaredHinge(SquaredLoss):
 
     domain: ClassVar[Domain] = Domain(targets=MINUS_ONE_OR_ONE)
 
-    margin: float = parameter(1.0, NON_NEGATIVE)
+    margin: NonNegative = 1.0
 
     def residual(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         return _shortfall(xp, prediction, target, self.margin)
 
 
-def _shortfall(xp: Namespace, score: Array, label: Array, margin: float) -> Array:
+def _shortfall(xp: Namespace, score: Array, label: Array, margin: Number) -> Array:
     short = margin - label * score
     return xp.where(short <= 0, 0.0, short)  # nan stays nan
 
@@ -348,10 +356,10 @@ class SoftmaxCrossEntropy(Loss):
 
     signature: ClassVar[str] = "(classes),()->()"
     domain: ClassVar[Domain] = Domain(LOGITS, Labels())
-    ignore_index: int | None = parameter(None, REAL, whole=True)
-    label_smoothing: float = parameter(0.0, UNIT)
-    class_weights: tuple[float, ...] | None = parameter(None, NON_NEGATIVE, several=True)
-    z_loss: float = parameter(0.0, NON_NEGATIVE)
+    ignore_index: Integer | None = None
+    label_smoothing: Share = 0.0
+    class_weights: Annotated[Numbers, NON_NEGATIVE] | None = None
+    z_loss: NonNegative = 0.0
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -380,7 +388,7 @@ class SoftmaxCrossEntropy(Loss):
         return whole / xp.where(own == 0, 1.0, own) - loss
 
 
-def _z_loss(xp: Namespace, logits: Array, factor: float) -> Array:
+def _z_loss(xp: Namespace, logits: Array, factor: Number) -> Array:
     highest, rest = xp.logsumexp(logits)
     return factor * (highest + rest) * (highest + rest)
 
@@ -426,9 +434,9 @@ class SoftmaxCrossEntropyWithProbabilities(Loss):
 
     signature: ClassVar[str] = "(classes),(classes)->()"
     domain: ClassVar[Domain] = Domain(LOGITS, UNIT)
-    label_smoothing: float = parameter(0.0, UNIT)
-    class_weights: tuple[float, ...] | None = parameter(None, NON_NEGATIVE, several=True)
-    z_loss: float = parameter(0.0, NON_NEGATIVE)
+    label_smoothing: Share = 0.0
+    class_weights: Annotated[Numbers, NON_NEGATIVE] | None = None
+    z_loss: NonNegative = 0.0
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -480,7 +488,7 @@ class NegativeLogLikelihood(Loss):
 
     signature: ClassVar[str] = "(classes),()->()"
     domain: ClassVar[Domain] = Domain(LOGITS, Labels())
-    ignore_index: int | None = parameter(None, REAL, whole=True)
+    ignore_index: Integer | None = None
 
     def included(self, xp: Namespace, target: Array) -> Array | None:
         return None if self.ignore_index is None else target != self.ignore_index
@@ -550,8 +558,8 @@ class SoftmaxFocal(Loss):
 
     signature: ClassVar[str] = "(classes),()->()"
     domain: ClassVar[Domain] = Domain(LOGITS, Labels())
-    gamma: float = parameter(2.0, NON_NEGATIVE)
-    alpha: tuple[float, ...] | None = parameter(None, NON_NEGATIVE, several=True)
+    gamma: NonNegative = 2.0
+    alpha: Annotated[Numbers, NON_NEGATIVE] | None = None
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -562,7 +570,7 @@ class SoftmaxFocal(Loss):
         return loss if self.alpha is None else loss * xp.chosen(self.alpha, target)
 
 
-def _focal(xp: Namespace, wrong: Array, gamma: float) -> Array:
+def _focal(xp: Namespace, wrong: Array, gamma: Number) -> Array:
     """Return the focal loss of the logit of the wrong answer."""
     lost, none = wrong == math.inf, xp.zeros_like(wrong)
     near = xp.where(lost, none, wrong)  # a slope of 0 times an infinite loss is no answer
@@ -600,7 +608,7 @@ class MulticlassHinge(Loss):
 
     signature: ClassVar[str] = "(classes),()->()"
     domain: ClassVar[Domain] = Domain(REAL, Labels())
-    margin: float = parameter(1.0, NON_NEGATIVE)
+    margin: NonNegative = 1.0
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         others = xp.where(xp.at(prediction, target), -math.inf, prediction)
@@ -732,7 +740,7 @@ class TopKAccuracy(Loss):
     signature: ClassVar[str] = "(classes),()->()"
     greater_is_better: ClassVar[bool] = True
     domain: ClassVar[Domain] = Domain(REAL, Labels())
-    k: int = parameter(5, Interval(low=1))
+    k: Count = 5
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         score = xp.expand_dims(xp.pick(prediction, target), axis=-1)

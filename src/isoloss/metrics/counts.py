@@ -8,12 +8,12 @@ how often wrongly, FN how often another was predicted instead, and TN everything
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import MISSING, dataclass
-from typing import Any, ClassVar, final
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, final
 
-from .._core.domains import POSITIVE, REAL, ZERO_OR_ONE, Domain, Interval, Labels
+from .._core.domains import REAL, ZERO_OR_ONE, Domain, Labels
 from .._core.metric import Metric
-from .._core.parameters import choice, parameter
+from .._core.parameters import Count, Number, Positive, Real
 from .._core.states import Counts, ratio
 from .._core.totals import Totals
 from .._core.types import Array, Namespace
@@ -140,9 +140,6 @@ class _OfClasses(_OfMatrix):
         """Return numerator and denominator."""
 
 
-CLASSES = Interval(low=1)
-
-
 @final
 @dataclass(frozen=True)
 class ConfusionMatrix(_OfMatrix):
@@ -174,8 +171,8 @@ class ConfusionMatrix(_OfMatrix):
     scikit-learn's ``confusion_matrix``.
     """
 
-    num_classes: int = parameter(MISSING, CLASSES, whole=True)
-    normalize: str | None = choice(None, "true", "pred", "all")
+    num_classes: Count
+    normalize: Literal["true", "pred", "all"] | None = None
 
     def of_matrix(self, xp: Namespace, matrix: Array) -> Array:
         if self.normalize is None:
@@ -217,8 +214,8 @@ class Precision(_OfClasses):
     whose average is that of class 1 of two unless told otherwise.
     """
 
-    num_classes: int = parameter(MISSING, CLASSES, whole=True)
-    average: str | None = choice("macro", "micro", "weighted", None)
+    num_classes: Count
+    average: Literal["macro", "micro", "weighted"] | None = "macro"
 
     def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return tp, tp + fp
@@ -256,8 +253,8 @@ class Recall(_OfClasses):
     van Rijsbergen (1979), *Information Retrieval*; scikit-learn's ``recall_score``.
     """
 
-    num_classes: int = parameter(MISSING, CLASSES, whole=True)
-    average: str | None = choice("macro", "micro", "weighted", None)
+    num_classes: Count
+    average: Literal["macro", "micro", "weighted"] | None = "macro"
 
     def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return tp, tp + fn
@@ -295,8 +292,8 @@ class F1Score(_OfClasses):
     van Rijsbergen (1979), *Information Retrieval*; scikit-learn's ``f1_score``.
     """
 
-    num_classes: int = parameter(MISSING, CLASSES, whole=True)
-    average: str | None = choice("macro", "micro", "weighted", None)
+    num_classes: Count
+    average: Literal["macro", "micro", "weighted"] | None = "macro"
 
     def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return 2 * tp, 2 * tp + fp + fn
@@ -336,9 +333,9 @@ class FBeta(_OfClasses):
     van Rijsbergen (1979), *Information Retrieval*; scikit-learn's ``fbeta_score``.
     """
 
-    num_classes: int = parameter(MISSING, CLASSES, whole=True)
-    average: str | None = choice("macro", "micro", "weighted", None)
-    beta: float = parameter(1.0, POSITIVE)
+    num_classes: Count
+    average: Literal["macro", "micro", "weighted"] | None = "macro"
+    beta: Positive = 1.0
 
     def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         square = self.beta * self.beta
@@ -377,8 +374,8 @@ class Specificity(_OfClasses):
     Yerushalmy (1947); torchmetrics's ``multiclass_specificity``.
     """
 
-    num_classes: int = parameter(MISSING, CLASSES, whole=True)
-    average: str | None = choice("macro", "micro", "weighted", None)
+    num_classes: Count
+    average: Literal["macro", "micro", "weighted"] | None = "macro"
 
     def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return tn, tn + fp
@@ -416,8 +413,8 @@ class NegativePredictiveValue(_OfClasses):
     Vecchio (1966); torchmetrics's ``multiclass_negative_predictive_value``.
     """
 
-    num_classes: int = parameter(MISSING, CLASSES, whole=True)
-    average: str | None = choice("macro", "micro", "weighted", None)
+    num_classes: Count
+    average: Literal["macro", "micro", "weighted"] | None = "macro"
 
     def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return tn, tn + fn
@@ -455,8 +452,8 @@ class JaccardScore(_OfClasses):
     Jaccard (1901); scikit-learn's ``jaccard_score``.
     """
 
-    num_classes: int = parameter(MISSING, CLASSES, whole=True)
-    average: str | None = choice("macro", "micro", "weighted", None)
+    num_classes: Count
+    average: Literal["macro", "micro", "weighted"] | None = "macro"
 
     def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return tp, tp + fp + fn
@@ -494,8 +491,8 @@ class DiceScore(_OfClasses):
     Dice (1945), *Measures of the Amount of Ecologic Association Between Species*.
     """
 
-    num_classes: int = parameter(MISSING, CLASSES, whole=True)
-    average: str | None = choice("macro", "micro", "weighted", None)
+    num_classes: Count
+    average: Literal["macro", "micro", "weighted"] | None = "macro"
 
     def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return 2 * tp, 2 * tp + fp + fn
@@ -530,7 +527,7 @@ class BalancedAccuracy(_OfMatrix):
     Brodersen et al. (2010); scikit-learn's ``balanced_accuracy_score``.
     """
 
-    num_classes: int = parameter(MISSING, CLASSES, whole=True)
+    num_classes: Count
 
     def of_matrix(self, xp: Namespace, matrix: Array) -> Array:
         return _mean_recall(xp, matrix)[0]
@@ -574,7 +571,7 @@ class Informedness(_OfMatrix):
     ``adjusted=True``.
     """
 
-    num_classes: int = parameter(MISSING, CLASSES, whole=True)
+    num_classes: Count
 
     def of_matrix(self, xp: Namespace, matrix: Array) -> Array:
         mean, classes = _mean_recall(xp, matrix)
@@ -612,7 +609,7 @@ class MatthewsCorrelation(_OfMatrix):
     Matthews (1975); Gorodkin (2004) for many classes; scikit-learn's ``matthews_corrcoef``.
     """
 
-    num_classes: int = parameter(MISSING, CLASSES, whole=True)
+    num_classes: Count
 
     def of_matrix(self, xp: Namespace, matrix: Array) -> Array:
         matrix = matrix / xp.sum(matrix, axis=(-2, -1), keepdims=True)
@@ -657,7 +654,7 @@ class CohenKappa(_OfMatrix):
     Cohen (1960); scikit-learn's ``cohen_kappa_score``.
     """
 
-    num_classes: int = parameter(MISSING, CLASSES, whole=True)
+    num_classes: Count
 
     def of_matrix(self, xp: Namespace, matrix: Array) -> Array:
         matrix = matrix / xp.sum(matrix, axis=(-2, -1), keepdims=True)
@@ -676,7 +673,7 @@ class _Binary(Metric):
     kind: ClassVar[str] = "counts"
     greater_is_better: ClassVar[bool] = True
     domain: ClassVar[Domain] = Domain(REAL, ZERO_OR_ONE)
-    threshold: float
+    threshold: Number
 
     @property
     def source(self) -> Any:
@@ -729,7 +726,7 @@ class BinaryAccuracy(_Binary):
     torchmetrics and Keras take a score equal to the threshold as negative.
     """
 
-    threshold: float = parameter(0.5, REAL)
+    threshold: Real = 0.5
 
     def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return tp + tn, tp + tn + fp + fn
@@ -764,7 +761,7 @@ class BinaryPrecision(_Binary):
     torchmetrics and Keras take a score equal to the threshold as negative.
     """
 
-    threshold: float = parameter(0.5, REAL)
+    threshold: Real = 0.5
 
     def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return tp, tp + fp
@@ -799,7 +796,7 @@ class BinaryRecall(_Binary):
     torchmetrics and Keras take a score equal to the threshold as negative.
     """
 
-    threshold: float = parameter(0.5, REAL)
+    threshold: Real = 0.5
 
     def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return tp, tp + fn
@@ -834,7 +831,7 @@ class BinaryF1Score(_Binary):
     torchmetrics and Keras take a score equal to the threshold as negative.
     """
 
-    threshold: float = parameter(0.5, REAL)
+    threshold: Real = 0.5
 
     def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return 2 * tp, 2 * tp + fp + fn
@@ -871,8 +868,8 @@ class BinaryFBeta(_Binary):
     torchmetrics and Keras take a score equal to the threshold as negative.
     """
 
-    threshold: float = parameter(0.5, REAL)
-    beta: float = parameter(1.0, POSITIVE)
+    threshold: Real = 0.5
+    beta: Positive = 1.0
 
     def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         square = self.beta * self.beta
@@ -908,7 +905,7 @@ class BinarySpecificity(_Binary):
     torchmetrics and Keras take a score equal to the threshold as negative.
     """
 
-    threshold: float = parameter(0.5, REAL)
+    threshold: Real = 0.5
 
     def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return tn, tn + fp
@@ -943,7 +940,7 @@ class BinaryNegativePredictiveValue(_Binary):
     torchmetrics and Keras take a score equal to the threshold as negative.
     """
 
-    threshold: float = parameter(0.5, REAL)
+    threshold: Real = 0.5
 
     def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return tn, tn + fn
@@ -978,7 +975,7 @@ class BinaryJaccardScore(_Binary):
     torchmetrics and Keras take a score equal to the threshold as negative.
     """
 
-    threshold: float = parameter(0.5, REAL)
+    threshold: Real = 0.5
 
     def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return tp, tp + fp + fn

@@ -5,12 +5,12 @@ P and N are the weights of the labels 1 and 0; scores that are equal cannot be t
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass
-from typing import Any, ClassVar, final
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, final
 
 from .._core.domains import REAL, ZERO_OR_ONE, Domain
 from .._core.metric import Metric
-from .._core.parameters import parameter
+from .._core.parameters import Numbers
 from .._core.states import Counts, Samples, ratio
 from .._core.totals import Totals
 from .._core.types import Array, Namespace
@@ -120,7 +120,7 @@ class _OfBins(Metric):
     kind: ClassVar[str] = "counts"
     greater_is_better: ClassVar[bool] = True
     domain: ClassVar[Domain] = Domain(REAL, ZERO_OR_ONE)
-    thresholds: tuple[float, ...]
+    thresholds: Numbers
 
     @property
     def source(self) -> Any:
@@ -171,7 +171,7 @@ class BinnedROCAUC(_OfBins):
     are all small fall into one bin.
     """
 
-    thresholds: tuple[float, ...] = parameter(MISSING, REAL, several=True)
+    thresholds: Annotated[Numbers, REAL]
 
     def formula(self, xp: Namespace, state: Counts) -> Array:
         return _area(xp, *self._of_labels(xp, state))
@@ -207,7 +207,7 @@ class BinnedAveragePrecision(_OfBins):
     Buckley and Voorhees (2000).
     """
 
-    thresholds: tuple[float, ...] = parameter(MISSING, REAL, several=True)
+    thresholds: Annotated[Numbers, REAL]
 
     def formula(self, xp: Namespace, state: Counts) -> Array:
         return _average_precision(xp, *self._of_labels(xp, state))

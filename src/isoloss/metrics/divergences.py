@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar, final
+from typing import Annotated, Any, ClassVar, final
 
-from .._core.domains import BETWEEN_0_AND_1, LOGITS, NON_NEGATIVE, POSITIVE, REAL, UNIT, Domain
+from .._core.domains import LOGITS, NON_NEGATIVE, POSITIVE, REAL, UNIT, Domain
 from .._core.errors import fail
 from .._core.metric import Loss
-from .._core.parameters import parameter
+from .._core.parameters import Level, NonNegative, Numbers, Real
 from .._core.types import Array, Namespace
 
 __all__ = [
@@ -145,7 +145,7 @@ class JensenShannonDivergence(Loss):
 
     signature: ClassVar[str] = "(classes),(classes)->()"
     domain: ClassVar[Domain] = Domain(UNIT, UNIT)
-    beta: float = parameter(0.5, BETWEEN_0_AND_1)
+    beta: Level = 0.5
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         p, t, rest = _without_slope_at_0(xp, prediction), target, 1 - self.beta
@@ -190,7 +190,7 @@ class AlphaDivergence(Loss):
 
     signature: ClassVar[str] = "(classes),(classes)->()"
     domain: ClassVar[Domain] = Domain(UNIT, UNIT)
-    alpha: float = parameter(0.5, REAL)
+    alpha: Real = 0.5
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         return xp.sum(_alpha_terms(xp, prediction, target, self.alpha), axis=-1)
@@ -230,7 +230,7 @@ class BetaDivergence(Loss):
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
-    beta: float = parameter(0.5, REAL)
+    beta: Real = 0.5
 
     @property
     def domain(self) -> Domain:  # type: ignore[override]
@@ -303,7 +303,7 @@ class RenyiDivergence(Loss):
 
     signature: ClassVar[str] = "(classes),(classes)->()"
     domain: ClassVar[Domain] = Domain(UNIT, UNIT)
-    alpha: float = parameter(0.5, NON_NEGATIVE)
+    alpha: NonNegative = 0.5
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         low, lone = prediction == 0, target == 0
@@ -480,7 +480,7 @@ class Wasserstein1D(Loss):
 
     signature: ClassVar[str] = "(classes),(classes)->()"
     domain: ClassVar[Domain] = Domain(UNIT, UNIT)
-    positions: tuple[float, ...] | None = None
+    positions: Annotated[Numbers, REAL] | None = None
 
     def __post_init__(self) -> None:
         given: Any = self.positions
@@ -679,7 +679,7 @@ def _missing_overlap(xp: Namespace, p: Array, t: Array, product: Array) -> Array
     return xp.sum(terms, axis=-1) - nearly_0 / 2
 
 
-def _gaps(xp: Namespace, like: Array, positions: tuple[float, ...] | None) -> Array:
+def _gaps(xp: Namespace, like: Array, positions: Numbers | None) -> Array:
     """Return the distance of each position to the next, and 0 for the last."""
     if positions is None:
         place = xp.cumulative_sum(xp.ones_like(like), axis=-1)

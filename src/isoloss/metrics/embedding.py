@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import Annotated, Any, ClassVar, final
 
-from .._core.domains import NON_NEGATIVE, POSITIVE, REAL, ZERO_OR_ONE, Domain, Interval, Labels
+from .._core.domains import AT_LEAST_ONE, REAL, ZERO_OR_ONE, Domain, Interval, Labels
 from .._core.metric import Loss
-from .._core.parameters import parameter
+from .._core.parameters import NonNegative, Number, Positive, Real
 from .._core.types import Array, Namespace
 
 __all__ = [
@@ -41,7 +41,6 @@ __all__ = [
 ]
 
 MINUS_ONE_OR_ONE = Interval(-1.0, 1.0).without(-1.0, 1.0)
-AT_LEAST_ONE = Interval(low=1.0)
 
 
 def _shortfall(xp: Namespace, short: Array) -> Array:
@@ -103,8 +102,8 @@ class TripletMargin(Loss):
     signature: ClassVar[str] = "(features),((features),(features))->()"
     target_names: ClassVar[tuple[str, ...]] = ("positive", "negative")
     domain: ClassVar[Domain] = Domain(REAL, (REAL, REAL))
-    margin: float = parameter(1.0, NON_NEGATIVE)
-    p: float = parameter(2.0, AT_LEAST_ONE)
+    margin: NonNegative = 1.0
+    p: Annotated[Number, AT_LEAST_ONE] = 2.0
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Any) -> Array:
         near, far = (_norm(xp, prediction - other, self.p) for other in target)
@@ -144,7 +143,7 @@ class Contrastive(Loss):
     signature: ClassVar[str] = "((features),(features)),()->()"
     prediction_names: ClassVar[tuple[str, ...]] = ("first", "second")
     domain: ClassVar[Domain] = Domain((REAL, REAL), ZERO_OR_ONE)
-    margin: float = parameter(1.0, NON_NEGATIVE)
+    margin: NonNegative = 1.0
 
     def pointwise(self, xp: Namespace, prediction: Any, target: Array) -> Array:
         apart = prediction[0] - prediction[1]
@@ -184,7 +183,7 @@ class CosineEmbedding(Loss):
     signature: ClassVar[str] = "((features),(features)),()->()"
     prediction_names: ClassVar[tuple[str, ...]] = ("first", "second")
     domain: ClassVar[Domain] = Domain((REAL, REAL), MINUS_ONE_OR_ONE)
-    margin: float = parameter(0.0, Interval(-1.0, 1.0))
+    margin: Annotated[Number, Interval(-1.0, 1.0)] = 0.0
 
     def pointwise(self, xp: Namespace, prediction: Any, target: Array) -> Array:
         u, v = (xp.unit_vector(x) for x in prediction)
@@ -229,7 +228,7 @@ class MarginRanking(Loss):
     signature: ClassVar[str] = "((),()),()->()"
     prediction_names: ClassVar[tuple[str, ...]] = ("first", "second")
     domain: ClassVar[Domain] = Domain((REAL, REAL), MINUS_ONE_OR_ONE)
-    margin: float = parameter(0.0, NON_NEGATIVE)
+    margin: NonNegative = 0.0
 
     def pointwise(self, xp: Namespace, prediction: Any, target: Array) -> Array:
         return _shortfall(xp, self.margin - target * (prediction[0] - prediction[1]))
@@ -298,7 +297,7 @@ class InfoNCE(_OfBatch):
     al. (2020), *MoCo*, for the cosine and the temperature. Both ways at once: `clip`.
     """
 
-    temperature: float = parameter(0.07, POSITIVE)
+    temperature: Positive = 0.07
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         logits = _cosines(xp, prediction, target) / self.temperature
@@ -338,7 +337,7 @@ class CLIP(_OfBatch):
     where the logarithm of the reciprocal temperature is learnt, and at most log(100).
     """
 
-    temperature: float = parameter(0.07, POSITIVE)
+    temperature: Positive = 0.07
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         logits = _cosines(xp, prediction, target) / self.temperature
@@ -381,7 +380,7 @@ class NTXent(_OfBatch):
     `supervised_contrastive` keeps them.
     """
 
-    temperature: float = parameter(0.5, POSITIVE)
+    temperature: Positive = 0.5
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         views, n = xp.concat([prediction, target], axis=-2), prediction.shape[-2]
@@ -424,7 +423,7 @@ class SupervisedContrastive(_OfBatch):
 
     signature: ClassVar[str] = "(batch, features),(batch)->()"
     domain: ClassVar[Domain] = Domain(REAL, Labels())
-    temperature: float = parameter(0.1, POSITIVE)
+    temperature: Positive = 0.1
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         logits = _but_self(xp, _cosines(xp, prediction, prediction) / self.temperature)
@@ -471,8 +470,8 @@ class SigLIP(_OfBatch):
     reciprocal temperature is learnt, from log(10).
     """
 
-    temperature: float = parameter(0.1, POSITIVE)
-    bias: float = parameter(-10.0, REAL)
+    temperature: Positive = 0.1
+    bias: Real = -10.0
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         logits = _cosines(xp, prediction, target) / self.temperature + self.bias
@@ -533,7 +532,7 @@ class BarlowTwins(_OfBatch):
     authors' code adds 1e-5 to the variances, and has a weight of 0.0051.
     """
 
-    off_diagonal: float = parameter(0.005, NON_NEGATIVE)
+    off_diagonal: NonNegative = 0.005
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         u, v = (xp.unit_vector(_centred(xp, x)) for x in (prediction, target))
@@ -581,10 +580,10 @@ class VICReg(_OfBatch):
     ``variance=12.5``.
     """
 
-    invariance: float = parameter(25.0, NON_NEGATIVE)
-    variance: float = parameter(25.0, NON_NEGATIVE)
-    covariance: float = parameter(1.0, NON_NEGATIVE)
-    epsilon: float = parameter(1e-4, NON_NEGATIVE)
+    invariance: NonNegative = 25.0
+    variance: NonNegative = 25.0
+    covariance: NonNegative = 1.0
+    epsilon: NonNegative = 1e-4
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         apart, (n, features) = prediction - target, prediction.shape[-2:]

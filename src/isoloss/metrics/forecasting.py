@@ -7,21 +7,19 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, final
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, final
 
 from .._core.domains import (
-    BETWEEN_0_AND_1,
     NON_NEGATIVE,
     POSITIVE,
     REAL,
     UNIT,
     Domain,
-    Interval,
     Labels,
 )
 from .._core.errors import fail
 from .._core.metric import Core, Loss, Metric, Parts
-from .._core.parameters import choice, is_zero, parameter
+from .._core.parameters import Count, Level, Number, is_zero
 from .._core.states import (
     Counts,
     Mean,
@@ -62,8 +60,6 @@ __all__ = [
     "rmsse",
     "root_mean_squared_scaled_error",
 ]
-
-SEASON = Interval(low=1)
 
 
 class Pair(NamedTuple):
@@ -151,7 +147,7 @@ class MeanAbsoluteScaledError(_Scaled):
     answer for scale 0: an error, 0, or a number over a tiny one.
     """
 
-    season: int = parameter(1, SEASON)
+    season: Count = 1
 
     def size(self, xp: Namespace, error: Array) -> Array:
         return xp.mean(xp.abs(error), axis=-1)
@@ -196,7 +192,7 @@ class RootMeanSquaredScaledError(_Scaled):
     series starts with the first sale. MSSE, its square, leaves out the root.
     """
 
-    season: int = parameter(1, SEASON)
+    season: Count = 1
 
     def size(self, xp: Namespace, error: Array) -> Array:
         return xp.euclidean_norm(error) / error.shape[-1] ** 0.5
@@ -246,7 +242,7 @@ class OverallWeightedAverage(Metric):
     signature: ClassVar[str] = "(horizon),((horizon),(history),(horizon))->()"
     target_names: ClassVar[tuple[str, ...]] = ("future", "training", "reference")
     domain: ClassVar[Domain] = Domain(REAL, (REAL, REAL, REAL))
-    season: int = parameter(1, SEASON)
+    season: Count = 1
 
     def statistics(self, xp: Namespace, prediction: Array, target: Any, total: Totals) -> Pair:
         future, training, reference = target
@@ -459,7 +455,7 @@ class KlingGupta(Metric):
 
     kind: ClassVar[str] = "moments"
     greater_is_better: ClassVar[bool] = True
-    version: int = choice(2009, 2012)
+    version: Literal[2009, 2012] = 2009
 
     @property
     def source(self) -> str:
@@ -595,7 +591,7 @@ class D2Tweedie(Metric):
 
     kind: ClassVar[str] = "moments"
     greater_is_better: ClassVar[bool] = True
-    power: float = parameter(0.0, REAL.without(0.0, 1.0))
+    power: Annotated[Number, REAL.without(0.0, 1.0)] = 0.0
 
     @property
     def domain(self) -> Domain:  # type: ignore[override]
@@ -683,7 +679,7 @@ class D2Pinball(Metric):
 
     kind: ClassVar[str] = "sorted whole"
     greater_is_better: ClassVar[bool] = True
-    quantile: float = parameter(0.5, BETWEEN_0_AND_1)
+    quantile: Level = 0.5
 
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Samples:
         return total.samples(_pinball(xp, target - prediction, self.quantile), target)

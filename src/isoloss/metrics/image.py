@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import MISSING, dataclass
-from typing import Any, ClassVar, final
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, final
 
-from .._core.domains import POSITIVE, Interval
+from .._core.domains import POSITIVE
 from .._core.errors import fail
 from .._core.metric import Loss, Metric
-from .._core.parameters import parameter
+from .._core.parameters import Count, Number, Numbers, Positive
 from .._core.states import RootMeanSquare, ratio
 from .._core.totals import Totals
 from .._core.types import Array, Namespace
@@ -62,7 +62,7 @@ class PSNR(Metric):
     torcheval takes the range of the target for L.
     """
 
-    data_range: float = parameter(MISSING, POSITIVE)
+    data_range: Positive
     greater_is_better: ClassVar[bool] = True
 
     @property
@@ -171,11 +171,11 @@ class _OfWindows(Loss):
 
     signature: ClassVar[str] = "(height, width),(height, width)->()"
     greater_is_better: ClassVar[bool] = True
-    data_range: float
+    data_range: Number
     window: int
-    sigma: float
-    k1: float
-    k2: float
+    sigma: Number
+    k1: Number
+    k2: Number
 
     def _images(self, xp: Namespace, prediction: Array, target: Array, halvings: int) -> Array:
         """Return predictions, targets and their difference in one array, of a range near 1."""
@@ -253,11 +253,11 @@ class SSIM(_OfWindows):
     reflection before it filters, and crops the result; Kornia's ``ssim_loss`` is (1 - SSIM) / 2.
     """
 
-    data_range: float = parameter(MISSING, POSITIVE)
-    window: int = parameter(11, Interval(low=1))
-    sigma: float = parameter(1.5, POSITIVE)
-    k1: float = parameter(0.01, POSITIVE)
-    k2: float = parameter(0.03, POSITIVE)
+    data_range: Positive
+    window: Count = 11
+    sigma: Positive = 1.5
+    k1: Positive = 0.01
+    k2: Positive = 0.03
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         images = self._images(xp, prediction, target, 0)
@@ -324,12 +324,12 @@ class MultiScaleSSIM(_OfWindows):
     repeats the last row.
     """
 
-    data_range: float = parameter(MISSING, POSITIVE)
-    exponents: tuple[float, ...] = parameter((0.0448, 0.2856, 0.3001, 0.2363, 0.1333), POSITIVE)
-    window: int = parameter(11, Interval(low=1))
-    sigma: float = parameter(1.5, POSITIVE)
-    k1: float = parameter(0.01, POSITIVE)
-    k2: float = parameter(0.03, POSITIVE)
+    data_range: Positive
+    exponents: Annotated[Numbers, POSITIVE] = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+    window: Count = 11
+    sigma: Positive = 1.5
+    k1: Positive = 0.01
+    k2: Positive = 0.03
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         images = self._images(xp, prediction, target, len(self.exponents) - 1)

@@ -9,15 +9,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal, final
+from typing import Annotated, Any, ClassVar, Literal, final
 
 from .._core.calls import answer
 from .._core.domains import (
     LOGITS,
-    NON_NEGATIVE,
-    POSITIVE,
     REAL,
-    UNIT,
     ZERO_OR_ONE,
     Domain,
     Interval,
@@ -25,7 +22,16 @@ from .._core.domains import (
 )
 from .._core.errors import fail
 from .._core.metric import Loss, check_fields
-from .._core.parameters import is_zero, parameter
+from .._core.parameters import (
+    Count,
+    Integer,
+    NonNegative,
+    Number,
+    Parametrised,
+    Positive,
+    Share,
+    is_zero,
+)
 from .._core.states import Mean
 from .._core.types import Array, Namespace
 from .linear import Layer, multiplied, state_of, value_and_gradients
@@ -84,7 +90,7 @@ class DistillationKL(Loss):
 
     signature: ClassVar[str] = "(classes),(classes)->()"
     domain: ClassVar[Domain] = Domain(LOGITS, LOGITS)
-    temperature: float = parameter(1.0, POSITIVE)
+    temperature: Positive = 1.0
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         return xp.logits_divergence(prediction, target, self.temperature)
@@ -131,8 +137,8 @@ class DPO(Loss):
     prediction_names: ClassVar[tuple[str, ...]] = ("chosen", "rejected")
     target_names: ClassVar[tuple[str, ...]] = ("reference_chosen", "reference_rejected")
     domain: ClassVar[Domain] = Domain((REAL, REAL), (REAL, REAL))
-    beta: float = parameter(0.1, POSITIVE)
-    label_smoothing: float = parameter(0.0, UP_TO_HALF)
+    beta: Positive = 0.1
+    label_smoothing: Annotated[Number, UP_TO_HALF] = 0.0
 
     def pointwise(self, xp: Namespace, prediction: Any, target: Any) -> Array:
         chosen, rejected = (own - other for own, other in zip(prediction, target, strict=True))
@@ -186,9 +192,9 @@ class KTO(Loss):
     signature: ClassVar[str] = "(),((),(),())->()"
     target_names: ClassVar[tuple[str, ...]] = ("reference", "desirable", "divergence")
     domain: ClassVar[Domain] = Domain(REAL, (REAL, ZERO_OR_ONE, REAL))
-    beta: float = parameter(0.1, POSITIVE)
-    desirable_weight: float = parameter(1.0, NON_NEGATIVE)
-    undesirable_weight: float = parameter(1.0, NON_NEGATIVE)
+    beta: Positive = 0.1
+    desirable_weight: NonNegative = 1.0
+    undesirable_weight: NonNegative = 1.0
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Any) -> Array:
         reference, desirable, divergence = target
@@ -236,7 +242,7 @@ class PPOClip(Loss):
     signature: ClassVar[str] = "(),((),())->()"
     target_names: ClassVar[tuple[str, ...]] = ("old", "advantages")
     domain: ClassVar[Domain] = Domain(REAL, (REAL, REAL))
-    epsilon: float = parameter(0.2, POSITIVE)
+    epsilon: Positive = 0.2
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Any) -> Array:
         old, advantage = target
@@ -255,7 +261,7 @@ class PPOClip(Loss):
 
 @final
 @dataclass(frozen=True)
-class LinearCrossEntropy:
+class LinearCrossEntropy(Parametrised):
     r"""Cross-entropy of integer labels and a linear layer's logits, which are never all there.
 
     .. math:: \log \sum_c \exp z_c - z_y, \quad z = W h + b
@@ -310,10 +316,10 @@ class LinearCrossEntropy:
     *Liger Kernel*. torch's ``linear_cross_entropy`` and Liger's ignore -100 unless told otherwise.
     """
 
-    ignore_index: int | None = parameter(None, REAL, whole=True)
-    label_smoothing: float = parameter(0.0, UNIT)
-    z_loss: float = parameter(0.0, NON_NEGATIVE)
-    chunk: int | None = parameter(None, Interval(low=1), whole=True)
+    ignore_index: Integer | None = None
+    label_smoothing: Share = 0.0
+    z_loss: NonNegative = 0.0
+    chunk: Count | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)

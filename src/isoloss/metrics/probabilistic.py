@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import Annotated, Any, ClassVar, Literal, final
 
 from .._core.domains import BETWEEN_0_AND_1, NON_NEGATIVE, POSITIVE, REAL, Domain, Interval
 from .._core.errors import fail
 from .._core.metric import Loss
-from .._core.parameters import choice, parameter
+from .._core.parameters import Level, Numbers, Positive
 from .._core.types import Array, Namespace
 
 __all__ = [
@@ -436,7 +436,7 @@ class CRPSEnsemble(Loss):
     """
 
     signature: ClassVar[str] = "(members),()->()"
-    estimator: str = choice("fair", "ecdf")
+    estimator: Literal["fair", "ecdf"] = "fair"
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         error = prediction - xp.expand_dims(target, axis=-1)
@@ -484,7 +484,7 @@ class EnergyScore(Loss):
     """
 
     signature: ClassVar[str] = "(members, features),(features)->()"
-    estimator: str = choice("fair", "ecdf")
+    estimator: Literal["fair", "ecdf"] = "fair"
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         members = prediction.shape[-2]
@@ -527,7 +527,7 @@ class VariogramScore(Loss):
     """
 
     signature: ClassVar[str] = "(members, features),(features)->()"
-    power: float = parameter(0.5, POSITIVE)
+    power: Positive = 0.5
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         def differences(x: Array) -> Array:
@@ -541,6 +541,7 @@ class VariogramScore(Loss):
 # --- intervals ------------------------------------------------------------------------------------
 
 
+_ALPHAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _END = Interval(infinite=True)  # of an interval that is open on a side
 
 
@@ -588,7 +589,7 @@ class IntervalScore(Loss):
     signature: ClassVar[str] = "((),()),()->()"
     prediction_names: ClassVar[tuple[str, ...]] = ("lower", "upper")
     domain: ClassVar[Domain] = Domain(predictions=(REAL, REAL), targets=REAL)
-    alpha: float = parameter(0.1, BETWEEN_0_AND_1)
+    alpha: Level = 0.1
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         lower, upper = prediction
@@ -630,8 +631,18 @@ class WeightedIntervalScore(Loss):
     signature: ClassVar[str] = "((),(levels),(levels)),()->()"
     prediction_names: ClassVar[tuple[str, ...]] = ("median", "lower", "upper")
     domain: ClassVar[Domain] = Domain(predictions=(REAL, REAL, REAL), targets=REAL)
-    alphas: tuple[float, ...] = parameter(
-        (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), BETWEEN_0_AND_1
+    alphas: Annotated[Numbers, BETWEEN_0_AND_1] = (
+        0.02,
+        0.05,
+        0.1,
+        0.2,
+        0.3,
+        0.4,
+        0.5,
+        0.6,
+        0.7,
+        0.8,
+        0.9,
     )
 
     @property

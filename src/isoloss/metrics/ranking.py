@@ -10,11 +10,11 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, final
+from typing import ClassVar, Literal, NamedTuple, final
 
-from .._core.domains import LOGITS, NON_NEGATIVE, POSITIVE, REAL, ZERO_OR_ONE, Domain, Interval
+from .._core.domains import LOGITS, NON_NEGATIVE, REAL, ZERO_OR_ONE, Domain
 from .._core.metric import Loss
-from .._core.parameters import choice, parameter
+from .._core.parameters import Count, NonNegative, Number, Positive
 from .._core.states import ratio
 from .._core.types import Array, Namespace
 
@@ -48,8 +48,6 @@ __all__ = [
     "ranknet",
     "recall_at_k",
 ]
-
-AT_LEAST_ONE = Interval(low=1)
 
 
 class _OfLists(Loss):
@@ -257,7 +255,7 @@ class PairwiseHinge(_OfLists):
 
     padding: ClassVar[tuple[float, float] | None] = (0.0, -math.inf)
     domain: ClassVar[Domain] = Domain(REAL, LOGITS)
-    margin: float = parameter(1.0, NON_NEGATIVE)
+    margin: NonNegative = 1.0
 
     def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
         def cost(ahead: Array) -> Array:
@@ -301,7 +299,7 @@ class LambdaRank(_OfLists):
 
     padding: ClassVar[tuple[float, float] | None] = (-math.inf, 0.0)
     domain: ClassVar[Domain] = Domain(LOGITS, NON_NEGATIVE)
-    gain: str = choice("exponential", "linear")
+    gain: Literal["exponential", "linear"] = "exponential"
 
     def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
         rank = _rank(xp, _before(xp, xp.stop_gradient(score)))
@@ -351,8 +349,8 @@ class ApproxNDCG(_OfLists):
 
     padding: ClassVar[tuple[float, float] | None] = (-math.inf, 0.0)
     domain: ClassVar[Domain] = Domain(LOGITS, NON_NEGATIVE)
-    temperature: float = parameter(0.1, POSITIVE)
-    gain: str = choice("exponential", "linear")
+    temperature: Positive = 0.1
+    gain: Literal["exponential", "linear"] = "exponential"
 
     def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
         before = _before(xp, relevance)
@@ -362,7 +360,7 @@ class ApproxNDCG(_OfLists):
         return ratio(xp, lost, xp.sum(gain * _discount(xp, rank), axis=-1), 0.0)
 
 
-def _excess(xp: Namespace, score: Array, before: Array, temperature: float) -> Array:
+def _excess(xp: Namespace, score: Array, before: Array, temperature: Number) -> Array:
     """Return smooth ranks less the ranks of an order, small where that is the order of scores."""
     (s, other), (place, earlier) = _pairs(xp, score), _pairs(xp, xp.places(score))
     same = (place == earlier) | ((s == -math.inf) & (other == -math.inf))
@@ -502,8 +500,8 @@ class DCG(_OfOrder):
 
     domain: ClassVar[Domain] = Domain(LOGITS, NON_NEGATIVE)
 
-    k: int | None = parameter(None, AT_LEAST_ONE, whole=True)
-    gain: str = choice("exponential", "linear")
+    k: Count | None = None
+    gain: Literal["exponential", "linear"] = "exponential"
 
     def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
         ranked = _ranked(xp, score, _gain(xp, relevance, self.gain))
@@ -546,8 +544,8 @@ class NDCG(_OfOrder):
 
     domain: ClassVar[Domain] = Domain(LOGITS, NON_NEGATIVE)
 
-    k: int | None = parameter(None, AT_LEAST_ONE, whole=True)
-    gain: str = choice("exponential", "linear")
+    k: Count | None = None
+    gain: Literal["exponential", "linear"] = "exponential"
 
     def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
         gain = _gain(xp, relevance, self.gain)
@@ -593,7 +591,7 @@ class MeanAveragePrecision(_OfOrder):
     R and k. torchmetrics leaves out items of scores up to 0.
     """
 
-    k: int | None = parameter(None, AT_LEAST_ONE, whole=True)
+    k: Count | None = None
 
     def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
         ranked = _ranked(xp, score, relevance)
@@ -632,7 +630,7 @@ class MeanReciprocalRank(_OfOrder):
     ties, where torcheval takes the best order. torchmetrics leaves out items of scores up to 0.
     """
 
-    k: int | None = parameter(None, AT_LEAST_ONE, whole=True)
+    k: Count | None = None
 
     def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
         ranked = _ranked(xp, score, relevance)
@@ -667,7 +665,7 @@ class PrecisionAtK(_OfOrder):
     the length of a shorter list if told to (``adaptive_k``).
     """
 
-    k: int = parameter(10, AT_LEAST_ONE)
+    k: Count = 10
 
     def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
         ranked = _ranked(xp, score, relevance)
@@ -704,7 +702,7 @@ class RecallAtK(_OfOrder):
     Voorhees and Harman (2005), *TREC*; McSherry and Najork (2008) for ties.
     """
 
-    k: int = parameter(10, AT_LEAST_ONE)
+    k: Count = 10
 
     def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
         ranked = _ranked(xp, score, relevance)
@@ -740,7 +738,7 @@ class HitRate(_OfOrder):
     ``retrieval_hit_rate``, scikit-learn's ``top_k_accuracy_score`` of one relevant item each.
     """
 
-    k: int = parameter(10, AT_LEAST_ONE)
+    k: Count = 10
 
     def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
         ranked = _ranked(xp, score, relevance)

@@ -6,7 +6,7 @@ In every formula p is the prediction, y the target, e = p - y, and E_w[f] = sum(
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Annotated, ClassVar, final
 
 from .._core.domains import (
     ABOVE_MINUS_ONE,
@@ -18,7 +18,7 @@ from .._core.domains import (
     Domain,
 )
 from .._core.metric import Loss, Metric, SquaredLoss
-from .._core.parameters import is_zero, parameter
+from .._core.parameters import Level, NonNegative, Number, Numbers, Positive, is_zero
 from .._core.states import Extremum, Moments, Ratio, Samples, ratio
 from .._core.totals import Totals
 from .._core.types import Array, Namespace
@@ -205,7 +205,7 @@ class Huber(Loss):
     weights, ``torch.nn.functional.huber_loss`` divides by n instead of sum(w).
     """
 
-    delta: float = parameter(1.0, POSITIVE)
+    delta: Positive = 1.0
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         return xp.huber(prediction, target, self.delta)
@@ -239,7 +239,7 @@ class SmoothL1(Loss):
     Girshick (2015), *Fast R-CNN*; ``torch.nn.functional.smooth_l1_loss``.
     """
 
-    beta: float = parameter(1.0, NON_NEGATIVE)
+    beta: NonNegative = 1.0
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         if is_zero(self.beta):
@@ -273,7 +273,7 @@ class PseudoHuber(Loss):
     Charbonnier et al. (1994); Hartley and Zisserman (2003), *Multiple View Geometry*, A6.8.
     """
 
-    delta: float = parameter(1.0, POSITIVE)
+    delta: Positive = 1.0
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         return self.delta * self.delta * xp.sqrt1pm1((prediction - target) / self.delta)
@@ -336,7 +336,7 @@ class Pinball(Loss):
     multiplies by 2, so that quantile 0.5 is the absolute error: ``Scaled(pinball, 2)``.
     """
 
-    quantile: float = parameter(0.5, BETWEEN_0_AND_1)
+    quantile: Level = 0.5
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         short = target - prediction
@@ -370,7 +370,7 @@ class MultiQuantile(Loss):
     """
 
     signature: ClassVar[str] = "(quantiles),()->()"
-    quantiles: tuple[float, ...] = parameter((0.1, 0.5, 0.9), BETWEEN_0_AND_1)
+    quantiles: Annotated[Numbers, BETWEEN_0_AND_1] = (0.1, 0.5, 0.9)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -408,7 +408,7 @@ class Expectile(Loss):
     Newey and Powell (1987), *Asymmetric Least Squares Estimation and Testing*.
     """
 
-    level: float = parameter(0.5, BETWEEN_0_AND_1)
+    level: Level = 0.5
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         error = prediction - target
@@ -446,7 +446,7 @@ class MeanAbsolutePercentageError(Loss):
     multiplies by 100: ``Scaled(mape, 100)``.
     """
 
-    epsilon: float | None = parameter(None, POSITIVE)
+    epsilon: Positive | None = None
 
     @property
     def domain(self) -> Domain:  # type: ignore[override]
@@ -681,7 +681,7 @@ class TweedieDeviance(Loss):
     whose default power is 0.
     """
 
-    power: float = parameter(1.5, REAL.without(0.0, 1.0))
+    power: Annotated[Number, REAL.without(0.0, 1.0)] = 1.5
 
     @property
     def domain(self) -> Domain:  # type: ignore[override]

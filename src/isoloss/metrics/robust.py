@@ -11,10 +11,9 @@ from typing import Any, final
 
 import numpy as np
 
-from .._core.domains import POSITIVE, REAL
 from .._core.errors import fail
 from .._core.metric import Loss
-from .._core.parameters import parameter
+from .._core.parameters import Positive, Real
 from .._core.special import polynomial
 from .._core.types import Array, Namespace
 
@@ -78,8 +77,8 @@ class Barron(Loss):
     a limit by one a little off.
     """
 
-    alpha: float = parameter(1.0, REAL)
-    scale: float = parameter(1.0, POSITIVE)
+    alpha: Real = 1.0
+    scale: Positive = 1.0
 
     def __post_init__(self) -> None:
         """Take -inf, the one infinite alpha that has a meaning: the rest is checked without it."""
@@ -155,7 +154,7 @@ class Charbonnier(Loss):
     Computed Imaging*. `pseudo_huber` is this times the square of its parameter.
     """
 
-    scale: float = parameter(1.0, POSITIVE)
+    scale: Positive = 1.0
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         return xp.sqrt1pm1((prediction - target) / self.scale)
@@ -188,7 +187,7 @@ class Cauchy(Loss):
     of ``c^2 / 2 log(1 + (e / c)^2)`` is sqrt(2) of this one.
     """
 
-    scale: float = parameter(1.0, POSITIVE)
+    scale: Positive = 1.0
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         x = (prediction - target) / self.scale
@@ -225,7 +224,7 @@ class GemanMcClure(Loss):
     at twice the scale.
     """
 
-    scale: float = parameter(1.0, POSITIVE)
+    scale: Positive = 1.0
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         x = (prediction - target) / self.scale
@@ -262,7 +261,7 @@ class Welsch(Loss):
     ``exp(-x^2)`` and a factor ``c^2 / 2``: the scale there is sqrt(2) of this one.
     """
 
-    scale: float = parameter(1.0, POSITIVE)
+    scale: Positive = 1.0
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         x = xp.clip((prediction - target) / self.scale, -256.0, 256.0)  # nothing is left beyond
@@ -303,7 +302,7 @@ class Tukey(Loss):
     Beaton and Tukey (1974), *The Fitting of Power Series*. Some leave out the factor ``c^2 / 6``.
     """
 
-    c: float = parameter(4.6851, POSITIVE)
+    c: Positive = 4.6851
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         error = xp.clip(prediction - target, -self.c, self.c)
@@ -345,7 +344,7 @@ class Andrews(Loss):
     place of ``c^2``.
     """
 
-    c: float = parameter(1.339, POSITIVE)
+    c: Positive = 1.339
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         x = xp.clip((prediction - target) / self.c, -math.pi, math.pi)
@@ -391,9 +390,9 @@ class Hampel(Loss):
     Andrews et al. (1972), *Robust Estimates of Location*, where Hampel's 17A is the default.
     """
 
-    a: float = parameter(1.7, POSITIVE)
-    b: float = parameter(3.4, POSITIVE)
-    c: float = parameter(8.5, POSITIVE)
+    a: Positive = 1.7
+    b: Positive = 3.4
+    c: Positive = 8.5
 
     def __post_init__(self) -> None:
         """Check that the three rise, where all of them are numbers."""
@@ -441,7 +440,7 @@ class Fair(Loss):
     Fair (1974), *On the Robust Estimation of Econometric Models*.
     """
 
-    c: float = parameter(1.3998, POSITIVE)
+    c: Positive = 1.3998
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         error = prediction - target
@@ -491,7 +490,7 @@ class Linex(Loss):
     factor b of 1; Varian (1975), who wrote ``b exp(a e) - c e - b``, has the same at c = a b.
     """
 
-    a: float = parameter(1.0, REAL)
+    a: Real = 1.0
 
     def __post_init__(self) -> None:
         """Check the one number that makes no loss."""

@@ -19,9 +19,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from .._core.domains import NON_NEGATIVE, POSITIVE, REAL, UNIT, ZERO_OR_ONE, Domain, Labels
+from .._core.domains import REAL, UNIT, ZERO_OR_ONE, Domain, Labels
 from .._core.metric import Loss
-from .._core.parameters import is_zero, parameter
+from .._core.parameters import NonNegative, Number, Positive, is_zero
 from .._core.states import ratio
 from .._core.types import Array, Namespace
 
@@ -105,7 +105,7 @@ class DiceLoss(Loss):
 
     signature: ClassVar[str] = "(pixels),(pixels)->()"
     domain: ClassVar[Domain] = Domain(UNIT, UNIT)
-    smoothing: float = parameter(0.0, NON_NEGATIVE)
+    smoothing: NonNegative = 0.0
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         overlap = xp.overlap(prediction, target)
@@ -143,7 +143,7 @@ class JaccardLoss(Loss):
 
     signature: ClassVar[str] = "(pixels),(pixels)->()"
     domain: ClassVar[Domain] = Domain(UNIT, UNIT)
-    smoothing: float = parameter(0.0, NON_NEGATIVE)
+    smoothing: NonNegative = 0.0
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         overlap = xp.overlap(prediction, target)
@@ -151,7 +151,12 @@ class JaccardLoss(Loss):
 
 
 def _tversky(
-    xp: Namespace, prediction: Array, target: Array, of_extra: float, of_missed: float, more: float
+    xp: Namespace,
+    prediction: Array,
+    target: Array,
+    of_extra: Number,
+    of_missed: Number,
+    more: Number,
 ) -> Array:
     right, extra, missed = _regions(xp, prediction, target, -1)
     return _share(xp, of_extra * extra + of_missed * missed, right + more)
@@ -194,9 +199,9 @@ class Tversky(Loss):
 
     signature: ClassVar[str] = "(pixels),(pixels)->()"
     domain: ClassVar[Domain] = Domain(UNIT, UNIT)
-    alpha_fp: float = parameter(0.5, NON_NEGATIVE)
-    beta_fn: float = parameter(0.5, NON_NEGATIVE)
-    smoothing: float = parameter(0.0, NON_NEGATIVE)
+    alpha_fp: NonNegative = 0.5
+    beta_fn: NonNegative = 0.5
+    smoothing: NonNegative = 0.0
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         return _tversky(xp, prediction, target, self.alpha_fp, self.beta_fn, self.smoothing)
@@ -238,10 +243,10 @@ class FocalTversky(Loss):
 
     signature: ClassVar[str] = "(pixels),(pixels)->()"
     domain: ClassVar[Domain] = Domain(UNIT, UNIT)
-    alpha_fp: float = parameter(0.3, NON_NEGATIVE)
-    beta_fn: float = parameter(0.7, NON_NEGATIVE)
-    gamma: float = parameter(4 / 3, POSITIVE)
-    smoothing: float = parameter(0.0, NON_NEGATIVE)
+    alpha_fp: NonNegative = 0.3
+    beta_fn: NonNegative = 0.7
+    gamma: Positive = 4 / 3
+    smoothing: NonNegative = 0.0
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         loss = _tversky(xp, prediction, target, self.alpha_fp, self.beta_fn, self.smoothing)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import Annotated, Any, ClassVar, final
 
 from .._core.domains import LOGITS, NON_NEGATIVE, REAL, Domain, Interval
 from .._core.errors import fail
 from .._core.metric import Loss
-from .._core.parameters import parameter
 from .._core.types import Array, Namespace
 
 __all__ = ["CTC", "ctc"]
@@ -63,7 +62,7 @@ class CTC(Loss):
     signature: ClassVar[str] = "(time,classes),((label),(),())->()"
     target_names: ClassVar[tuple[str, ...]] = ("labels", "frames", "lengths")
     domain: ClassVar[Domain] = Domain(LOGITS, (REAL, NON_NEGATIVE, NON_NEGATIVE))
-    blank: int = parameter(0, Interval(low=0))
+    blank: Annotated[int, Interval(low=0)] = 0
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Any) -> Array:
         classes = prediction.shape[-1]
