@@ -68,6 +68,8 @@ def compare(statement: str, comment: str, value: Any) -> None:
     """Compare the value of a statement with the comment behind it."""
     if comment == repr(value):
         return
+    if isinstance(value, (bool, np.bool_)):
+        assert comment.startswith(str(value)), f"{statement}\n    is {value}, not {comment!r}"
     found = numbers(value)
     for said in NUMBERS.findall(comment):
         assert any(as_said(said, number) for number in found), (
