@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import isoloss as il
-from conformance.kit.metrics import ALL
+from conformance.kit.metrics import ALL, concrete_classes
 from isoloss._core.parameters import declared_of
 
 
@@ -220,3 +220,13 @@ def test_ends_of_domains(metric: il.Loss, inside: list[Any], outside: list[Any])
     for samples, wanted in ((inside, False), (outside, True)):
         for prediction, target in samples:
             assert np.isnan(metric(prediction, target)) == wanted, (prediction, target)
+
+
+def test_docstrings_say_what_is_declared() -> None:
+    """A docstring has one paragraph of shapes and intervals, made of the declaration."""
+    for kind in concrete_classes():
+        text = " ".join((kind.__doc__ or "").split())
+        assert text.count("Inputs: ") == isinstance(kind.domain, il.Domain), kind
+    assert "Inputs: predictions ``(...)`` from 0 to 1; targets ``(...)`` 0 or 1." in " ".join(
+        (il.BinaryReliabilityDiagram.__doc__ or "").split()
+    )

@@ -46,6 +46,7 @@ il.Loss()  # type: ignore[abstract]  # pyright: ignore[reportAbstractUsage]
 class Wider(il.Huber):  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
     """Concrete metrics are final."""
 
+
 # parameters: required ones are required, arrays and lists are taken where they make sense
 il.ConfusionMatrix()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 il.F1Score()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

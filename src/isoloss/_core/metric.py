@@ -15,6 +15,7 @@ from dataclasses import fields
 from typing import Any, ClassVar, Never, final
 
 from .calls import Axis, Call, Options, Reduction, answer, evaluate, several
+from .docstrings import with_inputs
 from .domains import EVERYWHERE, Domain, Interval
 from .errors import abbreviated, fail
 from .inputs import Inputs
@@ -77,6 +78,7 @@ class Metric(Parametrised, ABC):
             cls.weighs = (cls.included, cls.importance) != (Metric.included, Metric.importance)
             named = cls.prediction_names + cls.target_names
             cls.elementwise = cls.parts == (((),), ((),)) and not (cls.weighs or named)
+        cls.__doc__ = with_inputs(cls)
         for base in cls.__bases__:
             if issubclass(base, Metric) and not base.__abstractmethods__:
                 raise TypeError(
