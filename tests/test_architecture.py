@@ -36,7 +36,7 @@ LAYERS = (
     {"_core.types"},
     {"_core.errors", "_core.special", "_core.domains", "_core.threads"},
     {"_core.primitives"},
-    {"_core.library", "_core.parameters"},
+    {"_core.library", "_core.parameters", "_core.docstrings"},
     {"_core.states", "_core.inputs", "_core.passes"},
     {"_core.totals", "_core.calls"},
     {"_core.metric", "_core.plain"},
