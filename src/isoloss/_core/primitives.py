@@ -29,6 +29,8 @@ from .types import WIDE, Array, Namespace, dtype_name
 
 # The largest finite numbers, which take the place of infinity in sums.
 _FAR = {"float32": float(np.finfo(np.float32).max), **dict.fromkeys(WIDE, sys.float_info.max)}
+# The least positive numbers with all digits: exp is 1 between 0 and them.
+_NEAR = {"float32": float(np.finfo(np.float32).tiny), **dict.fromkeys(WIDE, sys.float_info.min)}
 
 
 class Primitive(NamedTuple):
@@ -80,10 +82,10 @@ def _row(xp: Namespace, x: Array) -> _Row:
 def _apart(xp: Namespace, below: Array, one: Array) -> Array:
     """Return 1 for a number below 0, and 0 for 0; compilers take less time than for a sign.
 
-    The 1 is one of each row: they write a constant to memory in the shape of the data.
+    The number 1 is one of each row: they write a constant to memory in the shape of the data.
     """
-    one = _column(xp, one)
-    return xp.minimum(below * (-_FAR[dtype_name(below.dtype)] * one), one)
+    least = -_NEAR[dtype_name(below.dtype)] * _column(xp, one)
+    return xp.maximum(below, least) / least
 
 
 def _below(xp: Namespace, x: Array, h: Array) -> Array:
