@@ -13,7 +13,7 @@ import isoloss
 
 from .._core.metric import Metric
 from .._core.wrappers import Exp, Root, Scaled, Wrapper
-from ..metrics.catalogue import FAMILIES, NAMES
+from ..metrics.catalogue import NAMES, families
 from .errors import InputError, close_to
 
 WRAPPERS: tuple[type[Metric], ...] = (Root, Scaled, Exp)
@@ -79,7 +79,7 @@ def entries() -> list[Entry]:
     public = {name: getattr(isoloss, name) for name in NAMES}
     instantiated = {type(thing) for thing in public.values()}
     found: list[Entry] = []
-    for module in FAMILIES:
+    for module in families():
         family = module.__name__.rpartition(".")[2]
         for name, thing in vars(module).items():
             if public.get(name) is not thing or any(entry.metric is thing for entry in found):
