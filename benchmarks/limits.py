@@ -141,7 +141,7 @@ LIMITS = (
         "Within the noise of the target, which is that of memory: each pass reads and writes 4 MB.",
     ),
     Limit(
-        "Import", "Import", ("first loss",), (),
+        "Import", "Import", ("import, first loss",), (),
         "Beside NumPy, the core of 16 modules and the family of the loss, whose dataclasses write and compile their methods: 20 ms.",
     ),
     Limit(
