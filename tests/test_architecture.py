@@ -34,7 +34,7 @@ ARROWS = {
 METRICS = {f"metrics.{family}" for family in FAMILIES}
 # Each layer may import those before it when it runs, never those after.
 LAYERS = (
-    {"_core.types"},
+    {"_core.types", "_core.naming"},
     {"_core.errors", "_core.special", "_core.domains", "_core.threads"},
     {"_core.primitives"},
     {"_core.library", "_core.parameters"},
@@ -73,7 +73,14 @@ NAMES = {*LIBRARIES, "numpy", "jax.numpy", "dask.array", "NumPy", "JAX", "PyTorc
 NAMING = {"adapters.torch", "adapters.keras", "adapters.optax", "testing.libraries"}
 # Who imports a module by a name: the core the file of a library, the package and the catalogue the
 # module of a public name, the others what they are told to.
-BY_NAME = {"__init__", "_core.library", "metrics.catalogue", "testing.libraries", "cli.agreement"}
+BY_NAME = {
+    "__init__",
+    "_core.library",
+    "_core.naming",
+    "metrics.catalogue",
+    "testing.libraries",
+    "cli.agreement",
+}
 
 
 def modules() -> list[str]:
@@ -252,6 +259,7 @@ def test_every_public_name_is_documented_with_an_example() -> None:
         "derivatives",
         "distributed",
         "evaluation",
+        "metrics.catalogue",
         "streaming",
         "testing.parity",
         "validation",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # type checkers and editors read these imports
     from ._core.wrappers import Exp as Exp
     from ._core.wrappers import Root as Root
     from ._core.wrappers import Scaled as Scaled
+    from ._core.wrappers import Sum as Sum
     from .derivatives import gradient as gradient
     from .derivatives import gradient_hessian as gradient_hessian
     from .derivatives import value_and_gradient as value_and_gradient
@@ -34,6 +35,8 @@ if TYPE_CHECKING:  # type checkers and editors read these imports
     from .evaluation import Estimate as Estimate
     from .evaluation import evaluate as evaluate
     from .metrics.calibration import *
+    from .metrics.catalogue import get as get
+    from .metrics.catalogue import list_metrics as list_metrics
     from .metrics.classification import *
     from .metrics.correlation import *
     from .metrics.counts import *
@@ -59,10 +62,11 @@ else:  # at run time a module is imported when one of its names is first used
         "_core.metric": ("Loss", "Metric", "SquaredLoss"),
         "_core.parameters": ("parameter",),
         "_core.threads": ("threads",),
-        "_core.wrappers": ("Exp", "Root", "Scaled"),
+        "_core.wrappers": ("Exp", "Root", "Scaled", "Sum"),
         "derivatives": ("gradient", "gradient_hessian", "value_and_gradient"),
         "distributed": ("across",),
         "evaluation": ("Estimate", "evaluate"),
+        "metrics.catalogue": ("get", "list_metrics"),
         "streaming": ("Accumulator", "over_batches"),
         "validation": ("validate",),
         **{f"metrics.{family}": names for family, names in _FAMILIES.items()},
@@ -74,7 +78,12 @@ else:  # at run time a module is imported when one of its names is first used
         """Return a public name: its module is imported now."""
         place = _PLACE_OF.get(name)
         if place is None:
-            message = f"module {__name__!r} has no attribute {name!r}"
+            now = ""
+            if not name.startswith("_"):
+                from .metrics.catalogue import renamed
+
+                now = renamed(name)
+            message = f"module {__name__!r} has no attribute {name!r}{now}"
             raise AttributeError(message, name=name)
         thing = globals()[name] = getattr(_importlib.import_module(f"{__name__}.{place}"), name)
         return thing

@@ -11,18 +11,22 @@ import inspect
 import math
 import re
 from abc import ABC, abstractmethod
-from dataclasses import fields
-from typing import Any, ClassVar, Never, final
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Never, final
 
 from .calls import Axis, Call, Options, Reduction, answer, evaluate, several
 from .domains import EVERYWHERE, Domain, Interval
 from .errors import abbreviated, fail
 from .inputs import Inputs
 from .library import library_of
+from .naming import CallDocumentation, name_of
 from .parameters import as_parameter, check_parameters
 from .states import Mean, State, Total, made_by, maker
 from .totals import Totals
 from .types import Array, Namespace
+
+if TYPE_CHECKING:
+    from .wrappers import Scaled, Sum
 
 Dimensions = tuple[str, ...]
 Core = tuple[Dimensions, Dimensions]
@@ -63,6 +67,46 @@ class Metric(ABC):
     averages: ClassVar[bool] = False  # a mean: denominator= can replace the sum of the weights
     summable: ClassVar[bool] = False  # one term per sample: reduction="sum" and "none"
 
+    __array_ufunc__ = None  # numbers of NumPy leave a product with a metric to the metric
+
+    if not TYPE_CHECKING:  # type checkers would take it for the name of the class
+
+        @property
+        def __name__(self):
+            """The public name, as functions have; the repr where parameters are not the default."""
+            return name_of(self)
+
+    def __dir__(self) -> list[str]:
+        """Return what a call needs: the methods of a definition are members of its class."""
+        special = [name for name in super().__dir__() if name.startswith("_")]
+        used = ("compute", "domain", "greater_is_better", "kind", "signature", "summary")
+        own: Any = fields(self) if is_dataclass(self) else ()
+        return [*special, *used, *(item.name for item in own)]
+
+    def __add__(self, other: Metric) -> Sum:
+        from .wrappers import Sum
+
+        return Sum((self, other)) if isinstance(other, Metric) else NotImplemented
+
+    def __radd__(self, other: Any) -> Metric:
+        return self if type(other) is int and other == 0 else NotImplemented  # `sum` begins with 0
+
+    def __sub__(self, other: Metric) -> Sum:
+        return self + -1 * other if isinstance(other, Metric) else NotImplemented
+
+    def __mul__(self, factor: Any) -> Scaled:
+        from .wrappers import Scaled
+
+        return NotImplemented if isinstance(factor, Metric) else Scaled(self, factor)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: Any) -> Scaled:
+        return NotImplemented if isinstance(divisor, Metric) else self * (1 / divisor)
+
+    def __neg__(self) -> Scaled:
+        return -1 * self
+
     @property
     def sizes(self) -> dict[str, int]:
         """The lengths of core dimensions that the hyper-parameters fix."""
@@ -70,6 +114,9 @@ class Metric(ABC):
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
+        text: Any = cls.__dict__.get("__doc__")
+        if isinstance(text, str):
+            cls.__doc__ = CallDocumentation(text)  # type: ignore[assignment]
         if isinstance(cls.__dict__.get("signature"), str):
             cls.parts = _parse(cls.signature)
             cls.core = cls.parts[0][0], cls.parts[1][0]

@@ -193,7 +193,7 @@ class Meter:
         num_groups: int | None = None,
         standard_error: bool = False,
     ) -> None:
-        self._one = isinstance(metrics, Metric)
+        self._one = isinstance(metrics, (Metric, str))
         self._metrics = one_or_more("Meter", metrics)
         self._options: dict[str, Any] = {
             "axis": axis, "event_axis": event_axis, "num_groups": num_groups,

@@ -7,6 +7,7 @@ import inspect
 import math
 from collections.abc import Iterable
 from dataclasses import MISSING, Field, dataclass, fields
+from functools import cache
 from typing import Any
 
 import isoloss
@@ -74,6 +75,7 @@ def needed(item: Field[Any]) -> bool:
     return item.default is MISSING and item.default_factory is MISSING
 
 
+@cache
 def entries() -> list[Entry]:
     """Return all metrics, family by family, in the order of their definitions."""
     public = {name: getattr(isoloss, name) for name in NAMES}

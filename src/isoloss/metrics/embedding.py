@@ -28,7 +28,7 @@ __all__ = [
     "TripletMargin",
     "VICReg",
     "barlow_twins",
-    "clip",
+    "clip_loss",
     "contrastive",
     "cosine_embedding",
     "info_nce",
@@ -295,7 +295,7 @@ class InfoNCE(_OfBatch):
     References
     ----------
     Van den Oord et al. (2018), *Representation Learning with Contrastive Predictive Coding*; He et
-    al. (2020), *MoCo*, for the cosine and the temperature. Both ways at once: `clip`.
+    al. (2020), *MoCo*, for the cosine and the temperature. Both ways at once: `clip_loss`.
     """
 
     temperature: float = parameter(0.07, POSITIVE)
@@ -604,7 +604,7 @@ contrastive = Contrastive()
 cosine_embedding = CosineEmbedding()
 margin_ranking = MarginRanking()
 info_nce = InfoNCE()
-clip = CLIP()
+clip_loss = CLIP()
 nt_xent = NTXent()
 supervised_contrastive = SupervisedContrastive()
 siglip = SigLIP()

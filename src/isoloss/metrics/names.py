@@ -353,7 +353,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         "TripletMargin",
         "VICReg",
         "barlow_twins",
-        "clip",
+        "clip_loss",
         "contrastive",
         "cosine_embedding",
         "info_nce",
