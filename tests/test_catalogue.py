@@ -94,6 +94,29 @@ def test_names_in_place_of_metrics() -> None:
         il.validate("poisson_deviance", [1.0, 2.0], [3.0, -1.0])
 
 
+def test_names_in_adapters() -> None:
+    """Adapters take a name as they take the metric."""
+    torch = pytest.importorskip("torch")
+    from isoloss.adapters.torch import Criterion, Meter
+
+    p, t = torch.from_numpy(P), torch.from_numpy(T)
+    assert float(Criterion("huber", delta=2.0)(p, t)) == float(il.Huber(delta=2.0)(p, t))
+    meter = Meter("mse")
+    meter.update(p, t)
+    assert float(meter.compute()) == 2.5
+    pytest.importorskip("sklearn")
+    from isoloss.adapters.sklearn import scorer
+
+    assert scorer("mse").metrics is il.mse
+    assert list(scorer(["mse", il.mae]).named()) == ["neg_mse", "neg_mean_absolute_error"]
+
+
+def test_scikit_learn_makes_a_scorer() -> None:
+    """`make_scorer` asks a function for its name."""
+    metrics = pytest.importorskip("sklearn.metrics")
+    assert "mean_absolute_percentage_error" in repr(metrics.make_scorer(il.mape))
+
+
 def test_instances_have_a_name() -> None:
     """`__name__` is the public name, as of a function; the repr where there is none."""
     assert il.huber.__name__ == "huber"

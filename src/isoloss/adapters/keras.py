@@ -320,7 +320,7 @@ def _from_config(config: dict[str, Any]) -> dict[str, Any]:
 
 def _read(value: Any) -> Any:
     if isinstance(value, list):
-        return tuple(value)
+        return tuple(map(_read, value))
     if not isinstance(value, dict):
         return value
     name = value["metric"]

@@ -20,6 +20,7 @@ from .._core.calls import Axis, Reduction
 from .._core.metric import Metric
 from .._core.states import ELEMENTWISE, Samples, Total, leafwise
 from ..evaluation import one_or_more
+from ..metrics.catalogue import as_metric
 from ..metrics.forecasting import DevianceMoments, Pair
 from ..streaming import Accumulator
 
@@ -134,6 +135,8 @@ class Criterion(nn.Module):
 
 def _made(loss: Any, parameters: dict[str, Any]) -> Metric:
     """Return a metric with some of its hyper-parameters replaced."""
+    if isinstance(loss, str):
+        loss = as_metric("Criterion", loss)
     kind = loss if isinstance(loss, type) else type(loss)
     if not issubclass(kind, Metric):
         raise TypeError(f"Criterion takes a loss such as isoloss.huber, not {loss!r}")
