@@ -16,7 +16,7 @@ import numpy as np
 
 import isoloss as il
 from isoloss._core.domains import Labels
-from isoloss.metrics.catalogue import FAMILIES
+from isoloss.metrics.catalogue import families
 
 PAGE = Path(__file__).with_name("capabilities.md")
 HEAD = """\
@@ -121,7 +121,7 @@ def metrics() -> dict[str, il.Metric]:
     """Return every metric by its first public name; classes without a default, with 4 classes."""
     public = {
         name: thing
-        for family in FAMILIES
+        for family in families()
         for name, thing in vars(family).items()
         if name in il.__all__
     }

@@ -16,7 +16,7 @@ from typing import Any
 
 import isoloss as il
 from isoloss.cli.description import sections
-from isoloss.metrics.catalogue import FAMILIES
+from isoloss.metrics.catalogue import families
 
 PAGES = Path(__file__).parent / "metrics"
 
@@ -86,7 +86,7 @@ def page(family: ModuleType) -> str:
 def index() -> str:
     """Return the page that lists the families."""
     lines = []
-    for family in FAMILIES:
+    for family in families():
         name = family.__name__.rpartition(".")[2]
         title = inspect.cleandoc(family.__doc__ or "").partition("\n")[0]
         lines.append(f"- [{name}]({name}.md): {title.partition(': ')[2]}")
@@ -102,7 +102,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     check = parser.parse_args().check
-    pages = {family.__name__.rpartition(".")[2]: page(family) for family in FAMILIES}
+    pages = {family.__name__.rpartition(".")[2]: page(family) for family in families()}
     pages["README"] = index()
     PAGES.mkdir(exist_ok=True)
     stale = []

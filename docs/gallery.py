@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 import isoloss as il
 from isoloss.cli.curves import Curve, NoPictureError, curve
-from isoloss.metrics.catalogue import FAMILIES, name_of
+from isoloss.metrics.catalogue import families, name_of
 
 HERE = Path(__file__).parent
 HEAD = """\
@@ -69,7 +69,7 @@ def write() -> None:
     folder = HERE / "_gallery"
     folder.mkdir(exist_ok=True)
     parts = [HEAD]
-    for family in FAMILIES:
+    for family in families():
         found = cards(family, folder)
         if found:
             title = inspect.cleandoc(family.__doc__ or "").partition(":")[0]

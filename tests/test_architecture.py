@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 import isoloss as il
-from isoloss.metrics.catalogue import FAMILIES
+from isoloss.metrics.catalogue import families
+from isoloss.metrics.names import FAMILIES
 
 SOURCE = Path(il.__file__).parent
 # What each folder may import from; the functions of a metric lie at the top, beside __init__.
@@ -30,10 +31,10 @@ ARROWS = {
     "adapters": {"_core", "metrics", "functions", "adapters", "__init__"},
     "cli": {"_core", "metrics", "functions", "testing", "cli", "__init__"},
 }
-METRICS = {f"metrics.{family.__name__.rpartition('.')[2]}" for family in FAMILIES}
+METRICS = {f"metrics.{family}" for family in FAMILIES}
 # Each layer may import those before it when it runs, never those after.
 LAYERS = (
-    {"_core.types"},
+    {"_core.types", "_core.naming"},
     {"_core.errors", "_core.special", "_core.domains", "_core.threads"},
     {"_core.primitives"},
     {"_core.library", "_core.parameters", "_core.docstrings"},
@@ -44,7 +45,7 @@ LAYERS = (
     {"_core.jets", "_core.tape"},
     {"libraries.__init__", "libraries.array_api_strict", "libraries.generic", "libraries.numpy"},
     {"libraries.dask", "libraries.jax", "libraries.torch"},
-    {"metrics.__init__", "metrics.linear"},
+    {"metrics.__init__", "metrics.linear", "metrics.names"},
     METRICS,
     {"metrics.catalogue"},
     {"derivatives", "distributed", "evaluation", "validation"},
@@ -70,8 +71,16 @@ LIBRARIES = ("jax", "torch", "dask", "array_api_strict")
 NAMES = {*LIBRARIES, "numpy", "jax.numpy", "dask.array", "NumPy", "JAX", "PyTorch", "Dask"}
 # Who names a library beside ``libraries``: what is made for one, and what compares several.
 NAMING = {"adapters.torch", "adapters.keras", "adapters.optax", "testing.libraries"}
-# Who imports a module by a name: the core the file of a library, the others what they are told to.
-BY_NAME = {"_core.library", "testing.libraries", "cli.agreement"}
+# Who imports a module by a name: the core the file of a library, the package and the catalogue the
+# module of a public name, the others what they are told to.
+BY_NAME = {
+    "__init__",
+    "_core.library",
+    "_core.naming",
+    "metrics.catalogue",
+    "testing.libraries",
+    "cli.agreement",
+}
 
 
 def modules() -> list[str]:
@@ -167,8 +176,8 @@ def test_libraries_are_named_in_their_files_alone() -> None:
     assert not [m for m in modules() if looked_up(parsed(m))]
 
 
-def test_one_module_is_found_by_its_name() -> None:
-    """The file of a library; the libraries to compare and the user's functions are not ours."""
+def test_few_modules_are_found_by_their_names() -> None:
+    """Files of libraries, modules of public names; what is compared with is not ours."""
     assert {m for m in modules() if imports_by_name(parsed(m))} == BY_NAME
 
 
@@ -215,7 +224,7 @@ def test_imports_are_found(code: str, found: tuple[str, str]) -> None:
 
 def test_definitions_are_small_and_know_nothing_of_the_engine() -> None:
     """No method of a definition has ten lines, or names a weight, a mask, an axis or a dtype."""
-    for family in FAMILIES:
+    for family in families():
         kinds = [
             n for n in ast.parse(inspect.getsource(family)).body if isinstance(n, ast.ClassDef)
         ]
@@ -250,6 +259,7 @@ def test_every_public_name_is_documented_with_an_example() -> None:
         "derivatives",
         "distributed",
         "evaluation",
+        "metrics.catalogue",
         "streaming",
         "testing.parity",
         "validation",
@@ -262,13 +272,67 @@ def test_examples_in_docstrings_run(module: str) -> None:
     assert result.failed == 0
 
 
-def test_import_is_cheap_and_brings_no_array_library() -> None:
-    """Importing isoloss imports NumPy and no other array library, nor SciPy, nor its command."""
-    script = (
-        "import sys, isoloss; print(sorted({'jax', 'torch', 'scipy', 'dask', 'array_api_strict',"
-        " 'array_api_compat.numpy', 'isoloss.cli', 'typer', 'rich', 'pyarrow'} & set(sys.modules)))"
-    )
+def output_of(script: str) -> str:
+    """Return what a fresh process prints."""
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "[]"
+    return done.stdout.strip()
+
+
+def test_import_is_cheap_and_brings_no_array_library() -> None:
+    """Importing isoloss imports no module of its own; all of it no array library, nor its command."""
+    loaded = "print(sorted(m for m in sys.modules if m.startswith('isoloss')))"
+    names = "['isoloss', 'isoloss.metrics', 'isoloss.metrics.names']"
+    assert output_of(f"import sys, isoloss; {loaded}") == names
+    assert (
+        output_of(
+            "import sys; from isoloss import *; print(sorted({'jax', 'torch', 'scipy', 'dask',"
+            " 'array_api_strict', 'array_api_compat.numpy', 'isoloss.cli', 'typer', 'rich', 'pyarrow'}"
+            " & set(sys.modules)))"
+        )
+        == "[]"
+    )
+
+
+def test_families_load_when_first_used() -> None:
+    """A metric imports its own family; evaluating it and naming it, no other one."""
+    families = "[f for f in FAMILIES if f'isoloss.metrics.{f}' in sys.modules]"
+    prepare = "import sys, isoloss as il; from isoloss.metrics.names import FAMILIES"
+    assert output_of(f"{prepare}; dir(il); il.tukey; print({families})") == "['robust']"
+    used = f"{prepare}; il.evaluate([il.tukey, il.Tukey(2.0)], [1.0], [2.0]); print({families})"
+    assert output_of(used) == "['robust']"
+
+
+def test_public_names_are_those_that_type_checkers_read() -> None:
+    """The imports of type checkers and the places that names are loaded from are the same."""
+    tree = parsed("__init__")
+    static = next(n for n in tree.body if isinstance(n, ast.If))
+    assert ast.unparse(static.test) == "TYPE_CHECKING"
+    found: set[tuple[str, str]] = set()
+    for node in static.body:
+        assert isinstance(node, ast.ImportFrom)
+        assert node.module is not None
+        if [alias.name for alias in node.names] == ["*"]:
+            family = importlib.import_module(f"isoloss.{node.module}")
+            found |= {(node.module, name) for name in family.__all__}
+        else:
+            assert all(alias.name == alias.asname for alias in node.names)
+            found |= {(node.module, alias.name) for alias in node.names}
+    assert found == {(place, name) for name, place in il._PLACE_OF.items()}  # type: ignore[attr-defined]
+    assert set(il.__all__) == {name for _, name in found}
+
+
+def test_dir_shows_the_public_names() -> None:
+    """`dir` lists what users use; no module that is loaded, and no name of the engine."""
+    special = {name for name in dir(il) if name.startswith("__")}
+    assert set(dir(il)) - special - {"adapters", "testing"} == set(il.__all__)
+    assert "__version__" in special
+    assert il.evaluation  # loaded, and not listed
+
+
+def test_a_name_that_is_not_there() -> None:
+    """A name that is not public is refused as that of any module."""
+    with pytest.raises(AttributeError, match=r"^module 'isoloss' has no attribute 'hubber'$"):
+        il.hubber  # noqa: B018
+    assert not hasattr(il, "FAMILIES")

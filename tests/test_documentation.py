@@ -16,7 +16,7 @@ import isoloss.testing
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-@pytest.mark.parametrize("script", ["catalogue.py", "capabilities.py"])
+@pytest.mark.parametrize("script", ["names.py", "catalogue.py", "capabilities.py"])
 def test_generated_pages_are_current(script: str) -> None:
     """The pages of the metrics and of their capabilities say what the code does."""
     command = [sys.executable, DOCS / script, "--check"]

@@ -17,7 +17,7 @@ from conformance.kit.backends import Jax, installed
 from conformance.kit.comparison import close
 
 VIEWS: list[Any] = [
-    il.info_nce, il.clip, il.nt_xent, il.siglip, il.barlow_twins, il.vicreg,
+    il.info_nce, il.clip_loss, il.nt_xent, il.siglip, il.barlow_twins, il.vicreg,
     il.InfoNCE(temperature=1e-4), il.NTXent(temperature=1e-4), il.CLIP(temperature=1e-4),
 ]  # fmt: skip
 BATCHED = [*VIEWS, il.supervised_contrastive]
@@ -143,7 +143,7 @@ def test_gradient_of_the_other_view_in_jax() -> None:
     """JAX's gradient by targets is that of the views exchanged, in either direction."""
     import jax
 
-    a, b = (x.astype("float32") for x in batch(il.clip))
+    a, b = (x.astype("float32") for x in batch(il.clip_loss))
     metrics = il.info_nce, il.barlow_twins
     both = Jax().compiled(lambda a, b: [jax.grad(metric, 1)(a, b) for metric in metrics])
     for metric, slope in zip(metrics, both(a, b), strict=True):
@@ -180,8 +180,8 @@ def test_labels_of_a_batch() -> None:
 
 def test_both_ways() -> None:
     """CLIP's loss is the mean of InfoNCE's of either direction."""
-    a, b = batch(il.clip)
-    near(il.clip(a, b), (il.info_nce(a, b) + il.info_nce(b, a)) / 2, 8)
+    a, b = batch(il.clip_loss)
+    near(il.clip_loss(a, b), (il.info_nce(a, b) + il.info_nce(b, a)) / 2, 8)
 
 
 def test_two_views_are_a_label() -> None:

@@ -100,6 +100,8 @@ WRAPPED: list[il.Metric] = [
     il.Scaled(il.r2_score, -1.0),
     il.Scaled(il.root_mean_squared_error, 3.0),
     il.Exp(il.mean_bias_error),
+    il.mean_squared_error + 0.5 * il.mean_absolute_error,
+    il.poisson_deviance + il.Huber(2.0),
     il.Exp(il.poisson_deviance),
     il.Exp(il.Root(il.mean_absolute_error)),
     il.Root(il.Exp(il.gaussian_nll)),
@@ -168,7 +170,7 @@ def concrete_classes() -> list[type[il.Metric]]:
     public = (getattr(il, name) for name in il.__all__)
     kinds = [x for x in public if inspect.isclass(x) and issubclass(x, il.Metric)]
     concrete = [kind for kind in kinds if not inspect.isabstract(kind)]
-    return [kind for kind in concrete if "metric" not in {item.name for item in fields(kind)}]  # type: ignore[arg-type]
+    return [x for x in concrete if not {"metric", "losses"} & {item.name for item in fields(x)}]  # type: ignore[arg-type]
 
 
 def _all() -> dict[str, il.Metric]:

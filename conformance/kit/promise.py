@@ -66,7 +66,7 @@ EXCEPTIONS = [
     Excess("ctc", "value", 1024.0, "the loss less that of the best path", JAX, "sure"),
     Excess("d2_brier_score", "value", 8.0, "1 - a ratio", JAX),
     Excess("d2_tweedie_score", "value", 14.0, "1 - a ratio"),
-    Excess("clip", "gradient", 20.0, TWO),
+    Excess("clip_loss", "gradient", 20.0, TWO),
     Excess("giou", "value", 8.0, TWO, JAX + TORCH),
     Excess("lambda_rank", "value", 6.0, "the libraries' float32 exp", JAX, "sure"),
     Excess("siglip", "gradient", 20.0, TWO),

@@ -408,7 +408,7 @@ DEFINITIONS = {
             of(cosine, choice), of(cosine_by_halves, odds), views,
             variants=({"temperature": 0.25},), special=(*BATCHES, *COLD, ONE_ROW, TWO_BATCHES),
         )
-        for name, of in (("info_nce", info_nce_of), ("clip", clip_of), ("nt_xent", nt_xent_of))
+        for name, of in (("info_nce", info_nce_of), ("clip_loss", clip_of), ("nt_xent", nt_xent_of))
     },
     "supervised_contrastive": Mean(
         supervised_of(cosine, choice), supervised_of(cosine_by_halves, odds), labelled,

@@ -16,6 +16,7 @@ from ._core.metric import Metric
 from ._core.tape import Node, TapeLibrary
 from ._core.tape import gradient as walk_back
 from ._core.types import FLOATS, Array, dtype_name
+from .metrics.catalogue import as_metric
 
 _CARRIERS: dict[tuple[type, int, bool], Any] = {}
 
@@ -35,7 +36,7 @@ def value_and_gradient(
 
     Parameters
     ----------
-    metric : metric
+    metric : metric, its name, or function
         Any metric, or a function of predictions and targets written with one.
     predictions, targets : array, or tuple of arrays
         As in a call of the metric.
@@ -59,6 +60,8 @@ def value_and_gradient(
     >>> il.value_and_gradient(il.mean_squared_error, [1.0, 4.0], [1.0, 1.0])
     (np.float64(4.5), array([0., 3.]))
     """
+    if isinstance(metric, str):
+        metric = as_metric("value_and_gradient", metric)
     library, predictions = _floating(metric, predictions, targets)
 
     def function(p: Any) -> Any:
@@ -136,7 +139,12 @@ def gradient(metric: Any, predictions: Any, targets: Any, **options: Any) -> Any
 
 
 def gradient_hessian(
-    metric: Metric, predictions: Any, targets: Any, *, weights: Any = None, where: Any = None
+    metric: Metric | str,
+    predictions: Any,
+    targets: Any,
+    *,
+    weights: Any = None,
+    where: Any = None,
 ) -> tuple[Any, Any]:
     """Return the first and second derivative of every sample's term, times its weight.
 
@@ -166,6 +174,8 @@ def gradient_hessian(
     >>> il.gradient_hessian(il.huber, [0.5, 4.0], [0.0, 0.0])
     (array([0.5, 1. ]), array([1., 0.]))
     """
+    if isinstance(metric, str):
+        metric = as_metric("gradient_hessian", metric)
     if not metric.summable:
         message = "gradient_hessian needs one term per sample, which this metric does not have"
         raise fail(metric, message)

@@ -17,11 +17,11 @@ from ._core.states import Mean, Spread, ratio
 from ._core.totals import Totals
 from ._core.types import Array, Namespace
 from ._core.wrappers import Exp, Root, Scaled, Wrapper
-from .metrics.catalogue import name_of
+from .metrics.catalogue import as_metric, name_of
 
 
 def evaluate(
-    metrics: Iterable[Metric] | Mapping[str, Metric],
+    metrics: Iterable[Metric | str] | Mapping[str, Metric | str],
     predictions: Any,
     targets: Any,
     *,
@@ -38,8 +38,8 @@ def evaluate(
 
     Parameters
     ----------
-    metrics : iterable of metrics, or mapping from names to metrics
-        Without names, a metric is called by its public name, or by its repr.
+    metrics : iterable of metrics or their names, or mapping from your names to either
+        A metric passed by its name is called so, another by its public name, or by its repr.
     predictions, targets : array
         As in a call of each metric.
     groups : array, optional
@@ -225,9 +225,11 @@ def _slope(metric: Metric, xp: Namespace, value: Any) -> Any:
     return 1.0
 
 
-def named(caller: str, metrics: Iterable[Metric] | Mapping[str, Metric]) -> dict[str, Metric]:
+def named(
+    caller: str, metrics: Iterable[Metric | str] | Mapping[str, Metric | str]
+) -> dict[str, Metric]:
     """Return the metrics that were passed to a function, by name."""
-    if isinstance(metrics, Metric):
+    if isinstance(metrics, (Metric, str)):
         raise TypeError(f"{caller} takes several metrics: pass [{metrics!r}]")
     if isinstance(metrics, type):
         raise TypeError(f"{caller} takes metrics such as isoloss.huber, not {metrics!r}")
@@ -236,9 +238,10 @@ def named(caller: str, metrics: Iterable[Metric] | Mapping[str, Metric]) -> dict
     if isinstance(metrics, Mapping):
         pairs = metrics.items()
     for given, metric in pairs:
-        if not isinstance(metric, Metric):
-            raise TypeError(f"{caller} takes metrics such as isoloss.huber, not {metric!r}")
-        name = name_of(metric) if given is None else given
+        typed = metric if isinstance(metric, str) else None
+        metric = as_metric(caller, metric)
+        name = next((one for one in (given, typed) if one is not None), None)
+        name = name_of(metric) if name is None else name
         if name in found:
             raise ValueError(f"two metrics are called {name!r}; pass a dict with a name for each")
         found[name] = metric
@@ -246,10 +249,10 @@ def named(caller: str, metrics: Iterable[Metric] | Mapping[str, Metric]) -> dict
 
 
 def one_or_more(
-    caller: str, metrics: Metric | Iterable[Metric] | Mapping[str, Metric]
+    caller: str, metrics: Metric | str | Iterable[Metric | str] | Mapping[str, Metric | str]
 ) -> dict[str, Metric]:
     """Return the metric or the metrics that were passed to a class, by name; refuse none."""
-    found = named(caller, [metrics] if isinstance(metrics, Metric) else metrics)
+    found = named(caller, [metrics] if isinstance(metrics, (Metric, str)) else metrics)
     if not found:
         raise ValueError(f"{caller} needs at least one metric, and there was none")
     return found

@@ -22,7 +22,7 @@ _PARTS = ("predictions", "targets", "weights", "where", "groups")
 
 
 def over_batches(
-    metrics: Iterable[Metric] | Mapping[str, Metric],
+    metrics: Iterable[Metric | str] | Mapping[str, Metric | str],
     batches: Iterable[Any],
     *,
     axis: Axis = None,
@@ -125,14 +125,14 @@ class Accumulator:
 
     def __init__(
         self,
-        metrics: Metric | Iterable[Metric] | Mapping[str, Metric],
+        metrics: Metric | str | Iterable[Metric | str] | Mapping[str, Metric | str],
         *,
         axis: Axis = None,
         event_axis: Axis = None,
         num_groups: int | None = None,
         standard_error: bool = False,
     ) -> None:
-        self._one = isinstance(metrics, Metric)
+        self._one = isinstance(metrics, (Metric, str))
         self._metrics = one_or_more(type(self).__name__, metrics)
         self._shared = (Estimates if standard_error else Shared)(self._metrics)
         self._options = {"axis": axis, "event_axis": event_axis, "num_groups": num_groups}

@@ -10,10 +10,16 @@ from ._core.errors import fail
 from ._core.inputs import Inputs
 from ._core.metric import Metric
 from ._core.types import INTEGERS, Array, Namespace, dtype_name
+from .metrics.catalogue import as_metric
 
 
 def validate(
-    metric: Metric, predictions: Any, targets: Any, *, weights: Any = None, where: Any = None
+    metric: Metric | str,
+    predictions: Any,
+    targets: Any,
+    *,
+    weights: Any = None,
+    where: Any = None,
 ) -> None:
     """Check that every value that counts is one the metric is defined for.
 
@@ -35,6 +41,7 @@ def validate(
         ...
     ValueError: PoissonDeviance(): targets[1] is -1.0; targets must be >= 0
     """
+    metric = as_metric("validate", metric)
     inputs = Inputs(metric, predictions, targets, weights, where)
     batch, xp, arrays = inputs.batch(), inputs.xp, inputs.arrays
 

@@ -245,7 +245,7 @@ def test_objectives_are_cloned_pickled_and_printed() -> None:
 @pytest.mark.parametrize(
     ("make", "kind", "message"),
     [
-        (lambda: xgboost_objective("mse"), TypeError, "takes metrics such as isoloss.huber, not 'mse'"),
+        (lambda: xgboost_objective(1.0), TypeError, "takes metrics such as isoloss.huber, not 1.0"),
         (lambda: lightgbm_metric(il.Huber), TypeError, "takes metrics such as isoloss.huber, not <cl"),
         (lambda: lightgbm_objective(il.r2_score), ValueError, r"R2Score\(\): an objective needs one term"),
         (

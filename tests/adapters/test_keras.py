@@ -517,9 +517,9 @@ def test_losses_of_ones_own_are_found_by_keras():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Loss("mse"), "Loss takes a metric such as isoloss.huber, not 'mse'"),
-        (lambda: Loss(il.Huber), "Loss takes a metric such as isoloss.huber, not <class"),
-        (lambda: Metric(keras.losses.Huber()), "Metric takes a metric such as isoloss.huber, not <"),
+        (lambda: Loss(1.0), "Loss takes metrics such as isoloss.huber, not 1.0"),
+        (lambda: Loss(il.Huber), "Loss takes metrics such as isoloss.huber, not <class"),
+        (lambda: Metric(keras.losses.Huber()), "Metric takes metrics such as isoloss.huber, not <"),
         (lambda: Loss(il.r2_score, reduction="sum"), "Loss(R2Score()): reduction='sum' needs one term per sample; only"),
         (lambda: Loss(il.mse, reduction="average"), "Invalid value for argument `reduction`"),
         (lambda: Metric(il.roc_auc_score), "Metric(ROCAUC()): its state is the data, and Keras's variables cannot grow; use isoloss.BinnedROCAUC, or call it on model.predict(x)"),

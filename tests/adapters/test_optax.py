@@ -287,9 +287,9 @@ def test_a_batch_on_four_devices_is_not_gathered() -> None:
     ("make", "kind", "message"),
     [
         (
-            lambda: training_step("mse", linear, optax.sgd(1.0)),
+            lambda: training_step(1.0, linear, optax.sgd(1.0)),
             TypeError,
-            "training_step takes a metric such as isoloss.huber, not 'mse'",
+            "training_step takes metrics such as isoloss.huber, not 1.0",
         ),
         (
             lambda: training_step(il.mse, linear, optax.sgd(1.0), metrics=il.mae),

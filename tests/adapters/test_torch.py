@@ -459,7 +459,7 @@ def test_mistakes_with_a_meter_are_named():
         torch.ones(3, 1),
     )
     refused(TypeError, "Meter takes metrics such as isoloss.huber, not <class", Meter, il.Huber)
-    refused(TypeError, "Meter takes metrics such as isoloss.huber, not 'mse'", Meter, ["mse"])
+    refused(TypeError, "Meter takes metrics such as isoloss.huber, not 1.0", Meter, [1.0])
     refused(
         ValueError,
         "Meter(mean_squared_error, r2_score) holds",

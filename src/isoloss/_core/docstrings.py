@@ -27,11 +27,11 @@ _WORDS = {
 _SECTION = re.compile(r"\n\n *(Parameters|Examples|References)\n *-{3,}\n")
 
 
-def with_inputs(kind: Any) -> str | None:
+def with_inputs(kind: Any) -> str:
     """Return the docstring of a class of metrics, with a paragraph on its inputs and its state."""
     text, domain = kind.__doc__, kind.domain
     declared = isinstance(domain, Domain) and not isinstance(kind.parts, property)
-    if not text or not declared or "__doc__" not in vars(kind):
+    if not declared:
         return text  # type: ignore[no-any-return]
     place = _SECTION.search(text)
     end = place.start() if place else len(text.rstrip())

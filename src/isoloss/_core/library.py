@@ -319,7 +319,7 @@ def library_of(array: Array) -> Library | None:
 
 @cache
 def _loaded(name: str) -> Any:
-    """Import what is known of one library: the one module that is found by a name."""
+    """Import what is known of one library: its file is called as the library is."""
     return import_module(f"{_FOLDER}.{name}" if name else _FOLDER)
 
 

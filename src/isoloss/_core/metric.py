@@ -11,8 +11,8 @@ import inspect
 import math
 import re
 from abc import ABC, abstractmethod
-from dataclasses import fields
-from typing import Any, ClassVar, Never, final
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Never, final
 
 from .calls import Axis, Call, Options, Reduction, answer, evaluate, several
 from .docstrings import with_inputs
@@ -20,10 +20,14 @@ from .domains import EVERYWHERE, Domain, Interval
 from .errors import abbreviated, fail
 from .inputs import Inputs
 from .library import library_of
+from .naming import CallDocumentation, name_of
 from .parameters import Declared, Parametrised, as_parameter, check_parameter, declared_of
 from .states import Mean, State, Total, made_by, maker
 from .totals import Totals
 from .types import Array, Namespace
+
+if TYPE_CHECKING:
+    from .wrappers import Scaled, Sum
 
 Dimensions = tuple[str, ...]
 Core = tuple[Dimensions, Dimensions]
@@ -64,6 +68,46 @@ class Metric(Parametrised, ABC):
     averages: ClassVar[bool] = False  # a mean: denominator= can replace the sum of the weights
     summable: ClassVar[bool] = False  # one term per sample: reduction="sum" and "none"
 
+    __array_ufunc__ = None  # numbers of NumPy leave a product with a metric to the metric
+
+    if not TYPE_CHECKING:  # type checkers would take it for the name of the class
+
+        @property
+        def __name__(self):
+            """The public name, as functions have; the repr where parameters are not the default."""
+            return name_of(self)
+
+    def __dir__(self) -> list[str]:
+        """Return what a call needs: the methods of a definition are members of its class."""
+        special = [name for name in super().__dir__() if name.startswith("_")]
+        used = ("compute", "domain", "greater_is_better", "kind", "signature", "summary")
+        own: Any = fields(self) if is_dataclass(self) else ()
+        return [*special, *used, *(item.name for item in own)]
+
+    def __add__(self, other: Metric) -> Sum:
+        from .wrappers import Sum
+
+        return Sum((self, other)) if isinstance(other, Metric) else NotImplemented
+
+    def __radd__(self, other: Any) -> Metric:
+        return self if type(other) is int and other == 0 else NotImplemented  # `sum` begins with 0
+
+    def __sub__(self, other: Metric) -> Sum:
+        return self + -1 * other if isinstance(other, Metric) else NotImplemented
+
+    def __mul__(self, factor: Any) -> Scaled:
+        from .wrappers import Scaled
+
+        return NotImplemented if isinstance(factor, Metric) else Scaled(self, factor)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: Any) -> Scaled:
+        return NotImplemented if isinstance(divisor, Metric) else self * (1 / divisor)
+
+    def __neg__(self) -> Scaled:
+        return -1 * self
+
     @property
     def sizes(self) -> dict[str, int]:
         """The lengths of core dimensions that the hyper-parameters fix."""
@@ -78,7 +122,8 @@ class Metric(Parametrised, ABC):
             cls.weighs = (cls.included, cls.importance) != (Metric.included, Metric.importance)
             named = cls.prediction_names + cls.target_names
             cls.elementwise = cls.parts == (((),), ((),)) and not (cls.weighs or named)
-        cls.__doc__ = with_inputs(cls)
+        if isinstance(cls.__dict__.get("__doc__"), str):
+            cls.__doc__ = CallDocumentation(with_inputs(cls))  # type: ignore[assignment]
         for base in cls.__bases__:
             if issubclass(base, Metric) and not base.__abstractmethods__:
                 raise TypeError(

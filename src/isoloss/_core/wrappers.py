@@ -1,13 +1,13 @@
-"""Metrics made of a metric: its root, a multiple of it, its exponential."""
+"""Metrics made of metrics: a root, a multiple, an exponential, a sum of losses."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, final
 
-from .domains import Domain
+from .domains import Domain, Interval, Labels, Values
 from .errors import fail
-from .metric import Core, Metric, Parts, SquaredLoss
+from .metric import Core, Loss, Metric, Parts, SquaredLoss
 from .parameters import Real
 from .states import Rooted, RootMeanSquare, State
 from .totals import Totals
@@ -188,3 +188,153 @@ class Exp(Wrapper):
 
     def formula(self, xp: Namespace, state: State) -> Array:
         return xp.exp(self.metric.formula(xp, state))
+
+
+@final
+@dataclass(frozen=True)
+class Sum(Loss):
+    r"""The sum of losses that take the same predictions and targets: ``mse + 0.1 * mae``.
+
+    .. math:: \sum_i \ell_i
+
+    It is a loss like any other, whose terms are the sums of the terms. A sample outside the domain
+    of one of the losses is nan. A sum of sums is one sum.
+
+    Parameters
+    ----------
+    losses : tuple of metrics
+        Losses, or multiples of them.
+
+    Raises
+    ------
+    TypeError
+        For a metric that is not a mean of one term per sample, and for a score, of which the
+        greater is the better: subtract it.
+    ValueError
+        For losses of different inputs, or whose targets decide which samples count.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> loss = il.mean_squared_error + 0.5 * il.mean_absolute_error
+    >>> loss([1.0, 3.0], [0.0, 1.0])
+    np.float64(3.25)
+    >>> il.gradient(loss, [1.0, 3.0], [0.0, 1.0])
+    array([1.25, 2.25])
+    """
+
+    losses: tuple[Metric, ...]
+
+    @property
+    def signature(self) -> str:  # type: ignore[override]
+        return self.losses[0].signature
+
+    @property
+    def parts(self) -> Parts:  # type: ignore[override]
+        return self.losses[0].parts
+
+    @property
+    def core(self) -> Core:  # type: ignore[override]
+        return self.losses[0].core
+
+    @property
+    def prediction_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.losses[0].prediction_names
+
+    @property
+    def target_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.losses[0].target_names
+
+    @property
+    def elementwise(self) -> bool:  # type: ignore[override]
+        return self.losses[0].elementwise
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return self.losses[0].sizes
+
+    @property
+    def domain(self) -> Domain:  # type: ignore[override]
+        return self._domain  # type: ignore[attr-defined, no-any-return]
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.losses, tuple) and self.losses):
+            raise TypeError(f"Sum takes a tuple of losses, not {self.losses!r}")
+        for loss in self.losses:
+            _check_summand(loss)
+        nested = (one.losses if isinstance(one, Sum) else (one,) for one in self.losses)
+        flat = tuple(loss for losses in nested for loss in losses)
+        object.__setattr__(self, "losses", flat)
+        first = flat[0]
+        domain = first.domain
+        for loss in flat[1:]:
+            common = _common_domain(domain, loss.domain)
+            if _inputs_of(loss) != _inputs_of(first) or common is None:
+                message = f"{first!r} and {loss!r} cannot be added: they take different inputs"
+                raise ValueError(f"{message}, {_described(first)} and {_described(loss)}")
+            domain = common
+        object.__setattr__(self, "_domain", domain)
+        super().__post_init__()
+
+    def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
+        terms = [loss.terms(xp, prediction, target) for loss in self.losses]
+        return sum(terms[1:], start=terms[0])
+
+
+def _check_summand(loss: Any) -> None:
+    if not isinstance(loss, Metric):
+        raise TypeError(f"Sum takes losses such as isoloss.huber, not {loss!r}")
+    if not (loss.summable and loss.averages and loss.kind == "mean"):
+        message = "cannot be added: it is not the mean of one term per sample, as a loss is"
+        raise TypeError(f"{loss!r} {message}")
+    inner = loss
+    while isinstance(inner, Scaled):
+        inner = inner.metric
+    if inner.greater_is_better and loss.greater_is_better:
+        raise TypeError(f"{loss!r} cannot be added: greater is better; subtract it")
+    if loss.weighs or loss.padding is not None:
+        raise ValueError(f"{loss!r} cannot be added: its targets decide which samples count")
+
+
+def _inputs_of(loss: Metric) -> Any:
+    return loss.parts, loss.prediction_names, loss.target_names, loss.sizes
+
+
+def _described(loss: Metric) -> str:
+    return f"{loss.signature} of {loss.domain}"
+
+
+def _common_domain(one: Domain, other: Domain) -> Domain | None:
+    """Return where both are defined; None if that is nowhere."""
+    sides: list[Any] = []
+    for given, mine, theirs in (
+        (one.predictions, one.of_predictions, other.of_predictions),
+        (one.targets, one.of_targets, other.of_targets),
+    ):
+        if len(mine) != len(theirs):
+            return None
+        common = tuple(map(_common, mine, theirs))
+        if None in common:
+            return None
+        sides.append(common[0] if isinstance(given, (Interval, Labels)) else common)
+    return Domain(*sides)
+
+
+def _common(one: Values, other: Values) -> Values | None:
+    """Return the numbers that are in two intervals; None if there are none."""
+    if one == other:
+        return one
+    if not (isinstance(one, Interval) and isinstance(other, Interval)):
+        return None
+    gaps = {one.gap, other.gap} - {None}
+    low, high = max(one.low, other.low), min(one.high, other.high)
+    if len(gaps) > 1 or low >= high:
+        return None
+    return Interval(
+        low,
+        high,
+        any(x.low == low and x.low_open for x in (one, other)),
+        any(x.high == high and x.high_open for x in (one, other)),
+        gaps.pop() if gaps else None,
+        one.infinite and other.infinite,
+    )

@@ -17,7 +17,7 @@ from .._core.domains import Labels
 from .._core.errors import fail
 from .._core.metric import Metric
 from ..derivatives import gradient_hessian
-from ..metrics.catalogue import name_of
+from ..metrics.catalogue import as_metric, name_of
 from ..validation import validate
 
 Hessian = Literal["exact"] | float
@@ -164,8 +164,7 @@ class _Boosting(ABC):
     metric: Metric
 
     def __post_init__(self) -> None:
-        if not isinstance(self.metric, Metric):
-            raise TypeError(f"boosting takes metrics such as isoloss.huber, not {self.metric!r}")
+        object.__setattr__(self, "metric", as_metric("boosting", self.metric))
 
     # LightGBM counts the arguments, XGBoost looks for the name of the third
     def __call__(self, first: Any, second: Any, sample_weight: Any = None) -> Any:

@@ -23,7 +23,7 @@ from .._core import metric as core
 from .._core.calls import Axis
 from .._core.domains import Labels
 from .._core.states import leafwise
-from ..metrics.catalogue import name_of
+from ..metrics.catalogue import as_metric, name_of
 
 if keras.backend.backend() not in ("jax", "torch", "numpy"):
     raise ImportError(
@@ -76,13 +76,13 @@ class Loss(keras.losses.Loss):
 
     def __init__(
         self,
-        loss: core.Metric,
+        loss: core.Metric | str,
         *,
         reduction: str | None = "sum_over_batch_size",
         event_axis: Axis = None,
         name: str | None = None,
     ) -> None:
-        _check(self, loss)
+        loss = as_metric(type(self).__name__, loss)
         super().__init__(name=name or name_of(loss), reduction=reduction or "none")
         if self.reduction in ("sum", "none") and not loss.summable:
             raise ValueError(
@@ -156,9 +156,9 @@ class Metric(keras.metrics.Metric):
     """
 
     def __init__(
-        self, metric: core.Metric, *, event_axis: Axis = None, name: str | None = None
+        self, metric: core.Metric | str, *, event_axis: Axis = None, name: str | None = None
     ) -> None:
-        _check(self, metric)
+        metric = as_metric(type(self).__name__, metric)
         if metric.kind == "sorted whole":
             binned = BINNED.get(type(metric).__name__)
             instead = f"use isoloss.{binned}, or " if binned else ""
@@ -227,12 +227,6 @@ class Metric(keras.metrics.Metric):
 
 
 # --- what Keras hands over, and what isoloss takes ------------------------------------------------
-
-
-def _check(adapter: Any, metric: Any) -> None:
-    if not isinstance(metric, core.Metric):
-        name = type(adapter).__name__
-        raise TypeError(f"{name} takes a metric such as isoloss.huber, not {metric!r}")
 
 
 def _arguments(
@@ -326,7 +320,7 @@ def _from_config(config: dict[str, Any]) -> dict[str, Any]:
 
 def _read(value: Any) -> Any:
     if isinstance(value, list):
-        return tuple(value)
+        return tuple(map(_read, value))
     if not isinstance(value, dict):
         return value
     name = value["metric"]

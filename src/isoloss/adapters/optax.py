@@ -9,6 +9,7 @@ from .._core.errors import fail
 from .._core.metric import Metric
 from .._core.states import leafwise
 from ..evaluation import named
+from ..metrics.catalogue import as_metric
 
 try:
     import jax
@@ -88,8 +89,7 @@ def training_step(
     >>> float(w), float(value), float(il.mae.compute(states["mean_absolute_error"]))
     (0.5, 2.0, 2.0)
     """
-    if not isinstance(loss, Metric):
-        raise TypeError(f"training_step takes a metric such as isoloss.huber, not {loss!r}")
+    loss = as_metric("training_step", loss)
     followed = named("training_step", metrics)
     if type(microbatches) is not int or microbatches < 1:
         raise fail(loss, f"microbatches must be an integer above 0, not {microbatches!r}")

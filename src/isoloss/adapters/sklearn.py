@@ -12,6 +12,7 @@ from .._core.domains import Labels
 from .._core.errors import fail
 from .._core.metric import Metric
 from ..evaluation import evaluate, named
+from ..metrics.catalogue import as_metric
 from ..metrics.classification import TopKAccuracy
 from ..metrics.curves import ROCAUC, AveragePrecision
 from ..validation import validate
@@ -28,7 +29,7 @@ _ORDERS = (ROCAUC, AveragePrecision, TopKAccuracy)  # any increasing score will 
 
 
 def scorer(
-    metrics: Metric | Iterable[Metric] | Mapping[str, Metric],
+    metrics: Metric | str | Iterable[Metric | str] | Mapping[str, Metric | str],
     *,
     response_method: ResponseMethod | None = None,
     pos_label: Any = None,
@@ -82,7 +83,9 @@ def scorer(
     >>> {name: round(value, 3) for name, value in score.items()}
     {'neg_mean_absolute_error': -1.0, 'r2_score': 0.834}
     """
-    if not isinstance(metrics, Iterable | Metric) or isinstance(metrics, str | type):
+    if isinstance(metrics, str):
+        metrics = as_metric("scorer", metrics)
+    if not isinstance(metrics, Iterable | Metric) or isinstance(metrics, type):
         raise TypeError(f"scorer takes metrics such as isoloss.huber, not {metrics!r}")
     several: Any = metrics if isinstance(metrics, Metric | Mapping) else tuple(metrics)
     made = Scorer(several, response_method, pos_label, axis)

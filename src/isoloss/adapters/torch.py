@@ -20,6 +20,7 @@ from .._core.calls import Axis, Reduction
 from .._core.metric import Metric
 from .._core.states import ELEMENTWISE, Samples, Total, leafwise
 from ..evaluation import one_or_more
+from ..metrics.catalogue import as_metric
 from ..metrics.forecasting import DevianceMoments, Pair
 from ..streaming import Accumulator
 
@@ -134,6 +135,8 @@ class Criterion(nn.Module):
 
 def _made(loss: Any, parameters: dict[str, Any]) -> Metric:
     """Return a metric with some of its hyper-parameters replaced."""
+    if isinstance(loss, str):
+        loss = as_metric("Criterion", loss)
     kind = loss if isinstance(loss, type) else type(loss)
     if not issubclass(kind, Metric):
         raise TypeError(f"Criterion takes a loss such as isoloss.huber, not {loss!r}")
@@ -193,7 +196,7 @@ class Meter:
         num_groups: int | None = None,
         standard_error: bool = False,
     ) -> None:
-        self._one = isinstance(metrics, Metric)
+        self._one = isinstance(metrics, (Metric, str))
         self._metrics = one_or_more("Meter", metrics)
         self._options: dict[str, Any] = {
             "axis": axis, "event_axis": event_axis, "num_groups": num_groups,

@@ -7,6 +7,7 @@ import inspect
 import math
 from collections.abc import Iterable
 from dataclasses import MISSING, Field, dataclass, fields
+from functools import cache
 from typing import Any
 
 import isoloss
@@ -14,7 +15,7 @@ import isoloss
 from .._core.metric import Metric
 from .._core.parameters import declared_of
 from .._core.wrappers import Exp, Root, Scaled, Wrapper
-from ..metrics.catalogue import FAMILIES, NAMES
+from ..metrics.catalogue import NAMES, families
 from .errors import InputError, close_to
 
 WRAPPERS: tuple[type[Metric], ...] = (Root, Scaled, Exp)
@@ -75,12 +76,13 @@ def needed(item: Field[Any]) -> bool:
     return item.default is MISSING and item.default_factory is MISSING
 
 
+@cache
 def entries() -> list[Entry]:
     """Return all metrics, family by family, in the order of their definitions."""
     public = {name: getattr(isoloss, name) for name in NAMES}
     instantiated = {type(thing) for thing in public.values()}
     found: list[Entry] = []
-    for module in FAMILIES:
+    for module in families():
         family = module.__name__.rpartition(".")[2]
         for name, thing in vars(module).items():
             if public.get(name) is not thing or any(entry.metric is thing for entry in found):

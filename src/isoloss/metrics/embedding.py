@@ -28,7 +28,7 @@ __all__ = [
     "TripletMargin",
     "VICReg",
     "barlow_twins",
-    "clip",
+    "clip_loss",
     "contrastive",
     "cosine_embedding",
     "info_nce",
@@ -294,7 +294,7 @@ class InfoNCE(_OfBatch):
     References
     ----------
     Van den Oord et al. (2018), *Representation Learning with Contrastive Predictive Coding*; He et
-    al. (2020), *MoCo*, for the cosine and the temperature. Both ways at once: `clip`.
+    al. (2020), *MoCo*, for the cosine and the temperature. Both ways at once: `clip_loss`.
     """
 
     temperature: Positive = 0.07
@@ -603,7 +603,7 @@ contrastive = Contrastive()
 cosine_embedding = CosineEmbedding()
 margin_ranking = MarginRanking()
 info_nce = InfoNCE()
-clip = CLIP()
+clip_loss = CLIP()
 nt_xent = NTXent()
 supervised_contrastive = SupervisedContrastive()
 siglip = SigLIP()

@@ -1,0 +1,76 @@
+"""The public name of a metric: that of an equal member of the family that defines it."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+_FAMILIES = f"{__name__.partition('.')[0]}.metrics."  # how the names of their modules begin
+
+
+def family_of(metric: Any) -> str:
+    """Return the family that defines a metric, or the metric it is made of; "" of a user's own."""
+    while hasattr(metric, "metric"):
+        metric = metric.metric
+    module = type(metric).__module__
+    return module.removeprefix(_FAMILIES) if module.startswith(_FAMILIES) else ""
+
+
+@cache
+def _names_of_members(family: str) -> dict[Any, str]:
+    """Return the first public name of every metric of a family."""
+    module = import_module(_FAMILIES + family)
+    found: dict[Any, str] = {}
+    for name, member in vars(module).items():
+        if hasattr(type(member), "summary"):
+            found.setdefault(member, name)
+    return found
+
+
+def name_of(metric: Any) -> str:
+    """Return the public name of a metric, or its repr where its parameters are not the default."""
+    family = family_of(metric)
+    try:
+        known = _names_of_members(family).get(metric) if family else None
+    except TypeError:  # a hyper-parameter is an array, which has no hash
+        known = None
+    return known or repr(metric)
+
+
+class CallDocumentation:
+    """The ``__doc__`` of a metric: of the class as it is written, of an instance with the call.
+
+    `help` of an instance would show every method of its class; with a text of its own it shows
+    that text, and the call stands first.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __get__(self, instance: Any, owner: Any) -> str:
+        if instance is None:
+            return self.text
+        named = name_of(instance)
+        indent = " " * (len(named) + 1)
+        head = CALL.replace("\n", "\n" + indent)
+        return f"{named}({head}\n\n{OPTIONS}\n{self.text}"
+
+
+CALL = """\
+predictions, targets, *, weights=None, where=None, axis=None,
+keepdims=False, reduction='mean', denominator=None, empty=nan,
+event_axis=None)"""
+OPTIONS = """\
+    weights      array that broadcasts to the shape of the loss
+    where        boolean array: the samples that count
+    axis         axes to reduce; all by default
+    keepdims     keep reduced axes with length 1
+    reduction    "mean", "sum" or "none"
+    denominator  divide the sum by this instead of by the sum of the weights
+    empty        the value where no sample counts
+    event_axis   the axis of classes or features; the last by default
+
+    summary(...) returns a state of a batch, whose merge() adds other batches, and
+    compute(state) the value.
+"""
