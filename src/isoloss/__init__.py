@@ -46,6 +46,7 @@ from .metrics.segmentation import *
 from .metrics.sequence import *
 from .streaming import Accumulator as Accumulator
 from .streaming import over_batches as over_batches
+from .validation import checked as checked
 from .validation import validate as validate
 
 __version__ = "0.1.0"
@@ -62,6 +63,7 @@ if not TYPE_CHECKING:  # type checkers read the lists of the families
         "Scaled",
         "SquaredLoss",
         "across",
+        "checked",
         "evaluate",
         "gradient",
         "gradient_hessian",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from ._core import checking
 from ._core.calls import answer, several
 from ._core.carrier import plain
 from ._core.errors import fail
@@ -59,6 +60,8 @@ def value_and_gradient(
     >>> il.value_and_gradient(il.mean_squared_error, [1.0, 4.0], [1.0, 1.0])
     (np.float64(4.5), array([0., 3.]))
     """
+    if checking.open_blocks and isinstance(metric, Metric):
+        checking.check_call(metric, (predictions, targets), options)
     library, predictions = _floating(metric, predictions, targets)
 
     def function(p: Any) -> Any:
@@ -169,6 +172,8 @@ def gradient_hessian(
     if not metric.summable:
         message = "gradient_hessian needs one term per sample, which this metric does not have"
         raise fail(metric, message)
+    if checking.open_blocks:
+        checking.check_call(metric, (predictions, targets), {"weights": weights, "where": where})
     library, predictions = _floating(metric, predictions, targets)
     wide = library.widens(several(predictions)[0])
     jets = _carrier(JetLibrary, library, wide)

@@ -6,19 +6,20 @@ Everything else is derived here. Every class is abstract or final: to change a m
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 import re
 from abc import ABC, abstractmethod
-from dataclasses import fields
-from typing import Any, ClassVar, Never, final
+from dataclasses import MISSING, fields
+from typing import Any, ClassVar, Never, Self, final
 
+from . import checking
 from .calls import Axis, Call, Options, Reduction, answer, evaluate, several
 from .domains import EVERYWHERE, Domain, Interval
-from .errors import abbreviated, fail
+from .errors import fail
 from .inputs import Inputs
 from .library import library_of
+from .mistakes import foreign_function, wrong_call, wrong_construction
 from .parameters import as_parameter, check_parameters
 from .states import Mean, State, Total, made_by, maker
 from .totals import Totals
@@ -62,6 +63,15 @@ class Metric(ABC):
     greater_is_better: ClassVar[bool] = False
     averages: ClassVar[bool] = False  # a mean: denominator= can replace the sum of the weights
     summable: ClassVar[bool] = False  # one term per sample: reduction="sum" and "none"
+
+    def __new__(cls, *arguments: Any, **parameters: Any) -> Self:
+        """Refuse arrays, which a call takes, and parameters that there are not."""
+        names = getattr(cls, "__match_args__", None)  # those of a dataclass
+        if names is not None and (len(arguments) > 1 or not parameters.keys() <= {*names}):
+            error = wrong_construction(cls, names, arguments, parameters)
+            if error is not None:
+                raise error
+        return super().__new__(cls)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -153,7 +163,7 @@ class Metric(ABC):
         self,
         predictions: Any,
         targets: Any,
-        *,
+        *extra: Never,
         weights: Any = None,
         where: Any = None,
         axis: Axis = None,
@@ -188,20 +198,25 @@ class Metric(ABC):
             The axis of classes, features or members, where there is one; the last by default.
             Several axes where a sample has one are made into one.
         """
-        if unknown:
-            raise _unknown_option(self, unknown, Metric.__call__)
+        if unknown or extra or targets is MISSING:
+            data = predictions, targets
+            raise wrong_call(self, Metric.__call__, data, extra, unknown)
         options = Options(axis, keepdims, reduction, event_axis, denominator is not None)
         call = Call(predictions, targets, weights, where, options, denominator, empty)
         first = predictions[0] if isinstance(predictions, tuple) and predictions else predictions
         library = library_of(first)
-        return evaluate(self, call) if library is None else library.value(self, call)
+        value = evaluate(self, call) if library is None else library.value(self, call)
+        if checking.open_blocks:
+            given = {"weights": weights, "where": where, "event_axis": event_axis}
+            checking.check_call(self, (predictions, targets), given, value)
+        return value
 
     @final
     def summary(
         self,
         predictions: Any,
         targets: Any,
-        *,
+        *extra: Never,
         weights: Any = None,
         where: Any = None,
         axis: Axis = None,
@@ -216,7 +231,7 @@ class Metric(ABC):
         every group, and so are the values computed from it. A sample of another number is left out.
         """
         inputs = self.inputs(
-            predictions, targets, weights=weights, where=where, axis=axis, event_axis=event_axis,
+            predictions, targets, *extra, weights=weights, where=where, axis=axis, event_axis=event_axis,
             groups=groups, num_groups=num_groups, **unknown,
         )  # fmt: skip
         library = inputs.library
@@ -230,7 +245,7 @@ class Metric(ABC):
         self,
         predictions: Any,
         targets: Any,
-        *,
+        *extra: Never,
         weights: Any = None,
         where: Any = None,
         axis: Axis = None,
@@ -240,16 +255,20 @@ class Metric(ABC):
         **unknown: Never,
     ) -> Inputs:
         """Check the arguments of `summary`."""
-        if unknown:
-            raise _unknown_option(self, unknown, Metric.summary)
+        if unknown or extra or targets is MISSING:
+            raise wrong_call(self, Metric.summary, (predictions, targets), extra, unknown)
         if (groups is None) != (num_groups is None):
             message = "groups= and num_groups= go together: the group of each sample, and how many"
             raise fail(self, f"{message} there are", TypeError)
         if num_groups is not None and not (type(num_groups) is int and num_groups > 0):
             raise fail(self, f"num_groups must be an integer above 0, not {num_groups!r}")
-        return Inputs(
+        inputs = Inputs(
             self, predictions, targets, weights, where, axis, event_axis, groups, num_groups
         )
+        if checking.open_blocks:
+            given = {"weights": weights, "where": where, "event_axis": event_axis}
+            checking.check_call(self, (predictions, targets), given)
+        return inputs
 
     @final
     def compute(self, state: Any, *, denominator: Any = None, empty: float = math.nan) -> Any:
@@ -293,6 +312,15 @@ class Metric(ABC):
         return xp.where(nothing, xp.full_like(value, empty), value)
 
 
+# A call without targets is answered with what to type. Type checkers and `help` still see that both
+# arguments are required.
+for _method in (Metric.__call__, Metric.summary, Metric.inputs):
+    _signature = inspect.signature(_method)
+    _shown = [p for p in _signature.parameters.values() if p.name not in ("extra", "unknown")]
+    vars(_method)["__signature__"] = _signature.replace(parameters=_shown)
+    _method.__defaults__ = (MISSING, MISSING)
+
+
 def check_fields(metric: Any) -> None:
     """Check hyper-parameters; NumPy scalars become Python numbers, which never promote."""
     if not type(metric).__dataclass_params__.frozen:
@@ -312,25 +340,6 @@ def check_fields(metric: Any) -> None:
             check_parameters(metric, item, value, several)
 
 
-# What users of other libraries type, and the names here.
-_ELSEWHERE = {"sample_weight": "weights", "weight": "weights", "mask": "where", "dim": "axis",
-              "keepdim": "keepdims"}  # fmt: skip
-
-
-def _unknown_option(metric: Any, unknown: dict[str, Any], called: Any) -> Exception:
-    """Build the error of a keyword that is no option of a method, with the one that was meant."""
-    name, value = next(iter(unknown.items()))
-    if name in (item.name for item in fields(metric)):
-        made = f"{type(metric).__name__}({name}={abbreviated(value)})"
-        fix = f"{name} is a hyper-parameter; make the metric with it: {made}(predictions, targets)"
-        return fail(metric, fix, TypeError)
-    options = list(inspect.signature(called).parameters)[3:-1]
-    meant = [_ELSEWHERE.get(name, ""), *difflib.get_close_matches(name, options, 1)]
-    found = next((f"use {option}=" for option in meant if option in options), None)
-    fix = found or f"the options are {', '.join(options)}"
-    return fail(metric, f"there is no option {name}=; {fix}", TypeError)
-
-
 class Loss(Metric):
     """A metric with one term per sample; its value is their weighted mean."""
 
@@ -345,7 +354,13 @@ class Loss(Metric):
     @final
     def terms(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         """Return the terms, nan outside the domain."""
-        values = self.pointwise(xp, prediction, target)
+        try:
+            values = self.pointwise(xp, prediction, target)
+        except Exception as error:
+            foreign = foreign_function(self, xp, error)
+            if foreign is None:
+                raise
+            raise foreign from error
         bounded = self.domain.bounded
         return self._inside(xp, prediction, target, values) if bounded else values
 

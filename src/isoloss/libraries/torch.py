@@ -222,6 +222,10 @@ class TorchLibrary(PlainLibrary):
         """Whether something looks at the tensors that a pass in place would not serve."""
         return _watched(*arrays)
 
+    def is_concrete(self, array: Array) -> bool:
+        """Whether the numbers of a tensor can be looked at: a compiler would break its graph."""
+        return not torch.compiler.is_compiling()
+
     def names_states(self) -> bool:
         """Whether a state may be given a type of its own: a compiler cannot make one."""
         return not torch.compiler.is_compiling()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 from .._core.domains import (
+    LOG_PROBABILITY,
     LOGITS,
     NON_NEGATIVE,
     POSITIVE,
@@ -459,7 +460,7 @@ class NegativeLogLikelihood(Loss):
     .. math:: -\log p_y
 
     Kind: row-wise; predictions ``(..., classes)`` logarithms of probabilities, -inf included;
-    targets ``(...)`` integers from 0 to classes - 1, nan outside.
+    a row with a number above 0 is nan; targets ``(...)`` integers from 0 to classes - 1, nan outside.
 
     Parameters
     ----------
@@ -479,7 +480,7 @@ class NegativeLogLikelihood(Loss):
     """
 
     signature: ClassVar[str] = "(classes),()->()"
-    domain: ClassVar[Domain] = Domain(LOGITS, Labels())
+    domain: ClassVar[Domain] = Domain(LOG_PROBABILITY, Labels())
     ignore_index: int | None = parameter(None, REAL, whole=True)
 
     def included(self, xp: Namespace, target: Array) -> Array | None:
