@@ -36,9 +36,10 @@ LAYERS = (
     {"_core.types"},
     {"_core.errors", "_core.special", "_core.domains", "_core.threads"},
     {"_core.primitives"},
-    {"_core.library", "_core.parameters"},
+    {"_core.library", "_core.parameters", "_core.mistakes"},
     {"_core.states", "_core.inputs", "_core.passes"},
     {"_core.totals", "_core.calls"},
+    {"_core.checking"},
     {"_core.metric", "_core.plain"},
     {"_core.wrappers", "_core.carrier"},
     {"_core.jets", "_core.tape"},
@@ -47,6 +48,7 @@ LAYERS = (
     {"metrics.__init__", "metrics.linear"},
     METRICS,
     {"metrics.catalogue"},
+    {"metrics.names_elsewhere"},
     {"derivatives", "distributed", "evaluation", "validation"},
     {"streaming", "testing.causes", "testing.distance"},
     {"testing.libraries"},
@@ -68,8 +70,12 @@ LAYERS = (
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
 LIBRARIES = ("jax", "torch", "dask", "array_api_strict")
 NAMES = {*LIBRARIES, "numpy", "jax.numpy", "dask.array", "NumPy", "JAX", "PyTorch", "Dask"}
-# Who names a library beside ``libraries``: what is made for one, and what compares several.
-NAMING = {"adapters.torch", "adapters.keras", "adapters.optax", "testing.libraries"}
+# Who names a library beside ``libraries``: what is made for one, what compares several, and the
+# table of the names in other libraries.
+NAMING = {
+    "adapters.torch", "adapters.keras", "adapters.optax", "testing.libraries",
+    "metrics.names_elsewhere",
+}  # fmt: skip
 # Who imports a module by a name: the core the file of a library, the others what they are told to.
 BY_NAME = {"_core.library", "testing.libraries", "cli.agreement"}
 

@@ -9,7 +9,7 @@ The same value, gradient and dtype on NumPy, JAX and PyTorch arrays::
     il.gradient(il.huber, predictions, targets)
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._core.domains import Domain as Domain
 from ._core.domains import Interval as Interval
@@ -74,3 +74,11 @@ if not TYPE_CHECKING:  # type checkers read the lists of the families
         "value_and_gradient",
     )
     __all__ = sorted([*_OWN, *_NAMES], key=lambda name: (not name.isupper(), name))
+
+    def __getattr__(name: str) -> Any:
+        """Answer names of other libraries with the names here."""
+        if name.startswith("_"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from .metrics.names_elsewhere import suggestion
+
+        raise AttributeError(suggestion(name))

@@ -80,11 +80,11 @@ def checked() -> Iterator[None]:
     --------
     >>> import isoloss as il
     >>> with il.checked():
-    ...     il.log_loss([[0.2, 0.8], [-0.1, 1.1]], [1, 0])
+    ...     il.log_loss([[0.2, 0.8], [0.5, 1.0]], [1, 0])
     Traceback (most recent call last):
         ...
-    ValueError: LogLoss(): predictions[1, 0] is -0.1; predictions must be >= 0 and <= 1; for logits \
-use a loss that takes logits, or apply softmax first
+    ValueError: LogLoss(): the row predictions[1] sums to 1.5; probabilities of classes sum to 1: \
+divide each row by its sum
     """
     with checking.block():
         yield

@@ -231,8 +231,8 @@ class Metric(ABC):
         every group, and so are the values computed from it. A sample of another number is left out.
         """
         inputs = self.inputs(
-            predictions, targets, *extra, weights=weights, where=where, axis=axis, event_axis=event_axis,
-            groups=groups, num_groups=num_groups, **unknown,
+            predictions, targets, *extra, weights=weights, where=where, axis=axis,
+            event_axis=event_axis, groups=groups, num_groups=num_groups, **unknown,
         )  # fmt: skip
         library = inputs.library
         with inputs.xp.quiet():

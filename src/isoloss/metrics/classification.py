@@ -460,7 +460,8 @@ class NegativeLogLikelihood(Loss):
     .. math:: -\log p_y
 
     Kind: row-wise; predictions ``(..., classes)`` logarithms of probabilities, -inf included;
-    a row with a number above 0 is nan; targets ``(...)`` integers from 0 to classes - 1, nan outside.
+    a row with a number above 0 is nan; targets ``(...)`` integers from 0 to classes - 1, nan
+    outside.
 
     Parameters
     ----------
