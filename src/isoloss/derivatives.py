@@ -96,7 +96,7 @@ def _floating(metric: Any, predictions: Any, targets: Any) -> tuple[Library, Any
 def _beside(arrays: Sequence[Any]) -> Any:
     """Return the array that numbers and lists take their dtype from: labels say nothing of it."""
     floating = (x for x in arrays if library_of(x) is not None and dtype_name(x.dtype) in FLOATS)
-    return next(floating, arrays[0])
+    return next(floating, arrays[0] if arrays else [])
 
 
 def _recorded(library: Library, predictions: Any, function: Any) -> tuple[Any, Any]:

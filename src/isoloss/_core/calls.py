@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from .errors import fail
+from .errors import abbreviated, fail
 from .inputs import Inputs
 from .types import Array
 
@@ -122,6 +122,9 @@ class Plans:
 def checked(metric: Metric, call: Call) -> Inputs:
     """Return the inputs of a call; refuse options that have no meaning together."""
     options = call.options
+    if not isinstance(options.keepdims, (bool, int, np.bool_)):
+        message = f"keepdims={abbreviated(options.keepdims)} must be True or False"
+        raise fail(metric, message, TypeError)
     if options.reduction not in ("mean", "sum", "none"):
         message = f"reduction={options.reduction!r} is unknown; use 'mean', 'sum' or 'none'"
         raise fail(metric, message)

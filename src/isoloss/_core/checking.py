@@ -210,7 +210,8 @@ def _check_indicators(inputs: Inputs, batch: Batch) -> None:
         raise fail(
             metric,
             f"predictions and targets have shape {tuple(arrays['targets'].shape)} and hold 0 and 1 "
-            f"alone, as indicators of {classes} classes do, and not labels from 0 to {classes - 1}; "
+            f"alone, as indicators of {classes} classes do, and not labels from 0 to "
+            f"{classes - 1}; "
             "for several labels at once use a binary metric with axis=0, such as binary_f1_score",
         )
 

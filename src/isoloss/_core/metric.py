@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
+import sys
 from abc import ABC, abstractmethod
 from dataclasses import MISSING, fields
 from typing import Any, ClassVar, Never, Self, final
@@ -16,7 +17,7 @@ from typing import Any, ClassVar, Never, Self, final
 from . import checking
 from .calls import Axis, Call, Options, Reduction, answer, evaluate, several
 from .domains import EVERYWHERE, Domain, Interval
-from .errors import fail
+from .errors import abbreviated, fail
 from .inputs import Inputs
 from .library import library_of
 from .mistakes import foreign_function, wrong_call, wrong_construction
@@ -25,6 +26,7 @@ from .states import Mean, State, Total, made_by, maker
 from .totals import Totals
 from .types import Array, Namespace
 
+LARGEST = sys.float_info.max
 Dimensions = tuple[str, ...]
 Core = tuple[Dimensions, Dimensions]
 Parts = tuple[tuple[Dimensions, ...], tuple[Dimensions, ...]]
@@ -262,6 +264,8 @@ class Metric(ABC):
             raise fail(self, f"{message} there are", TypeError)
         if num_groups is not None and not (type(num_groups) is int and num_groups > 0):
             raise fail(self, f"num_groups must be an integer above 0, not {num_groups!r}")
+        if num_groups is not None and num_groups >= 2**31:
+            raise fail(self, f"num_groups={num_groups} is too large; it must be below 2**31")
         inputs = Inputs(
             self, predictions, targets, weights, where, axis, event_axis, groups, num_groups
         )
@@ -287,16 +291,12 @@ class Metric(ABC):
     def value(self, xp: Namespace, state: Any, denominator: Any, empty: float) -> Array:
         """Return the value of a state; ``empty`` where nothing is left."""
         weight: Total = state.weight
-        if not isinstance(empty, (int, float)):
-            raise fail(self, f"empty={empty!r} must be a number", TypeError)
+        if not isinstance(empty, (int, float)) or (type(empty) is int and abs(empty) > LARGEST):
+            raise fail(self, f"empty={abbreviated(empty)} must be a number", TypeError)
         if denominator is not None:
             if not self.averages:
                 raise fail(self, "denominator= divides a mean, and this metric is not one")
-            if isinstance(denominator, (str, bytes)):
-                raise fail(self, f"denominator={denominator!r} must be a number", TypeError)
-            if isinstance(denominator, (int, float)) and not denominator >= 0:
-                raise fail(self, f"denominator={denominator} must be a number of at least 0")
-            divisor = xp.zeros_like(weight.value) + denominator
+            divisor = self._divisor(xp, weight, denominator)
             weight = Total(divisor, xp.zeros_like(weight.error))
             state = state._replace(weight=weight)
         try:
@@ -310,6 +310,21 @@ class Metric(ABC):
         for _ in range(value.ndim - nothing.ndim):  # a value for each class
             nothing = xp.expand_dims(nothing, axis=-1)
         return xp.where(nothing, xp.full_like(value, empty), value)
+
+    def _divisor(self, xp: Namespace, weight: Total, denominator: Any) -> Array:
+        """Return the number or array that a mean is divided by; refuse what is neither."""
+        shown = f"denominator={abbreviated(denominator)}"
+        if isinstance(denominator, (int, float)):
+            if not denominator >= 0:
+                raise fail(self, f"{shown} must be a number of at least 0")
+        elif isinstance(denominator, (str, bytes, complex)) or "complex" in str(
+            getattr(denominator, "dtype", "")
+        ):
+            raise fail(self, f"{shown} must be a number", TypeError)
+        try:
+            return xp.zeros_like(weight.value) + denominator
+        except (TypeError, OverflowError) as error:
+            raise fail(self, f"{shown} must be a number or an array of them", TypeError) from error
 
 
 # A call without targets is answered with what to type. Type checkers and `help` still see that both

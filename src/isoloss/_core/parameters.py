@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .domains import Interval
-from .errors import fail
+from .errors import abbreviated, fail
 
 
 def parameter(
@@ -77,7 +77,7 @@ def check_parameters(metric: Any, item: Any, value: Any, several: bool) -> None:
     if allowed is not None and value not in allowed:
         words = ", ".join(map(repr, allowed))
         raise fail(metric, f"{item.name} must be one of {words}, not {value!r}")
-    if several and not isinstance(value, (tuple, str, bytes, int, float, type(None))):
+    if several and hasattr(value, "shape"):
         return
     if several and not (isinstance(value, tuple) and value):
         message = f"{item.name} must be a tuple of numbers, not {value!r}"
@@ -95,6 +95,10 @@ def _check_parameter(metric: Any, name: str, value: Any, interval: Interval) -> 
     if isinstance(value, (str, bytes, type(None), bool, complex, tuple)):
         raise fail(metric, f"{name} must be a number, not {value!r}", TypeError)
     if type(value) not in (int, float):
+        text = isinstance(value, np.ndarray) and value.dtype.kind not in "biuf"
+        if text or not hasattr(value, "shape"):
+            message = f"{name} must be a number or an array of them, not {abbreviated(value)}"
+            raise fail(metric, message, TypeError)
         return
     finite = abs(value) < math.inf or (interval.infinite and value == value)
     if not (finite and interval.contains(value)):
