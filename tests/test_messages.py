@@ -590,9 +590,8 @@ def test_sizes_out_of_range(array: Callable[[Any], Any]) -> None:
             "MeanSquaredError(): predictions have shape (3,) and targets (0,); they must be the same"
         )
     empty = array(np.ones((0, 3), np.float32))
-    call = lambda: il.linear_cross_entropy(
-        array(np.ones((2, 3), np.float32)), empty, array(np.zeros(2, int))
-    )
+    hidden, labels = array(np.ones((2, 3), np.float32)), array(np.zeros(2, int))
+    call = functools.partial(il.linear_cross_entropy, hidden, empty, labels)
     assert message(call, ValueError).endswith(
         "weight has shape (0, 3): it has a row for each class"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -152,6 +153,11 @@ def evaluate(metric: Metric, call: Call) -> Any:
 def several(arrays: Any) -> tuple[Array, ...]:
     """Return what may be one array or a tuple of them as a tuple."""
     return arrays if isinstance(arrays, tuple) else (arrays,)
+
+
+def is_float(x: Any) -> bool:
+    """Whether a value is a Python number that a float can hold."""
+    return isinstance(x, float) or (isinstance(x, int) and abs(x) <= sys.float_info.max)
 
 
 def answer(value: Array) -> Any:

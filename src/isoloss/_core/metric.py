@@ -9,13 +9,12 @@ from __future__ import annotations
 import inspect
 import math
 import re
-import sys
 from abc import ABC, abstractmethod
 from dataclasses import MISSING, fields
 from typing import Any, ClassVar, Never, Self, final
 
 from . import checking
-from .calls import Axis, Call, Options, Reduction, answer, evaluate, several
+from .calls import Axis, Call, Options, Reduction, answer, evaluate, is_float, several
 from .domains import EVERYWHERE, Domain, Interval
 from .errors import abbreviated, fail
 from .inputs import Inputs
@@ -24,9 +23,8 @@ from .mistakes import foreign_function, wrong_call, wrong_construction
 from .parameters import as_parameter, check_parameters
 from .states import Mean, State, Total, made_by, maker
 from .totals import Totals
-from .types import Array, Namespace
+from .types import Array, Namespace, dtype_name
 
-LARGEST = sys.float_info.max
 Dimensions = tuple[str, ...]
 Core = tuple[Dimensions, Dimensions]
 Parts = tuple[tuple[Dimensions, ...], tuple[Dimensions, ...]]
@@ -291,7 +289,7 @@ class Metric(ABC):
     def value(self, xp: Namespace, state: Any, denominator: Any, empty: float) -> Array:
         """Return the value of a state; ``empty`` where nothing is left."""
         weight: Total = state.weight
-        if not isinstance(empty, (int, float)) or (type(empty) is int and abs(empty) > LARGEST):
+        if not is_float(empty):
             raise fail(self, f"empty={abbreviated(empty)} must be a number", TypeError)
         if denominator is not None:
             if not self.averages:
@@ -313,18 +311,19 @@ class Metric(ABC):
 
     def _divisor(self, xp: Namespace, weight: Total, denominator: Any) -> Array:
         """Return the number or array that a mean is divided by; refuse what is neither."""
-        shown = f"denominator={abbreviated(denominator)}"
         if isinstance(denominator, (int, float)):
-            if not denominator >= 0:
-                raise fail(self, f"{shown} must be a number of at least 0")
-        elif isinstance(denominator, (str, bytes, complex)) or "complex" in str(
-            getattr(denominator, "dtype", "")
+            if denominator < 0 or denominator != denominator:
+                raise fail(self, f"denominator={denominator} must be a number of at least 0")
+        elif isinstance(denominator, (str, bytes, complex)) or (
+            hasattr(denominator, "dtype") and "complex" in dtype_name(denominator.dtype)
         ):
-            raise fail(self, f"{shown} must be a number", TypeError)
+            message = f"denominator={abbreviated(denominator)} must be a number"
+            raise fail(self, message, TypeError)
         try:
             return xp.zeros_like(weight.value) + denominator
         except (TypeError, OverflowError) as error:
-            raise fail(self, f"{shown} must be a number or an array of them", TypeError) from error
+            message = f"denominator={abbreviated(denominator)} must be a number or an array of them"
+            raise fail(self, message, TypeError) from error
 
 
 # A call without targets is answered with what to type. Type checkers and `help` still see that both

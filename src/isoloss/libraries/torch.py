@@ -24,7 +24,7 @@ from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 from .._core import special
-from .._core.calls import Call, Options, Plan, Plans, evaluate, several
+from .._core.calls import Call, Options, Plan, Plans, evaluate, is_float, several
 from .._core.carrier import plain
 from .._core.domains import Interval
 from .._core.inputs import Batch, Inputs, namespace_for
@@ -523,7 +523,7 @@ class _LossPlan(Plan):
                 if name not in self.predictions:
                     return super().value(arrays, denominator, empty)
                 graph = torch.is_grad_enabled()
-        if not isinstance(empty, (int, float)):
+        if type(empty) is not float and not is_float(empty):
             return super().value(arrays, denominator, empty)  # an error
         if self.by_torch is not None:
             function, slope = self.by_torch
