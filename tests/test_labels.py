@@ -201,7 +201,7 @@ def test_validate(backend: Backend) -> None:
     )
     assert message(lambda: il.validate(matrix, lost, some), ValueError) == (
         "ConfusionMatrix(num_classes=4, normalize=None): predictions[1, 0] is nan; "
-        "predictions must be <= 0"
+        "predictions must be a number, not nan"
     )
 
 
