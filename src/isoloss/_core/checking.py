@@ -109,8 +109,6 @@ def check_values(
 
 def _check_inputs(inputs: Inputs) -> None:
     metric, xp, arrays = inputs.metric, inputs.xp, inputs.arrays
-    if any(not inputs.library.is_concrete(array) for array in arrays.values()):
-        raise _UnknownError
     batch = inputs.batch()
     if "weights" in arrays:
         cast = _counted(xp, batch, inputs.library.cast(xp, arrays["weights"]))
