@@ -38,8 +38,10 @@ LAYERS = (
     {"_core.errors", "_core.special", "_core.domains", "_core.threads"},
     {"_core.primitives"},
     {"_core.library", "_core.parameters", "_core.docstrings"},
+    {"_core.mistakes"},
     {"_core.states", "_core.inputs", "_core.passes"},
     {"_core.totals", "_core.calls"},
+    {"_core.checking"},
     {"_core.metric", "_core.plain"},
     {"_core.wrappers", "_core.carrier"},
     {"_core.jets", "_core.tape"},
@@ -48,6 +50,7 @@ LAYERS = (
     {"metrics.__init__", "metrics.linear", "metrics.names"},
     METRICS,
     {"metrics.catalogue"},
+    {"metrics.names_elsewhere"},
     {"derivatives", "distributed", "evaluation", "validation"},
     {"streaming", "testing.causes", "testing.distance"},
     {"testing.libraries"},
@@ -69,8 +72,12 @@ LAYERS = (
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
 LIBRARIES = ("jax", "torch", "dask", "array_api_strict")
 NAMES = {*LIBRARIES, "numpy", "jax.numpy", "dask.array", "NumPy", "JAX", "PyTorch", "Dask"}
-# Who names a library beside ``libraries``: what is made for one, and what compares several.
-NAMING = {"adapters.torch", "adapters.keras", "adapters.optax", "testing.libraries"}
+# Who names a library beside ``libraries``: what is made for one, what compares several, and the
+# table of the names in other libraries.
+NAMING = {
+    "adapters.torch", "adapters.keras", "adapters.optax", "testing.libraries",
+    "metrics.names_elsewhere",
+}  # fmt: skip
 # Who imports a module by a name: the core the file of a library, the package and the catalogue the
 # module of a public name, the others what they are told to.
 BY_NAME = {
@@ -332,7 +339,7 @@ def test_dir_shows_the_public_names() -> None:
 
 
 def test_a_name_that_is_not_there() -> None:
-    """A name that is not public is refused as that of any module."""
-    with pytest.raises(AttributeError, match=r"^module 'isoloss' has no attribute 'hubber'$"):
+    """A name that is not public is refused with the nearest one that is."""
+    with pytest.raises(AttributeError, match=r"^isoloss has no hubber; did you mean huber\?$"):
         il.hubber  # noqa: B018
     assert not hasattr(il, "FAMILIES")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import math
 import os
 import re
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from matplotlib.figure import Figure
-from pyarrow import csv, parquet
+from pyarrow import csv, feather, parquet
 
 # what is printed shall not depend on where the tests run; Typer looks when it is imported
 for name in ("CI", "GITHUB_ACTIONS", "FORCE_COLOR", "NO_COLOR", "PY_COLORS", "COLUMNS"):
@@ -993,3 +995,139 @@ def test_memory_is_constant(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         peaks.append(int(done.stderr.splitlines()[-1]))
     assert peaks[1] <= peaks[0] + 24, peaks
+
+
+# --- files and words that nobody writes on purpose ------------------------------------------------
+
+
+def npy(header: str) -> bytes:
+    """Return the beginning of an npy file with this header."""
+    text = header.encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+def header(kind: str, count: int = 5) -> bytes:
+    return npy(f"{{'descr': '{kind}', 'fortran_order': False, 'shape': ({count},), }}")
+
+
+def altered(data: bytes, local: int, central: int, value: bytes) -> bytes:
+    """Overwrite a field of every entry of a zip file, in its header and in the table at the end."""
+    changed = bytearray(data)
+    for mark, place in ((b"PK\x03\x04", local), (b"PK\x01\x02", central)):
+        start = changed.find(mark)
+        while start >= 0:
+            changed[start + place : start + place + len(value)] = value
+            start = changed.find(mark, start + 4)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize(
+    ("member", "end"),
+    [
+        (npy("{'descr': '<f8', 'shape': (5,"), "broken.npz cannot be read: ('EOF in multi-line statement', (2, 0))"),
+        (npy("  {'descr': '<f8'\n x: 1}"), "broken.npz cannot be read: Cannot parse header: \"  {'descr': '<f8'\\n x: 1}\\n\""),
+        (npy("-" * 9000), "broken.npz cannot be read: "),
+        (b"abc", "broken.npz cannot be read: EOF: reading magic string, expected 8 bytes got 3"),
+        (b"\x93NUMPY\x02\x00" + (2**31 - 1).to_bytes(4, "little") + b" " * 99, "broken.npz: 'y' is damaged, with a header of 2,147,483,647 bytes: copy the file again, or write it again"),
+        (header("<f8"), "broken.npz cannot be read: y.npy ends before its last number"),
+    ],
+    ids=["unclosed", "indented", "signs", "short", "long header", "cut"],
+)  # fmt: skip
+def test_damaged_arrays(member: bytes, end: str, tmp_path: Path) -> None:
+    """A damaged member of an archive is a message, whatever NumPy raises, and claims no memory."""
+    path, one = tmp_path / "broken.npz", io.BytesIO()
+    np.save(one, np.arange(5.0))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("y.npy", member)
+        archive.writestr("p.npy", one.getvalue())
+    assert end in refused("evaluate", path, "-t", "y", "-p", "p")
+
+
+@pytest.mark.parametrize(
+    ("places", "value", "end"),
+    [
+        ((6, 8), b"\x01", "File 'y.npy' is encrypted, password required for extraction"),
+        ((8, 10), b"\x4d\x00", "That compression method is not supported"),
+        ((8, 10), b"\x0e\x00", ""),
+    ],
+    ids=["encrypted", "unknown compression", "no lzma"],
+)
+def test_damaged_archives(places: tuple[int, int], value: bytes, end: str, tmp_path: Path) -> None:
+    """An archive that Python's zipfile refuses, or fails in, is a message."""
+    path = tmp_path / "broken.npz"
+    np.savez(path, y=np.arange(5.0), p=np.arange(5.0))
+    path.write_bytes(altered(path.read_bytes(), *places, value))
+    assert f"{path} cannot be read: {end}" in refused("evaluate", path, "-t", "y", "-p", "p")
+
+
+def test_groups_that_are_no_labels(tmp_path: Path) -> None:
+    """Lists, dates beyond Python's and labels of megabytes are refused with a message."""
+    path, ends = tmp_path / "t.feather", pa.array([2**62, -(2**62)], pa.timestamp("s"))
+    feather.write_feather(pa.table({"y": [1.0, 2.0], "g": [[1], [2]], "t": ends}), path)
+    assert refused("evaluate", path, "-t", "y", "-p", "y", "-g", "g").endswith(
+        "column 'g' is of type list<item: int64>; groups need a column of text, numbers or dates"
+    )
+    assert f"{path} cannot be read: " in refused("evaluate", path, "-t", "y", "-p", "y", "-g", "t")
+    path, one = tmp_path / "long.npz", io.BytesIO()
+    np.save(one, np.arange(5.0))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("g.npy", header("<U67108864"))
+        archive.writestr("y.npy", one.getvalue())
+    assert refused("evaluate", path, "-t", "y", "-p", "y", "-g", "g").endswith(
+        "'g' has labels of 268,435,456 bytes each; labels have at most 16,384 letters"
+    )
+
+
+def test_paths_that_cannot_be_read(tmp_path: Path) -> None:
+    """A name that is too long, and one that is not UTF-8, are messages."""
+    assert refused("evaluate", f"{'a' * 300}.csv", "-t", "y", "-p", "p").endswith(
+        ".csv cannot be read: File name too long"
+    )
+    path = tmp_path / "caf\udce9.csv"
+    path.write_text("y,p\n1,2\n")
+    assert refused("evaluate", path, "-t", "y", "-p", "p").endswith(
+        "cannot be read: its path is not UTF-8; rename the file"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "end"),
+    [
+        (["-m", "huber:delta={}"], "delta must be a number or an array of them, not {}"),
+        (["-m", f"Huber(delta={'-' * 20_000}1)"], "is not a metric; write 'Huber(delta=2.0)', say"),
+        (["-m", f"Huber(delta={'-' * 300}1)"], "is not a number, a word or a tuple"),
+    ],
+    ids=["dict", "signs", "some signs"],
+)
+def test_parameters_that_are_no_numbers(words: list[str], end: str, folder: Path) -> None:
+    """A parameter that Python cannot read, or that is of another type, is a message."""
+    assert refused("evaluate", folder / "t.npz", "-t", "y", "-p", "good", *words).endswith(end)
+
+
+@pytest.mark.parametrize(
+    ("words", "end"),
+    [
+        (["huber", "--target", "inf"], "--target inf: write a finite number"),
+        (["huber", "--range=-1e308,1e308"], "--range -1e308,1e308: write finite numbers of which the difference is finite"),
+        (["huber", "--range=nan,1"], "--range nan,1: write finite numbers of which the difference is finite"),
+        (["mse", "--range=1e200,1e201"], "no value of MeanSquaredError() between 1e+200 and 1e+201 is a finite number: choose --target and --range nearer to 0"),
+    ],
+)  # fmt: skip
+def test_pictures_of_nothing_finite(words: list[str], end: str) -> None:
+    """A picture that would have no point is refused with the numbers that caused it."""
+    assert refused("show", *words).endswith(end)
+
+
+def test_output_and_memory_that_end() -> None:
+    """A full disk behind the output and an array beyond memory are messages."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "isoloss.cli", "list"],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (
+        2,
+        "isoloss: the output cannot be written: No space left on device\n",
+    )
+    text = refused("parity", "--shape", "99999999999999", "--library", "numpy")
+    assert text.endswith("ask for less at once")

@@ -25,6 +25,7 @@ EVERY = {  # a label for each sample; those of many are tested with their famili
 }
 every_metric = pytest.mark.parametrize("metric", EVERY.values(), ids=EVERY)
 # one of each way that labels are handled: what they number, what becomes of them, what they weigh
+LOGS = (np.array(LOGITS) - 4.0).tolist()  # none above 0, as logarithms of probabilities
 KINDS = [il.accuracy, il.log_loss, il.nll, il.expected_calibration_error,
          il.adaptive_calibration_error, il.BalancedAccuracy(num_classes=4)]  # fmt: skip
 every_kind = pytest.mark.parametrize("metric", KINDS, ids=repr)
@@ -65,7 +66,7 @@ def test_integers_of_any_width(backend: Backend, dtype: str) -> None:
         pytest.skip(f"{backend.name} has no {dtype}")
     y, other = ([0, 1, 1, 0], [0, 1, 0, 0]) if dtype == "bool" else (LABELS, [0, 3, 1, 2])
     z, t, same = (
-        backend.array(LOGITS, "float32"),
+        backend.array(LOGS, "float32"),
         backend.array(y, dtype),
         backend.array(y, "int32"),
     )
@@ -98,9 +99,12 @@ def test_floating_labels(backend: Backend, metric: il.Metric) -> None:
     """Labels that are floats are refused, with what to do."""
     p, t = draw(metric, (4,), dtype="float32")
     p, t = backend.xp.asarray(p), backend.xp.asarray(t.astype("float32"))
+    codes = {"torch": "targets.to(int)", "array_api_strict": "xp.astype(targets, xp.int64)"}
+    code = codes.get(backend.name, "targets.astype(int)")
+    both = "predictions are integers: are the two swapped? pass (predictions, targets)"
+    fix = f"convert them, e.g. {code}" if "float" in str(p.dtype) else both
     assert message(lambda: metric(p, t), TypeError) == (
-        f"{metric!r}: targets have dtype float32: labels must be integers; "
-        "convert them, e.g. targets.astype(int)"
+        f"{metric!r}: targets have dtype float32: labels must be integers; {fix}"
     )
 
 
@@ -171,7 +175,7 @@ def test_outside_in_predictions(backend: Backend) -> None:
 
 def test_validate(backend: Backend) -> None:
     """validate names the first label that is none, and what labels may be."""
-    z = backend.array(LOGITS, "float32")
+    z = backend.array(LOGS, "float32")
     il.validate(il.cross_entropy, z, backend.array(LABELS, "int32"))
     wrong = backend.array([0, 3, 4, -1], "int32")
     assert message(lambda: il.validate(il.nll, z, wrong), ValueError) == (
@@ -182,10 +186,10 @@ def test_validate(backend: Backend) -> None:
         "NegativeLogLikelihood(ignore_index=None): targets[3] is -1; targets must be >= 0 and <= 3"
     )
     il.validate(il.NegativeLogLikelihood(ignore_index=4), z, backend.array([0, 3, 4, 1], "int32"))
-    lost = backend.array([LOGITS[0], [NAN, 0.0, 1.0, 2.0], *LOGITS[2:]], "float32")
+    lost = backend.array([LOGS[0], [NAN, -3.0, -1.0, -2.0], *LOGS[2:]], "float32")
     some = backend.array(LABELS, "int32")
     assert message(lambda: il.validate(il.nll, lost, some), ValueError) == (
-        "NegativeLogLikelihood(ignore_index=None): predictions[1, 0] is nan; predictions must be a number, not nan"
+        "NegativeLogLikelihood(ignore_index=None): predictions[1, 0] is nan; predictions must be <= 0"
     )
     below, above = backend.array([0, -1, 1, 1], "int32"), backend.array([0, 4, 1, 1], "int32")
     assert message(lambda: il.validate(il.accuracy, some, below), ValueError) == (
@@ -222,22 +226,23 @@ def test_shapes(backend: Backend) -> None:
 # --- labels that are ignored ----------------------------------------------------------------------
 
 KEPT = [0, 1, 3]  # of LABELS, the third of which is replaced by the label that is ignored
-NEGATIVE_LOGITS = -np.asarray(LOGITS)[KEPT, [0, 3, 1]]
+NEGATIVE_LOGS = -np.asarray(LOGS)[KEPT, [0, 3, 1]]
 
 
 @pytest.mark.parametrize(
     ("metric", "values"),
     [
         (il.SoftmaxCrossEntropy(ignore_index=-100), terms()[KEPT]),
-        (il.NegativeLogLikelihood(ignore_index=2), NEGATIVE_LOGITS),
-        (il.NegativeLogLikelihood(ignore_index=255), NEGATIVE_LOGITS),
+        (il.NegativeLogLikelihood(ignore_index=2), NEGATIVE_LOGS),
+        (il.NegativeLogLikelihood(ignore_index=255), NEGATIVE_LOGS),
     ],
     ids=["below the classes", "one of the classes", "above the classes"],
 )
 def test_ignore_index(backend: Backend, metric: Any, values: np.ndarray) -> None:
     """The label that is ignored may lie outside the classes or inside; its samples count as removed."""
     ignored = metric.ignore_index
-    z, t = backend.array(LOGITS, "float32"), backend.array([0, 3, ignored, 1], "int32")
+    logits = LOGS if isinstance(metric, il.NegativeLogLikelihood) else LOGITS
+    z, t = backend.array(logits, "float32"), backend.array([0, 3, ignored, 1], "int32")
     close(metric(z, t, reduction="none"), [*values[:2], 0.0, values[2]], 4, 1 / 8)
     value, slope = il.value_and_gradient(metric, z, t)
     close(value, np.mean(values), 4)

@@ -255,7 +255,7 @@ def test_gradient_of_what_is_no_array() -> None:
                 f"Huber(delta=1.0): {name} must be an array, not None"
             )
         assert message(lambda: call(il.huber, ["a"], [1.0]), TypeError) == (  # noqa: B023
-            "Huber(delta=1.0): predictions has dtype str32: it holds text; convert it with astype(float), or number its labels with numpy.unique"
+            "Huber(delta=1.0): predictions has dtype str32: it holds text; convert it with astype(float)"
         )
 
 
@@ -362,7 +362,7 @@ def test_refused_arrays(value: Any, text: str) -> None:
         ),
         (
             ["a"],
-            "has dtype str32: it holds text; convert it with astype(float), or number its labels with numpy.unique",
+            "has dtype str32: it holds text; convert it with astype(float)",
         ),
         (
             lambda: (torch := pytest.importorskip("torch")).ones(1, dtype=torch.float8_e4m3fn),
@@ -548,3 +548,53 @@ def test_definitions() -> None:
             assert message(functools.partial(metric, p, p), ValueError) == (
                 f"{metric!r}: pointwise returned shape (1,); one term for each of {p.shape} is needed"
             )
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "text"),
+    [
+        ({"denominator": {}}, TypeError, "denominator={} must be a number or an array of them"),
+        ({"denominator": np.array("a")}, TypeError, "denominator=array('a', dtype='<U1') must be a number or an array of them"),
+        ({"denominator": 1j}, TypeError, "denominator=1j must be a number"),
+        ({"denominator": np.complex64(1)}, TypeError, "denominator=np.complex64(1+0j) must be a number"),
+        ({"empty": 10**400}, TypeError, f"empty=1{'0' * 56}... must be a number"),
+        ({"keepdims": np.array([1, 2])}, TypeError, "keepdims=array([1, 2]) must be True or False"),
+        ({"keepdims": "yes"}, TypeError, "keepdims='yes' must be True or False"),
+    ],
+)  # fmt: skip
+def test_options_that_are_no_numbers(
+    array: Callable[[Any], Any], options: dict[str, Any], kind: type[Exception], text: str
+) -> None:
+    """An option of a wrong type is named by the metric, on every road to the value."""
+    for call in (il.huber, il.rmsle, il.Root(il.mse)):
+        assert (
+            message(lambda call=call: call(array(THREE), array(THREE), **options), kind)
+            == f"{call!r}: {text}"
+        )
+
+
+def test_parameters_of_other_types() -> None:
+    """What is neither a number nor an array of them makes no metric."""
+    for value in ({}, set(), np.array(["a"]), np.array([None])):
+        shown = f"Huber(delta={value!r}): delta must be a number or an array of them, not {value!r}"
+        assert message(lambda value=value: il.Huber(delta=value), TypeError) == shown
+    assert "must be a tuple of numbers, not {}" in message(lambda: il.MultiQuantile({}), TypeError)  # type: ignore[arg-type]
+
+
+def test_sizes_out_of_range(array: Callable[[Any], Any]) -> None:
+    """Numbers of groups, targets and classes that cannot be are named."""
+    p = array(THREE)
+    call = lambda: il.evaluate([il.mse], p, p, groups=[0, 1, 0], num_groups=10**30)  # noqa: E731
+    assert message(call, ValueError) == (
+        f"MeanSquaredError(): num_groups={10**30} is too large; it must be below 2**31"
+    )
+    for derive in (il.gradient, il.gradient_hessian):
+        assert message(lambda derive=derive: derive(il.mse, THREE, ()), ValueError) == (
+            "MeanSquaredError(): predictions have shape (3,) and targets (0,); they must be the same"
+        )
+    empty = array(np.ones((0, 3), np.float32))
+    hidden, labels = array(np.ones((2, 3), np.float32)), array(np.zeros(2, int))
+    call = functools.partial(il.linear_cross_entropy, hidden, empty, labels)
+    assert message(call, ValueError).endswith(
+        "weight has shape (0, 3): it has a row for each class"
+    )

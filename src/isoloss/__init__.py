@@ -55,6 +55,7 @@ if TYPE_CHECKING:  # type checkers and editors read these imports
     from .metrics.sequence import *
     from .streaming import Accumulator as Accumulator
     from .streaming import over_batches as over_batches
+    from .validation import checked as checked
     from .validation import validate as validate
 
 else:  # at run time a module is imported when one of its names is first used
@@ -69,7 +70,7 @@ else:  # at run time a module is imported when one of its names is first used
         "evaluation": ("Estimate", "evaluate"),
         "metrics.catalogue": ("get", "list_metrics"),
         "streaming": ("Accumulator", "over_batches"),
-        "validation": ("validate",),
+        "validation": ("checked", "validate"),
         **{f"metrics.{family}": names for family, names in _FAMILIES.items()},
     }
     _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
@@ -79,12 +80,11 @@ else:  # at run time a module is imported when one of its names is first used
         """Return a public name: its module is imported now."""
         place = _PLACE_OF.get(name)
         if place is None:
-            now = ""
+            message = f"module {__name__!r} has no attribute {name!r}"
             if not name.startswith("_"):
-                from .metrics.catalogue import renamed
+                from .metrics.names_elsewhere import suggestion
 
-                now = renamed(name)
-            message = f"module {__name__!r} has no attribute {name!r}{now}"
+                message = suggestion(name)
             raise AttributeError(message, name=name)
         thing = globals()[name] = getattr(_importlib.import_module(f"{__name__}.{place}"), name)
         return thing

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from ._core import checking
 from ._core.calls import answer, several
 from ._core.carrier import plain
 from ._core.errors import fail
@@ -62,6 +63,8 @@ def value_and_gradient(
     """
     if isinstance(metric, str):
         metric = as_metric("value_and_gradient", metric)
+    if checking.open_blocks and isinstance(metric, Metric):
+        checking.check_call(metric, (predictions, targets), options)
     library, predictions = _floating(metric, predictions, targets)
 
     def function(p: Any) -> Any:
@@ -96,7 +99,7 @@ def _floating(metric: Any, predictions: Any, targets: Any) -> tuple[Library, Any
 def _beside(arrays: Sequence[Any]) -> Any:
     """Return the array that numbers and lists take their dtype from: labels say nothing of it."""
     floating = (x for x in arrays if library_of(x) is not None and dtype_name(x.dtype) in FLOATS)
-    return next(floating, arrays[0])
+    return next(floating, arrays[0] if arrays else [])
 
 
 def _recorded(library: Library, predictions: Any, function: Any) -> tuple[Any, Any]:
@@ -179,6 +182,8 @@ def gradient_hessian(
     if not metric.summable:
         message = "gradient_hessian needs one term per sample, which this metric does not have"
         raise fail(metric, message)
+    if checking.open_blocks:
+        checking.check_call(metric, (predictions, targets), {"weights": weights, "where": where})
     library, predictions = _floating(metric, predictions, targets)
     wide = library.widens(several(predictions)[0])
     jets = _carrier(JetLibrary, library, wide)

@@ -134,8 +134,23 @@ def labels_of(name: str, given: Any) -> tuple[list[Any], Any]:
         if array.dtype.kind != "O" or set(map(type, listed)) == {str}:
             names, numbers = _of_strings(listed)
             return names, numbers.reshape(array.shape)
-    labels, numbers = np.unique(array, return_inverse=True)
+    try:
+        labels, numbers = np.unique(array, return_inverse=True)
+    except TypeError as error:
+        raise _unsortable(name, array) from error
     return labels.tolist(), numbers.reshape(array.shape)
+
+
+def _unsortable(name: str, array: Any) -> Exception:
+    """Build the error of labels of several types, of which one is often a missing value."""
+    listed = array.ravel().tolist()
+    missing = next((k for k, x in enumerate(listed) if x is None), None)
+    if missing is not None:
+        message = f"evaluate: {name}[{missing}] is None; give it a label such as 'missing', or drop"
+        return TypeError(f"{message} the sample")
+    kinds = " and ".join(sorted({type(x).__name__ for x in listed}))
+    message = f"evaluate: {name}= has labels of several types, {kinds}; make all of them one type"
+    return TypeError(f"{message}, such as str")
 
 
 def _of_strings(listed: list[Any]) -> tuple[list[Any], Any]:

@@ -1,15 +1,15 @@
-"""Checks of the data's values, on demand: the hot path never looks at them."""
+"""Checks of the data's values, on demand: a call never looks at them, unless it is checked."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from ._core.calls import several
-from ._core.domains import LOGITS, NON_NEGATIVE, Interval
-from ._core.errors import fail
-from ._core.inputs import Inputs
+from ._core import checking
+from ._core.calls import Axis
+from ._core.checking import check_values
 from ._core.metric import Metric
-from ._core.types import INTEGERS, Array, Namespace, dtype_name
 from .metrics.catalogue import as_metric
 
 
@@ -20,18 +20,35 @@ def validate(
     *,
     weights: Any = None,
     where: Any = None,
+    event_axis: Axis = None,
 ) -> None:
     """Check that every value that counts is one the metric is defined for.
 
-    Checks what a call checks (shapes, dtypes, devices), then that predictions and targets are
-    finite (logits may be infinite) and inside the metric's domain, that integers fit the floats
-    they become, and that weights are finite, not negative and not all zero. Excluded samples are
-    not looked at.
+    Call it when a value is nan, or looks wrong: it names the first value that the metric is not
+    defined for. It checks what a call checks (shapes, dtypes, devices), and then that
+
+    - predictions and targets are finite (logits may be infinite) and in the metric's domain;
+    - rows of probabilities of classes sum to 1;
+    - predictions that are compared with a threshold between 0 and 1 are probabilities, not logits;
+    - targets of several classes are labels, not indicators of several labels at once;
+    - integers fit the floats that they become;
+    - weights are finite, not negative and not all zero.
+
+    Excluded samples are not looked at.
+
+    Parameters
+    ----------
+    metric : metric
+        Any metric.
+    predictions, targets, weights, where, event_axis
+        As in a call of the metric.
 
     Raises
     ------
     ValueError
-        Naming the metric, the first offending index and value, and what is allowed.
+        Names the metric, the first offending index and value, and the values that are allowed.
+    TypeError
+        Under ``jax.jit``, ``vmap`` or ``torch.func``, where values are not known.
 
     Examples
     --------
@@ -42,53 +59,34 @@ def validate(
     ValueError: PoissonDeviance(): targets[1] is -1.0; targets must be >= 0
     """
     metric = as_metric("validate", metric)
-    inputs = Inputs(metric, predictions, targets, weights, where)
-    batch, xp, arrays = inputs.batch(), inputs.xp, inputs.arrays
-
-    def counted(array: Array) -> Array:
-        mask = batch.mask
-        if mask is None:
-            return array
-        for _ in range(array.ndim - mask.ndim):  # a sample of many labels
-            mask = xp.expand_dims(mask, axis=-1)
-        return xp.where(mask, array, xp.zeros_like(array))
-
-    if weights is not None:
-        given_weights = counted(inputs.library.cast(xp, arrays["weights"]))
-        _check(metric, xp, "weights", given_weights, NON_NEGATIVE)
-    limit = 2.0**53 if xp.computing_name == "float64" else 2.0**24
-    whole = Interval(-limit, limit)
-    given = (*several(batch.predictions), *several(batch.targets))
-    for (name, values), array in zip(inputs.intervals, given, strict=True):
-        integers = dtype_name(arrays[name].dtype) in INTEGERS
-        if isinstance(values, Interval):
-            _check(metric, xp, name, array, values)
-            if integers:
-                _check(metric, xp, name, array, whole, f"to be exact in {xp.computing_name}")
-        elif integers:
-            labels = xp.astype(arrays[name], xp.counting)
-            _check(metric, xp, name, counted(labels), inputs.among(values))
-        else:
-            _check(metric, xp, name, inputs.library.cast(xp, arrays[name]), LOGITS)
-    if batch.mask is not None and not bool(xp.any(batch.mask)):
-        raise fail(metric, "no sample counts: where= and weights= exclude all of them")
+    check_values(metric, predictions, targets, weights, where, event_axis)
 
 
-def _check(
-    metric: Metric, xp: Namespace, name: str, array: Array, interval: Interval, why: str = ""
-) -> None:
-    known = ~xp.isnan(array) if interval.infinite else xp.isfinite(array)
-    wrong = xp.reshape(~(known & interval.contains(array)), (-1,))
-    if not bool(xp.any(wrong)):
-        return
-    first = int(xp.argmax(xp.astype(wrong, xp.int32)))
-    value = xp.reshape(array, (-1,))[first]
-    value = int(value) if "int" in dtype_name(array.dtype) else float(value)
-    index = []
-    for size in reversed(array.shape):
-        first, place = divmod(first, size)
-        index.append(str(place))
-    where = f"[{', '.join(reversed(index))}]" if index else ""
-    allowed = "a number, not nan" if interval.infinite else "finite"
-    need = f"{interval} {why}".strip() if interval.bounded else allowed
-    raise fail(metric, f"{name}{where} is {value}; {name} must be {need}")
+@contextmanager
+def checked() -> Iterator[None]:
+    """Check the values of every call in a ``with`` block, and raise where `validate` would.
+
+    Use it to find the sample that makes a loss nan. Calls, `summary`, `evaluate`, `over_batches`
+    and `gradient` of values that are known are checked: those of NumPy, of PyTorch outside
+    ``torch.compile``, and of JAX outside ``jax.jit``, ``grad`` and ``vmap``. Where a function is
+    traced, and for Dask arrays, nothing is checked. The block holds for its own thread or task.
+    Each call costs several times as much and waits for the device; outside the block nothing is
+    added to a call.
+
+    Raises
+    ------
+    ValueError
+        In a call, for a value that the metric is not defined for, and for a result that is nan.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> with il.checked():
+    ...     il.log_loss([[0.2, 0.8], [0.5, 1.0]], [1, 0])
+    Traceback (most recent call last):
+        ...
+    ValueError: LogLoss(): the row predictions[1] sums to 1.5; probabilities of classes sum to 1: \
+divide each row by its sum
+    """
+    with checking.block():
+        yield

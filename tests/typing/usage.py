@@ -35,7 +35,7 @@ Quartic(scale=2.0)(predictions, targets)
 il.Huber(detla=2.0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 il.Huber("wide")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 il.huber(predictions)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-il.huber(predictions, targets, targets)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+il.huber(predictions, targets, targets)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 il.huber(predictions, targets, reduction="avg")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 il.huber(predictions, targets, wieghts=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 il.huber.delta = 2.0  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]

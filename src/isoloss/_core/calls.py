@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from .errors import fail
+from .errors import abbreviated, fail
 from .inputs import Inputs
 from .types import Array
 
@@ -122,6 +123,9 @@ class Plans:
 def checked(metric: Metric, call: Call) -> Inputs:
     """Return the inputs of a call; refuse options that have no meaning together."""
     options = call.options
+    if not isinstance(options.keepdims, (bool, int, np.bool_)):
+        message = f"keepdims={abbreviated(options.keepdims)} must be True or False"
+        raise fail(metric, message, TypeError)
     if options.reduction not in ("mean", "sum", "none"):
         message = f"reduction={options.reduction!r} is unknown; use 'mean', 'sum' or 'none'"
         raise fail(metric, message)
@@ -149,6 +153,11 @@ def evaluate(metric: Metric, call: Call) -> Any:
 def several(arrays: Any) -> tuple[Array, ...]:
     """Return what may be one array or a tuple of them as a tuple."""
     return arrays if isinstance(arrays, tuple) else (arrays,)
+
+
+def is_float(x: Any) -> bool:
+    """Whether a value is a Python number that a float can hold."""
+    return isinstance(x, float) or (isinstance(x, int) and abs(x) <= sys.float_info.max)
 
 
 def answer(value: Array) -> Any:

@@ -295,6 +295,9 @@ class CarrierLibrary(PlainLibrary):
     def default_float(self) -> str:
         return self.under.default_float()
 
+    def is_concrete(self, array: Any) -> bool:
+        return False
+
     def absorbs(self, other: Library) -> bool:
         return other is self.under or self.under.absorbs(other)
 

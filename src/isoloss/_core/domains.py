@@ -94,6 +94,7 @@ class Interval(NamedTuple):
 
 REAL = Interval()
 LOGITS = Interval(infinite=True)
+LOG_PROBABILITY = Interval(high=0.0, infinite=True)
 NON_ZERO = REAL.without(0.0, 0.0)
 POSITIVE = Interval(low=0.0, low_open=True)
 NON_NEGATIVE = Interval(low=0.0)

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from . import mistakes
 from .domains import Interval, Labels
-from .errors import abbreviated, fail, have
+from .errors import fail, have
 from .library import Library, library_of
 from .types import FLOATS, INTEGERS, Array, Namespace, dtype_name
 
@@ -42,8 +43,8 @@ def as_array(subject: Any, name: str, value: Any) -> Array:
             subject, f"{name}: sparse arrays are not taken: pass {name}.toarray()", TypeError
         )
     if not (_is_scalar(value) or isinstance(value, Sequence) or hasattr(value, "__array__")):
-        message = f"{name} must be an array, not {type(value).__name__} {abbreviated(value)}"
-        raise fail(subject, f"{message}; convert it with numpy.asarray first", TypeError)
+        raise fail(subject, mistakes.not_an_array(subject, name, value), TypeError)
+    check_list(subject, name, value)
     try:
         return np.asarray(value)
     except ValueError as error:
@@ -51,6 +52,18 @@ def as_array(subject: Any, name: str, value: Any) -> Array:
             f"{name} is a nested list of uneven lengths; pad it and mask the padding with where="
         )
         raise fail(subject, message) from error
+
+
+def check_list(subject: Any, name: str, value: Any) -> None:
+    """Refuse lists of arrays of a library that NumPy would take out of it, or fail to."""
+    first = value
+    while isinstance(first, (list, tuple)) and first:
+        first = first[0]
+    library = None if first is value else library_of(first)
+    if library is not None and not library.immediate:
+        made = f"{library.raw.__name__.removeprefix('array_api_compat.')}.stack({name})"
+        message = f"{have(name)} the type {type(value).__name__}, of {library.name} arrays"
+        raise fail(subject, f"{message}; make one array of it, {made}", TypeError)
 
 
 def check_dtype(subject: Any, name: str, array: Array) -> str:
@@ -66,7 +79,7 @@ def check_dtype(subject: Any, name: str, array: Array) -> str:
     elif dtype == "object":
         fix = "it holds Python objects (a missing value, perhaps); convert it with astype(float)"
     elif "str" in dtype or "bytes" in dtype:
-        fix = "it holds text; convert it with astype(float), or number its labels with numpy.unique"
+        fix = mistakes.text(subject)
     raise fail(subject, f"{name} has dtype {dtype}: {fix}", TypeError)
 
 
@@ -171,10 +184,8 @@ class Inputs:
         for name in labels - either:
             if names[name] in FLOATS:
                 message = f"{have(name)} dtype {names[name]}: labels must be integers"
-                shape = getattr(arrays.get("predictions"), "shape", None)
-                one_hot = name in data and arrays[name].shape == shape
-                fix = f"{name}.argmax(-1)" if one_hot else f"{name}.astype(int)"
-                raise fail(metric, f"{message}; convert them, e.g. {fix}", TypeError)
+                fix = mistakes.label_dtype(metric, name, arrays)
+                raise fail(metric, f"{message}; {fix}", TypeError)
         votes = [names[k] for k in data if k in real]
         result = _result_dtype(library, votes, names, has_float64)
         # float32 does not hold every integer
@@ -520,7 +531,7 @@ def _matching(
                 message = f"the axis of {dimension} has length {size}; the metric has {known}"
                 raise fail(metric, message)
             if not agree((sizes.setdefault(dimension, size),), (size,)):
-                raise fail(metric, _shape_message(metric, arrays, cores))
+                raise fail(metric, mistakes.shapes(metric, arrays, cores))
         loops[name] = tuple(shape[: len(shape) - len(core)])
     if not any(cores.values()):  # only numbers and 0-d arrays broadcast
         whole = next((loop for loop in loops.values() if loop), ())
@@ -531,7 +542,7 @@ def _matching(
                 arrays[name], loops[name] = change(arrays[name]), whole
     loop, *others = loops.values()
     if not all(agree(loop, other) for other in others):
-        raise fail(metric, _shape_message(metric, arrays, cores))
+        raise fail(metric, mistakes.shapes(metric, arrays, cores))
     return loop, arrays, changes
 
 
@@ -565,34 +576,6 @@ def agree(one: Sequence[Any], two: Sequence[Any]) -> bool:
     return len(one) == len(two) and all(
         a == b or a != a or b != b for a, b in zip(one, two, strict=True)
     )
-
-
-def _shape_message(metric: Any, arrays: dict[str, Array], cores: dict[str, tuple[str, ...]]) -> str:
-    shapes = {name: tuple(arrays[name].shape) for name in cores}
-    (first, p), *others = shapes.items()
-    *some, last = (f"{name} {shape}" for name, shape in others)
-    message = ", ".join([f"{have(first)} shape {p}", *some]) + f" and {last}"
-    if len(set(cores.values())) > 1:
-        want = {
-            name: f"(..., {', '.join(core)})" if core else "(...)" for name, core in cores.items()
-        }
-        of_first = want.pop(first)
-        where = " and ".join(
-            f"{name} {'are' if name.endswith('s') else 'is'} {shape}"
-            for name, shape in want.items()
-        )
-        return f"{message}; {first} must be {of_first} where {where}"
-    message += "; they must be the same"
-    for name, t in others:
-        for long, which, short in ((p, first, t), (t, name, p)):
-            if len(long) == len(short) + 1:
-                extra = [
-                    i for i, n in enumerate(long) if n == 1 and long[:i] + long[i + 1 :] == short
-                ]
-                if extra:
-                    drop = f"{which}.squeeze({extra[-1]})"
-                    return f"{message}: drop the axis of length 1 with {drop}"
-    return message
 
 
 def _normalised(metric: Any, axis: int | Shape | None, ndim: int) -> Shape:

@@ -131,6 +131,10 @@ class Library:
         """Whether a state may be given a type of its own: not while a compiler looks."""
         return True
 
+    def is_concrete(self, array: Any) -> bool:
+        """Whether the numbers of an array are there to be looked at: not those of a tracer."""
+        return True
+
     def without_graph(self) -> AbstractContextManager[Any]:
         """Return a context in which nothing is kept for derivatives."""
         return nullcontext()

@@ -6,25 +6,26 @@ Everything else is derived here. Every class is abstract or final: to change a m
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 import re
 from abc import ABC, abstractmethod
-from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Never, final
+from dataclasses import MISSING, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Never, Self, final
 
-from .calls import Axis, Call, Options, Reduction, answer, evaluate, several
+from . import checking
+from .calls import Axis, Call, Options, Reduction, answer, evaluate, is_float, several
 from .docstrings import with_inputs
 from .domains import EVERYWHERE, Domain, Interval
 from .errors import abbreviated, fail
 from .inputs import Inputs
 from .library import library_of
+from .mistakes import foreign_function, wrong_call, wrong_construction
 from .naming import CallDocumentation, name_of
 from .parameters import Declared, Parametrised, as_parameter, check_parameter, declared_of
 from .states import Mean, State, Total, made_by, maker
 from .totals import Totals
-from .types import Array, Namespace
+from .types import Array, Namespace, dtype_name
 
 if TYPE_CHECKING:
     from .wrappers import Scaled, Sum
@@ -107,6 +108,15 @@ class Metric(Parametrised, ABC):
 
     def __neg__(self) -> Scaled:
         return -1 * self
+
+    def __new__(cls, *arguments: Any, **parameters: Any) -> Self:
+        """Refuse arrays, which a call takes, and parameters that there are not."""
+        names = getattr(cls, "__match_args__", None)  # those of a dataclass
+        if names is not None and (len(arguments) > 1 or not parameters.keys() <= {*names}):
+            error = wrong_construction(cls, names, arguments, parameters)
+            if error is not None:
+                raise error
+        return super().__new__(cls)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -200,7 +210,7 @@ class Metric(Parametrised, ABC):
         self,
         predictions: Any,
         targets: Any,
-        *,
+        *extra: Never,
         weights: Any = None,
         where: Any = None,
         axis: Axis = None,
@@ -235,20 +245,25 @@ class Metric(Parametrised, ABC):
             The axis of classes, features or members, where there is one; the last by default.
             Several axes where a sample has one are made into one.
         """
-        if unknown:
-            raise _unknown_option(self, unknown, Metric.__call__)
+        if unknown or extra or targets is MISSING:
+            data = predictions, targets
+            raise wrong_call(self, Metric.__call__, data, extra, unknown)
         options = Options(axis, keepdims, reduction, event_axis, denominator is not None)
         call = Call(predictions, targets, weights, where, options, denominator, empty)
         first = predictions[0] if isinstance(predictions, tuple) and predictions else predictions
         library = library_of(first)
-        return evaluate(self, call) if library is None else library.value(self, call)
+        value = evaluate(self, call) if library is None else library.value(self, call)
+        if checking.open_blocks:
+            given = {"weights": weights, "where": where, "event_axis": event_axis}
+            checking.check_call(self, (predictions, targets), given, value)
+        return value
 
     @final
     def summary(
         self,
         predictions: Any,
         targets: Any,
-        *,
+        *extra: Never,
         weights: Any = None,
         where: Any = None,
         axis: Axis = None,
@@ -263,8 +278,8 @@ class Metric(Parametrised, ABC):
         every group, and so are the values computed from it. A sample of another number is left out.
         """
         inputs = self.inputs(
-            predictions, targets, weights=weights, where=where, axis=axis, event_axis=event_axis,
-            groups=groups, num_groups=num_groups, **unknown,
+            predictions, targets, *extra, weights=weights, where=where, axis=axis,
+            event_axis=event_axis, groups=groups, num_groups=num_groups, **unknown,
         )  # fmt: skip
         library = inputs.library
         with inputs.xp.quiet():
@@ -277,7 +292,7 @@ class Metric(Parametrised, ABC):
         self,
         predictions: Any,
         targets: Any,
-        *,
+        *extra: Never,
         weights: Any = None,
         where: Any = None,
         axis: Axis = None,
@@ -287,16 +302,22 @@ class Metric(Parametrised, ABC):
         **unknown: Never,
     ) -> Inputs:
         """Check the arguments of `summary`."""
-        if unknown:
-            raise _unknown_option(self, unknown, Metric.summary)
+        if unknown or extra or targets is MISSING:
+            raise wrong_call(self, Metric.summary, (predictions, targets), extra, unknown)
         if (groups is None) != (num_groups is None):
             message = "groups= and num_groups= go together: the group of each sample, and how many"
             raise fail(self, f"{message} there are", TypeError)
         if num_groups is not None and not (type(num_groups) is int and num_groups > 0):
             raise fail(self, f"num_groups must be an integer above 0, not {num_groups!r}")
-        return Inputs(
+        if num_groups is not None and num_groups >= 2**31:
+            raise fail(self, f"num_groups={num_groups} is too large; it must be below 2**31")
+        inputs = Inputs(
             self, predictions, targets, weights, where, axis, event_axis, groups, num_groups
         )
+        if checking.open_blocks:
+            given = {"weights": weights, "where": where, "event_axis": event_axis}
+            checking.check_call(self, (predictions, targets), given)
+        return inputs
 
     @final
     def compute(self, state: Any, *, denominator: Any = None, empty: float = math.nan) -> Any:
@@ -315,16 +336,12 @@ class Metric(Parametrised, ABC):
     def value(self, xp: Namespace, state: Any, denominator: Any, empty: float) -> Array:
         """Return the value of a state; ``empty`` where nothing is left."""
         weight: Total = state.weight
-        if not isinstance(empty, (int, float)):
-            raise fail(self, f"empty={empty!r} must be a number", TypeError)
+        if not is_float(empty):
+            raise fail(self, f"empty={abbreviated(empty)} must be a number", TypeError)
         if denominator is not None:
             if not self.averages:
                 raise fail(self, "denominator= divides a mean, and this metric is not one")
-            if isinstance(denominator, (str, bytes)):
-                raise fail(self, f"denominator={denominator!r} must be a number", TypeError)
-            if isinstance(denominator, (int, float)) and not denominator >= 0:
-                raise fail(self, f"denominator={denominator} must be a number of at least 0")
-            divisor = xp.zeros_like(weight.value) + denominator
+            divisor = self._divisor(xp, weight, denominator)
             weight = Total(divisor, xp.zeros_like(weight.error))
             state = state._replace(weight=weight)
         try:
@@ -338,6 +355,31 @@ class Metric(Parametrised, ABC):
         for _ in range(value.ndim - nothing.ndim):  # a value for each class
             nothing = xp.expand_dims(nothing, axis=-1)
         return xp.where(nothing, xp.full_like(value, empty), value)
+
+    def _divisor(self, xp: Namespace, weight: Total, denominator: Any) -> Array:
+        """Return the number or array that a mean is divided by; refuse what is neither."""
+        if isinstance(denominator, (int, float)):
+            if denominator < 0 or denominator != denominator:
+                raise fail(self, f"denominator={denominator} must be a number of at least 0")
+        elif isinstance(denominator, (str, bytes, complex)) or (
+            hasattr(denominator, "dtype") and "complex" in dtype_name(denominator.dtype)
+        ):
+            message = f"denominator={abbreviated(denominator)} must be a number"
+            raise fail(self, message, TypeError)
+        try:
+            return xp.zeros_like(weight.value) + denominator
+        except (TypeError, OverflowError) as error:
+            message = f"denominator={abbreviated(denominator)} must be a number or an array of them"
+            raise fail(self, message, TypeError) from error
+
+
+# A call without targets is answered with what to type. Type checkers and `help` still see that both
+# arguments are required.
+for _method in (Metric.__call__, Metric.summary, Metric.inputs):
+    _signature = inspect.signature(_method)
+    _shown = [p for p in _signature.parameters.values() if p.name not in ("extra", "unknown")]
+    vars(_method)["__signature__"] = _signature.replace(parameters=_shown)
+    _method.__defaults__ = (MISSING, MISSING)
 
 
 def check_fields(metric: Any) -> None:
@@ -360,25 +402,6 @@ def check_fields(metric: Any) -> None:
             check_parameter(metric, item.name, value, declared)
 
 
-# What users of other libraries type, and the names here.
-_ELSEWHERE = {"sample_weight": "weights", "weight": "weights", "mask": "where", "dim": "axis",
-              "keepdim": "keepdims"}  # fmt: skip
-
-
-def _unknown_option(metric: Any, unknown: dict[str, Any], called: Any) -> Exception:
-    """Build the error of a keyword that is no option of a method, with the one that was meant."""
-    name, value = next(iter(unknown.items()))
-    if name in (item.name for item in fields(metric)):
-        made = f"{type(metric).__name__}({name}={abbreviated(value)})"
-        fix = f"{name} is a hyper-parameter; make the metric with it: {made}(predictions, targets)"
-        return fail(metric, fix, TypeError)
-    options = list(inspect.signature(called).parameters)[3:-1]
-    meant = [_ELSEWHERE.get(name, ""), *difflib.get_close_matches(name, options, 1)]
-    found = next((f"use {option}=" for option in meant if option in options), None)
-    fix = found or f"the options are {', '.join(options)}"
-    return fail(metric, f"there is no option {name}=; {fix}", TypeError)
-
-
 class Loss(Metric):
     """A metric with one term per sample; its value is their weighted mean."""
 
@@ -393,7 +416,13 @@ class Loss(Metric):
     @final
     def terms(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         """Return the terms, nan outside the domain."""
-        values = self.pointwise(xp, prediction, target)
+        try:
+            values = self.pointwise(xp, prediction, target)
+        except Exception as error:
+            foreign = foreign_function(self, xp, error)
+            if foreign is None:
+                raise
+            raise foreign from error
         if not self.elementwise:  # or compilers evaluate rows again for each sum of their terms
             (values,) = xp.alone(0, values)
         bounded = self.domain.bounded

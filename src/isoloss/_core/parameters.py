@@ -50,7 +50,7 @@ from .domains import (
     UNIT,
     Interval,
 )
-from .errors import fail
+from .errors import abbreviated, fail
 
 # --- the types of hyper-parameters ----------------------------------------------------------------
 
@@ -190,7 +190,7 @@ def check_parameter(metric: Any, name: str, value: Any, declared: Declared) -> N
             words = ", ".join(map(repr, allowed))
             raise fail(metric, f"{name} must be one of {words}, not {value!r}")
         return
-    if several and not isinstance(value, (tuple, str, bytes, int, float, type(None))):
+    if several and hasattr(value, "shape"):
         return
     if several and not (isinstance(value, tuple) and value):
         message = f"{name} must be a tuple of numbers, not {value!r}"
@@ -208,6 +208,10 @@ def _check_number(metric: Any, name: str, value: Any, interval: Interval) -> Non
     if isinstance(value, (str, bytes, type(None), bool, complex, tuple)):
         raise fail(metric, f"{name} must be a number, not {value!r}", TypeError)
     if type(value) not in (int, float):
+        text = isinstance(value, np.ndarray) and value.dtype.kind not in "biuf"
+        if text or not hasattr(value, "shape"):
+            message = f"{name} must be a number or an array of them, not {abbreviated(value)}"
+            raise fail(metric, message, TypeError)
         return
     finite = abs(value) < math.inf or (interval.infinite and value == value)
     if not (finite and interval.contains(value)):

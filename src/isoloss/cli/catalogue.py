@@ -12,6 +12,7 @@ from typing import Any
 
 import isoloss
 
+from .._core.errors import abbreviated
 from .._core.metric import Metric
 from .._core.parameters import declared_of
 from .._core.wrappers import Exp, Root, Scaled, Wrapper
@@ -125,7 +126,7 @@ def literal(text: str) -> Any:
     """Return the value that a text is: a number, a tuple, True, None; else a word."""
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         words = {"true": True, "false": False, "none": None, "inf": math.inf, "-inf": -math.inf}
         return words.get(text.lower(), text)
 
@@ -205,8 +206,9 @@ def metric_of(text: str) -> Metric:
 def _parsed(text: str) -> ast.expr:
     try:
         return ast.parse(text, mode="eval").body
-    except SyntaxError:
-        raise InputError(f"{text!r} is not a metric; write 'Huber(delta=2.0)', say") from None
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        shown = abbreviated(text)
+        raise InputError(f"{shown} is not a metric; write 'Huber(delta=2.0)', say") from None
 
 
 def _of_call(text: str, node: ast.expr) -> Metric:
@@ -233,7 +235,9 @@ def _value(text: str, key: str, node: ast.expr) -> Any:
         return _of_call(text, node)
     try:
         return ast.literal_eval(node)
-    except ValueError:
+    except (RecursionError, MemoryError):
+        raise InputError(f"{abbreviated(text)}: {key} is nested too deeply") from None
+    except (ValueError, TypeError):
         word = ast.unparse(node)
         if word in ("inf", "-inf"):
             return float(word)

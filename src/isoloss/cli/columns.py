@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 import zipfile
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,8 @@ BUFFER = 1 << 20  # bytes that are read of a column at a time
 KINDS = (
     ".parquet, .csv, .tsv, .arrow, .feather, .arrows and .npz; .csv.gz, .csv.bz2 and .csv.zst too"
 )
-UNREADABLE = (pa.ArrowException, OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+HEADER = 10_000  # bytes of the longest header of npy that NumPy reads
+LETTERS = 1 << 14  # letters of the longest label in an npz archive
 Shown = Callable[[float], None]
 
 
@@ -61,11 +62,17 @@ class Table(ABC):
         """Yield some rows at a time of columns of numbers, and of one of labels."""
         try:
             yield from self._batches(numbers, group, rows, shown)
-        except UNREADABLE as error:
+        except InputError:
+            raise
+        except Exception as error:  # damaged files raise errors of any type
             raise self.unreadable(error) from error
 
     def unreadable(self, error: Exception) -> InputError:
-        return InputError(f"{self.path} cannot be read: {str(error).rstrip('.')}")
+        if isinstance(error, UnicodeEncodeError):  # Arrow takes paths as UTF-8
+            message = f"{self.path} cannot be read: its path is not UTF-8"
+            return InputError(f"{message}; rename the file")
+        reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+        return InputError(f"{self.path} cannot be read: {reason}")
 
     def check(self, wanted: Sequence[str]) -> None:
         """Refuse names of columns that are not there."""
@@ -82,15 +89,25 @@ class Table(ABC):
                 )
 
 
-def opened(path: Path) -> Table:
-    """Return the table in a file, by the ending of its name."""
-    if not path.exists():
+def _check_file(path: Path) -> None:
+    """Refuse a path that leads to no file with something in it."""
+    try:
+        size = path.stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
         near = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise InputError(f"there is no file {path}{close_to(path.name, near)}")
+        raise InputError(f"there is no file {path}{close_to(path.name, near)}") from None
     if path.is_dir():
         raise InputError(f"{path} is a folder: name one file in it")
-    if path.stat().st_size == 0:
+    if size == 0:
         raise InputError(f"{path} is empty")
+
+
+def opened(path: Path) -> Table:
+    """Return the table in a file, by the ending of its name."""
+    try:
+        _check_file(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in (".gz", ".bz2", ".zst"):
         suffixes = [suffix for suffix in suffixes[-2:-1] if suffix in (".csv", ".tsv")]
@@ -104,7 +121,9 @@ def opened(path: Path) -> Table:
     table = reader(path)
     try:
         table.open()
-    except UNREADABLE as error:
+    except InputError:
+        raise
+    except Exception as error:  # damaged files raise errors of any type
         raise table.unreadable(error) from error
     return table
 
@@ -233,6 +252,9 @@ def _of_arrow(path: Path, batch: Any, numbers: Sequence[str], group: str | None)
         found[name] = Column(column.to_numpy(zero_copy_only=False), _nulls(column))
     if group is not None:
         column = _validated(path, batch, group)
+        if pa.types.is_nested(column.type):
+            message = f"{path}: column {group!r} is of type {column.type}; groups need a column of"
+            raise InputError(f"{message} text, numbers or dates")
         if not pa.types.is_dictionary(column.type):
             column = column.dictionary_encode()
         codes = column.indices.fill_null(0).to_numpy(zero_copy_only=False)
@@ -308,6 +330,19 @@ class _Npz(Table):
                 shown((start + count) / length)
 
 
+def _header(path: Path, name: str, version: tuple[int, int], file: Any) -> BytesIO:
+    """Return the header of an array with its length before it, which is checked first.
+
+    NumPy reads as much as the file claims, of which a small archive can claim gigabytes.
+    """
+    count = file.read(2 if version == (1, 0) else 4)
+    length = int.from_bytes(count, "little")
+    if length > HEADER:
+        message = f"{path}: {name!r} is damaged, with a header of {length:,} bytes"
+        raise InputError(f"{message}: copy the file again, or write it again")
+    return BytesIO(count + file.read(length))
+
+
 class _Member:
     """An array in an archive: its header was read, its numbers follow."""
 
@@ -320,12 +355,15 @@ class _Member:
         version = np.lib.format.read_magic(self._file)
         if version not in headers:
             raise InputError(f"{path}: {name!r} is of version {version} of npy, which has fields")
-        shape, _, self._dtype = headers[version](self._file)
+        shape, _, self._dtype = headers[version](_header(path, name, version, self._file))
         if self._dtype.hasobject:
             message = f"{path}: {name!r} holds objects of Python, which are not unpickled"
             raise InputError(f"{message}; save it as numbers or text, e.g. {name}.astype(float)")
         if self._dtype.kind not in ("biufUS" if labels else "biuf"):
             raise not_numbers(path, name, self._dtype)
+        if self._dtype.kind in "US" and self._dtype.itemsize > 4 * LETTERS:
+            message = f"{path}: {name!r} has labels of {self._dtype.itemsize:,} bytes each"
+            raise InputError(f"{message}; labels have at most {LETTERS:,} letters")
         if len(shape) != 1:
             raise InputError(
                 f"{path}: {name!r} has shape {shape}: columns have one axis; save "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -27,6 +28,16 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except InputError as error:
             typer.echo(f"isoloss: {printable(str(error))}", err=True)
+            raise typer.Exit(2) from error
+        except BrokenPipeError:
+            raise  # the reader has had enough, and nobody is left to tell
+        except OSError as error:
+            reason = error.strerror or str(error)
+            typer.echo(f"isoloss: the output cannot be written: {printable(reason)}", err=True)
+            raise typer.Exit(2) from error
+        except MemoryError as error:
+            reason = printable(str(error)) or "there is not enough memory"
+            typer.echo(f"isoloss: {reason}: ask for less at once", err=True)
             raise typer.Exit(2) from error
 
 
@@ -168,6 +179,8 @@ def _ends(text: str) -> tuple[float, float]:
         low, high = map(float, text.split(","))
     except ValueError:
         raise InputError(f"--range {text}: write two numbers, as in --range=-5,5") from None
+    if not high - low < math.inf:  # nor are the ends nan
+        raise InputError(f"--range {text}: write finite numbers of which the difference is finite")
     if not low < high:
         raise InputError(f"--range {text}: the first number must be less than the second")
     return low, high

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,8 @@ def curve(
             f"no picture: a term of {metric!r} is not of one prediction and one target, but of "
             f"{metric.signature.partition('->')[0]}"
         )
+    if target is not None and not math.isfinite(target):
+        raise InputError(f"--target {target:g}: write a finite number")
     if target is not None and isinstance(targets, Interval) and not targets.contains(target):
         raise InputError(f"--target {target:g}: targets of {metric!r} must be {targets}")
     of_residual = target is None and ends is None and _of_residual(metric)
@@ -68,6 +71,9 @@ def curve(
     t = np.full_like(x, y, dtype=np.int64 if integers else np.float64)
     label = "residual (prediction - target)" if of_residual else f"prediction (target {y:g})"
     value = metric(x, t, reduction="none")
+    if not np.isfinite(value).any():
+        message = f"no value of {metric!r} between {x[0]:g} and {x[-1]:g} is a finite number"
+        raise InputError(f"{message}: choose --target and --range nearer to 0")
     return Curve(metric, label, x, (value, *gradient_hessian(metric, x, t)))
 
 

@@ -35,6 +35,10 @@ class DaskLibrary(PlainLibrary):
     sorts = False  # not along an axis of several chunks
     lazy = True
 
+    def is_concrete(self, array: Array) -> bool:
+        """Whether an array is computed: looking at it would compute it."""
+        return False
+
     def conversion(self, name: str) -> str:
         """Return the code that makes an array of Dask's."""
         return f"dask.array.asarray({name})"

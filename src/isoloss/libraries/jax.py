@@ -88,6 +88,10 @@ class JaxLibrary(PlainLibrary):
         """Bring a NumPy array into JAX."""
         return self.raw.asarray(array.astype(dtype))
 
+    def is_concrete(self, array: Array) -> bool:
+        """Whether the numbers of an array are known: those of a tracer are not."""
+        return not isinstance(array, Tracer)
+
     def conversion(self, name: str) -> str:
         """Return the code that makes an array of JAX."""
         return f"jax.numpy.asarray({name})"
@@ -478,8 +482,10 @@ def _arrays(*values: Any) -> bool:
 
 def _large(predictions: Array, *others: Any) -> bool:
     """Whether arrays of JAX or NumPy are so large that a second sum is worth avoiding."""
+    if not _arrays(predictions, *others):
+        return False
     known = all(type(n) is int for n in predictions.shape)  # not the name of a size, in an export
-    return known and predictions.size >= SMALL and _arrays(predictions, *others)
+    return known and predictions.size >= SMALL
 
 
 def _compiles(library: JaxLibrary, metric: Metric) -> bool:

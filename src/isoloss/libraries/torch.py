@@ -24,7 +24,7 @@ from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 from .._core import special
-from .._core.calls import Call, Options, Plan, Plans, evaluate, several
+from .._core.calls import Call, Options, Plan, Plans, evaluate, is_float, several
 from .._core.carrier import plain
 from .._core.domains import Interval
 from .._core.inputs import Batch, Inputs, namespace_for
@@ -230,6 +230,10 @@ class TorchLibrary(PlainLibrary):
     def looked_at(self, *arrays: Any) -> bool:
         """Whether something looks at the tensors that a pass in place would not serve."""
         return _watched(*arrays)
+
+    def is_concrete(self, array: Array) -> bool:
+        """Whether the numbers of a tensor can be looked at: a compiler would break its graph."""
+        return not torch.compiler.is_compiling()
 
     def names_states(self) -> bool:
         """Whether a state may be given a type of its own: a compiler cannot make one."""
@@ -532,7 +536,7 @@ class _LossPlan(Plan):
                 if name not in self.predictions:
                     return super().value(arrays, denominator, empty)
                 graph = torch.is_grad_enabled()
-        if not isinstance(empty, (int, float)):
+        if type(empty) is not float and not is_float(empty):
             return super().value(arrays, denominator, empty)  # an error
         if self.by_torch is not None:
             function, slope = self.by_torch

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, final
 
 from .._core.domains import (
+    LOG_PROBABILITY,
     LOGITS,
     NON_NEGATIVE,
     REAL,
@@ -467,7 +468,8 @@ class NegativeLogLikelihood(Loss):
     .. math:: -\log p_y
 
     Kind: row-wise; predictions ``(..., classes)`` logarithms of probabilities, -inf included;
-    targets ``(...)`` integers from 0 to classes - 1, nan outside.
+    a row with a number above 0 is nan; targets ``(...)`` integers from 0 to classes - 1, nan
+    outside.
 
     Parameters
     ----------
@@ -487,7 +489,7 @@ class NegativeLogLikelihood(Loss):
     """
 
     signature: ClassVar[str] = "(classes),()->()"
-    domain: ClassVar[Domain] = Domain(LOGITS, Labels())
+    domain: ClassVar[Domain] = Domain(LOG_PROBABILITY, Labels())
     ignore_index: Integer | None = None
 
     def included(self, xp: Namespace, target: Array) -> Array | None:

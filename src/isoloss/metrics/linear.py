@@ -124,6 +124,8 @@ def _check_shapes(loss: Any, hidden: Array, weight: Array, bias: Array | None) -
     if weight.ndim != 2:
         message = f"weight has shape {tuple(weight.shape)}: it must be (classes, features)"
         raise fail(loss, message)
+    if weight.shape[0] == 0:
+        raise fail(loss, f"weight has shape {tuple(weight.shape)}: it has a row for each class")
     if hidden.ndim == 0 or hidden.shape[-1] != weight.shape[1]:
         message = f"hidden has shape {tuple(hidden.shape)} and weight {tuple(weight.shape)}"
         if hidden.ndim and hidden.shape[-1] == weight.shape[0]:
