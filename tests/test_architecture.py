@@ -34,11 +34,11 @@ ARROWS = {
 METRICS = {f"metrics.{family}" for family in FAMILIES}
 # Each layer may import those before it when it runs, never those after.
 LAYERS = (
-    {"_core.types", "_core.naming"},
+    {"_core.types"},
     {"_core.errors", "_core.special", "_core.domains", "_core.threads"},
     {"_core.primitives"},
     {"_core.library", "_core.parameters", "_core.docstrings"},
-    {"_core.mistakes"},
+    {"_core.mistakes", "_core.naming"},
     {"_core.states", "_core.inputs", "_core.passes"},
     {"_core.totals", "_core.calls"},
     {"_core.checking"},

@@ -143,3 +143,21 @@ def test_help_begins_with_the_call() -> None:
     assert any("huber(predictions, targets, *, weights=None" in line for line in lines[:5])
     assert str(il.Huber.__doc__).startswith("Huber")
     assert str(il.Huber.__doc__) in str(il.huber.__doc__)
+
+
+def test_keys_of_results() -> None:
+    """Members without a name have that of their class and words; else their repr, which is short."""
+    for metric, key in (
+        (il.huber, "huber"),
+        (il.Huber(delta=2.0), "Huber(delta=2.0)"),
+        (il.F1Score(num_classes=3), "f1_macro"),
+        (il.F1Score(num_classes=3, average=None), "f1_per_class"),
+        (il.ConfusionMatrix(num_classes=3), "confusion_matrix"),
+        (il.NDCG(gain="linear"), "ndcg_linear"),
+        (il.FBeta(num_classes=3, beta=2.0), "FBeta(num_classes=3, beta=2.0)"),
+        (il.Scaled(il.mape, 100.0), "Scaled(metric=MeanAbsolutePercentageError(), factor=100.0)"),
+    ):
+        assert metric.__name__ == key
+    two = [il.F1Score(num_classes=2), il.F1Score(num_classes=3)]
+    values = il.evaluate(two, [0, 1, 1], [0, 1, 0])
+    assert list(values) == ["f1_macro", "F1Score(num_classes=3)"]

@@ -251,9 +251,7 @@ def test_validate():
         il.validate(il.mse, *chunked((p, p)))
         with pytest.raises(ValueError, match=r"^MeanSquaredError\(\): targets\[7, 1\] is nan; "):
             il.validate(il.mse, *chunked((p, t)))
-        with pytest.raises(
-            ValueError, match=r"^GaussianNLL\(full=True\): variance\[3, 2\] is -1.0; "
-        ):
+        with pytest.raises(ValueError, match=r"^GaussianNLL\(\): variance\[3, 2\] is -1.0; "):
             il.validate(il.gaussian_nll, *chunked(((location, scale), p)))
 
 
@@ -273,7 +271,7 @@ def test_lists_and_other_arrays():
     with pytest.raises(TypeError) as caught:
         il.gaussian_nll((a, one), a)
     assert str(caught.value) == (
-        "GaussianNLL(full=True): mean: a Dask array, variance: a NumPy array; "
+        "GaussianNLL(): mean: a Dask array, variance: a NumPy array; "
         "convert one, e.g. variance = dask.array.asarray(variance)"
     )
 

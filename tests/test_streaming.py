@@ -339,7 +339,7 @@ def test_messages(monkeypatch):
         "in batch 2 of over_batches"
     )
     assert message(TypeError, [il.gaussian_nll], [(([1.0], [2.0]), [1.0]), good]) == (
-        "GaussianNLL(full=True): predictions must be a tuple (mean, variance), not list\n"
+        "GaussianNLL(): predictions must be a tuple (mean, variance), not list\n"
         "in batch 1 of over_batches"
     )
     assert message(TypeError, [il.mse], [good], num_groups=2) == (
@@ -494,7 +494,7 @@ def test_states_know_their_metric(backend: Backend) -> None:
                     TypeError, match=r"^cannot merge a state of .* with one of Huber"
                 ):
                     other.merge(il.huber.summary(p, t))
-                with pytest.raises(TypeError, match=r"^Huber\(delta=1.0\): the state is one of"):
+                with pytest.raises(TypeError, match=r"^Huber\(\): the state is one of"):
                     il.huber.compute(other)
 
 

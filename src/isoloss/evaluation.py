@@ -256,7 +256,10 @@ def named(
         typed = metric if isinstance(metric, str) else None
         metric = as_metric(caller, metric)
         name = next((one for one in (given, typed) if one is not None), None)
-        name = name_of(metric) if name is None else name
+        if name is None:
+            name = name_of(metric)
+            if name in found and repr(metric) != repr(found[name]):  # of another number of classes
+                name = repr(metric)
         if name in found:
             raise ValueError(f"two metrics are called {name!r}; pass a dict with a name for each")
         found[name] = metric

@@ -251,7 +251,7 @@ def test_objectives_are_cloned_pickled_and_printed() -> None:
         (
             lambda: xgboost_objective(il.huber, hessian=0),
             ValueError,
-            r"Huber\(delta=1.0\): hessian must be 'exact' or a number above 0, not 0",
+            r"Huber\(\): hessian must be 'exact' or a number above 0, not 0",
         ),
         (
             lambda: xgboost_objective(il.huber, hessian="unit"),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields, is_dataclass
 from functools import cache
 from importlib import import_module
 from typing import Any
+
+from .parameters import NOTHING, declared_of, is_default
 
 _FAMILIES = f"{__name__.partition('.')[0]}.metrics."  # how the names of their modules begin
 
@@ -29,13 +33,36 @@ def _names_of_members(family: str) -> dict[Any, str]:
 
 
 def name_of(metric: Any) -> str:
-    """Return the public name of a metric, or its repr where its parameters are not the default."""
+    """Return the public name of a metric, the key of its value in results.
+
+    A member that has no name of its own has that of its class with its words, such as ``f1_macro``,
+    or else its repr, such as ``Huber(delta=2.0)``.
+    """
     family = family_of(metric)
     try:
         known = _names_of_members(family).get(metric) if family else None
     except TypeError:  # a hyper-parameter is an array, which has no hash
         known = None
-    return known or repr(metric)
+    return known or _name_of_words(metric) or repr(metric)
+
+
+def _name_of_words(metric: Any) -> str:
+    """Return the name of a class and its parameters if those are words or numbers of classes."""
+    if not is_dataclass(metric) or hasattr(metric, "metric"):
+        return ""
+    words: list[str] = []
+    for item in fields(metric):
+        value = getattr(metric, item.name)
+        if declared_of(metric).get(item.name, NOTHING).allowed:
+            words += [value] if isinstance(value, str) else []
+            if value is None and item.default is not None:
+                words.append("per_class")
+        elif item.name != "num_classes" and not is_default(value, item.default):
+            return ""
+    if not words and not hasattr(metric, "num_classes"):
+        return ""
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(metric).__name__).lower()
+    return "_".join([name.removesuffix("_score") if words else name, *words])
 
 
 class CallDocumentation:

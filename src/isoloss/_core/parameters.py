@@ -14,7 +14,7 @@ Its annotation says what it may be: an `Interval`, whole numbers, or some words.
     >>> Cauchy(scale=-1.0)
     Traceback (most recent call last):
         ...
-    ValueError: Cauchy(scale=-1.0, share=0.5): scale must be finite and > 0, not -1.0
+    ValueError: Cauchy(scale=-1.0): scale must be finite and > 0, not -1.0
 
 An array is not looked at, and neither is a tracer: it may be learnt.
 """
@@ -25,6 +25,7 @@ import inspect
 import math
 import sys
 from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
 from types import UnionType
 from typing import (
     TYPE_CHECKING,
@@ -109,7 +110,7 @@ class Declared(NamedTuple):
     allowed: tuple[Any, ...] = ()  # the words, or numbers, that it may be
 
 
-_NOTHING = Declared()
+NOTHING = Declared()
 
 
 class Parametrised:
@@ -133,9 +134,34 @@ class Parametrised:
                     continue
             found[name] = _declared(annotation)
         cls._declared = found
+        if "__repr__" not in vars(cls):  # a dataclass would write all parameters
+            cls.__repr__ = Parametrised.__repr__  # type: ignore[method-assign]
+
+    def __repr__(self) -> str:
+        """Return the code that makes an equal one: the parameters that differ from the default."""
+        items: Any = fields(self) if is_dataclass(self) else ()
+        values = {item.name: getattr(self, item.name, MISSING) for item in items if item.repr}
+        written = [
+            f"{name}={value!r}"
+            for name, value in values.items()
+            if value is not MISSING and not is_default(value, getattr(type(self), name, MISSING))
+        ]
+        return f"{type(self).__qualname__}({', '.join(written)})"
 
 
 _MAKING = ("__init_subclass__", "__new__")  # functions between a class statement and its checks
+
+
+def is_default(value: Any, default: Any) -> bool:
+    """Whether a value is the default, or equal to it; an array is not."""
+    return value is default or (type(value) is type(default) and _equal(value, default))
+
+
+def _equal(value: Any, default: Any) -> bool:
+    try:
+        return bool(value == default)
+    except Exception:  # an array or a tracer
+        return False
 
 
 def declared_of(metric: Any) -> Mapping[str, Declared]:
@@ -148,18 +174,18 @@ def _declared(annotation: Any) -> Declared:
     if origin in (Union, UnionType):
         parts = [_declared(part) for part in get_args(annotation) if part is not type(None)]
         optional = type(None) in get_args(annotation)
-        first = next((part for part in parts if part != _NOTHING), _NOTHING)
+        first = next((part for part in parts if part != NOTHING), NOTHING)
         return (
             first._replace(allowed=(*first.allowed, None)) if first.allowed and optional else first
         )
     if origin is Literal:
         return Declared(allowed=get_args(annotation))
     if origin is not Annotated:
-        return _NOTHING
+        return NOTHING
     inner, *given = get_args(annotation)
     interval = next((one for one in given if isinstance(one, Interval)), None)
     if interval is None:
-        return _NOTHING
+        return NOTHING
     if not interval.low < interval.high:
         raise ValueError(f"{interval!r} holds no number: low must be less than high")
     return Declared(interval, inner is int, get_origin(inner) is tuple)
