@@ -11,8 +11,9 @@ from sphinx.application import Sphinx
 from sphinx.util.logging import getLogger
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = map(str, [Path(__file__).parent, Path(__file__).parents[1]])
 import gallery
+import notebook_pages
 
 import isoloss
 
@@ -56,9 +57,12 @@ copybutton_prompt_is_regexp = True
 
 
 def put_in_pictures(app: Sphinx, page: str, source: list[str]) -> None:
-    """Show the curves of the metrics on the pages of their families."""
-    if page.startswith("metrics/"):
+    """Show the curves of the metrics on the pages of their families, and the pictures of notebooks."""
+    folder, _, name = page.rpartition("/")
+    if folder == "metrics":
         source[0] = gallery.with_pictures(source[0])
+    elif folder == "notebooks":
+        source[0] = notebook_pages.with_picture(name, source[0])
 
 
 def check_objects(app: Sphinx, error: Exception | None) -> None:

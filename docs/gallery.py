@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import matplotlib as mpl
+import notebook_pages
 import numpy as np
 from catalogue import Entry, entries, title
 from matplotlib import pyplot
@@ -100,4 +101,5 @@ def write() -> None:
         for script in sorted((HERE / "pictures").glob("*.py")):
             save(runpy.run_path(str(script))["figure"], FOLDER / script.stem)
             pyplot.close("all")
+    notebook_pages.write(FOLDER)
     (HERE / "gallery.md").write_text(page(), encoding="utf-8")

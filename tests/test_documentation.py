@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 import isoloss as il
 import isoloss.testing
 from docs import line_breaks, mathml, themes
+from docs.examples import PAGES
 from isoloss.metrics.catalogue import NAMES
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -75,6 +76,16 @@ def test_pictures_are_a_pair(tmp_path: Path) -> None:
     assert themes.BLUE in light
     assert not any(colour in dark for colour in themes.DARK)
     assert all(themes.DARK[colour] in dark for colour in (themes.INK, themes.BLUE))
+
+
+@pytest.mark.parametrize("path", sorted((DOCS / "notebooks").glob("*.md")), ids=lambda p: p.stem)
+def test_notebooks_show_what_they_give(path: Path) -> None:
+    """A notebook has code, numbers and a figure, which the build of the site compares and shows."""
+    text = path.read_text()
+    assert len(list(PAGES.parse(path).examples())) > 3
+    assert len(re.findall(r"  # .*\d", text)) > 3
+    assert text.count("figure, ") == 1
+    assert text.startswith("---\nkernelspec:")
 
 
 def test_names_break_between_words() -> None:
