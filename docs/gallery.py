@@ -1,4 +1,4 @@
-"""The pictures of the site, drawn when it is built: of every loss that has a curve, and of the ideas."""
+"""The pictures of the site, drawn when it is built: of the metrics, of the ideas, of the notebooks."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from catalogue import Entry, entries, title
 from matplotlib import pyplot
 from matplotlib.figure import Figure
+from noise import SHARES, Answer, answer
 from themes import BLUE, INK, ORANGE, STYLE, save, shown
 
 from isoloss import Metric
@@ -60,9 +61,28 @@ def figure_of(line: Curve) -> Figure:
     return figure
 
 
+@cache
+def answers() -> dict[str, Answer]:
+    """Return, for the other metrics, the values for predictions that get worse."""
+    others = (e for family in FAMILIES for e in entries(family) if e.name not in curves())
+    return {e.name: found for e in others if (found := answer(e)) is not None}
+
+
+def figure_of_noise(drawn: Answer) -> Figure:
+    """Draw the values of a metric against the share of noise."""
+    figure = Figure(figsize=(3.4, 2.5), layout="constrained")
+    axis = figure.subplots()
+    axis.plot(SHARES, drawn.values, color=BLUE, linewidth=2, label="value")
+    axis.set(xlabel="noise in the predictions (0: the targets)")
+    axis.grid(linewidth=0.5)
+    figure.legend(loc="outside upper left")
+    return figure
+
+
 def picture(name: str, root: str, *classes: str) -> str:
     """Return Markdown that shows the curve of a metric."""
-    return shown(f"{root}_gallery/{name}", f"value and gradient of {name}", *classes)
+    drawn = "value and gradient" if name in curves() else "value for noisy predictions"
+    return shown(f"{root}_gallery/{name}", f"{drawn} of {name}", *classes)
 
 
 def card(entry: Entry) -> str:
@@ -86,7 +106,7 @@ def with_pictures(text: str) -> str:
     """Put the curve of each metric under the heading of its section."""
 
     def headed(match: re.Match[str]) -> str:
-        known = match[1] in curves()
+        known = match[1] in curves() or match[1] in answers()
         return f"{match[0]}\n{picture(match[1], '../', 'curve')}\n" if known else match[0]
 
     return re.sub(r"^## `(\w+)`\n", headed, text, flags=re.MULTILINE)
@@ -98,6 +118,8 @@ def write() -> None:
     with mpl.rc_context(STYLE):
         for name, line in curves().items():
             save(figure_of(line), FOLDER / name)
+        for name, drawn in answers().items():
+            save(figure_of_noise(drawn), FOLDER / name)
         for script in sorted((HERE / "pictures").glob("*.py")):
             save(runpy.run_path(str(script))["figure"], FOLDER / script.stem)
             pyplot.close("all")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -62,6 +63,24 @@ def test_formulas_are_typeset_without_a_script() -> None:
     assert '<mo lspace="0.17em" rspace="0">exp</mo><mo stretchy="false">&#x00028;</mo>' in formula
     assert formula.count('<mo lspace="0" rspace="0" stretchy="false">&#x0007C;</mo>') == 2
     assert '<mi mathvariant="normal">&#x00393;</mi>' in formula
+
+
+def test_sections_show_their_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A section shows the pair of pictures of its metric; most metrics have one."""
+    monkeypatch.syspath_prepend(DOCS)
+    gallery = importlib.import_module("gallery")
+    drawn = {**gallery.curves(), **gallery.answers()}
+    assert len(drawn) > 120
+    assert {"huber", "F1Score", "softmax_cross_entropy"} <= drawn.keys()
+    noisy = gallery.answers()["dice_loss"].values
+    assert noisy[0] == 0 < noisy[1] < noisy[-1]
+    text = gallery.with_pictures("## `huber`\n\ntext\n\n## `ConfusionMatrix`\n")
+    assert text == (
+        "## `huber`\n\n"
+        "![value and gradient of huber](../_gallery/huber.svg){.only-light .curve}\n"
+        "![value and gradient of huber](../_gallery/huber-dark.svg){.only-dark .curve}\n"
+        "\ntext\n\n## `ConfusionMatrix`\n"
+    )
 
 
 def test_pictures_are_a_pair(tmp_path: Path) -> None:
