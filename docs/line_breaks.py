@@ -12,7 +12,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 PIECE = re.compile(r'(<span class="pre">)([^<]+)(?=</span>)')
-PLACE = re.compile(r"(?<=[_.(,=])(?=\w)|(?<=[a-z])(?=[A-Z])")
+PLACE = re.compile(r"(?<=[_(,])(?=\w)|(?<=\.)(?=[a-zA-Z])|(?<=[a-z])(?=[A-Z])")
 
 
 def allow(html: str) -> str:

@@ -109,9 +109,11 @@ def test_notebooks_show_what_they_give(path: Path) -> None:
 
 def test_names_break_between_words() -> None:
     """A name goes on in the next line where a word of it ends, and only outside of code blocks."""
-    shown = line_breaks.allow('<span class="pre">il.mean_error(MeanError,x=1)</span><pre>a_b</pre>')
+    shown = line_breaks.allow(
+        '<span class="pre">il.mean_error(MeanError,x=1.5)</span><pre>a_b</pre>'
+    )
     assert shown == (
-        '<span class="pre">il.<wbr>mean_<wbr>error(<wbr>Mean<wbr>Error,<wbr>x=<wbr>1)</span>'
+        '<span class="pre">il.<wbr>mean_<wbr>error(<wbr>Mean<wbr>Error,<wbr>x=1.5)</span>'
         "<pre>a_b</pre>"
     )
 
