@@ -12,6 +12,7 @@ from pathlib import Path
 import jupytext
 import matplotlib as mpl
 from matplotlib import pyplot
+from sphinx.errors import SphinxError
 from themes import STYLE, save, shown
 
 from docs.examples import PAGES, enter, leave
@@ -29,6 +30,8 @@ def run(path: Path) -> mpl.figure.Figure:
     try:
         for example in document.examples():
             example.evaluate()
+    except Exception as error:
+        raise SphinxError(f"{path}: {error}") from error
     finally:
         leave(document.namespace)
     return document.namespace["figure"]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jupytext
 import matplotlib as mpl
 import pytest
 from matplotlib.figure import Figure
@@ -104,7 +105,9 @@ def test_notebooks_show_what_they_give(path: Path) -> None:
     assert len(list(PAGES.parse(path).examples())) > 3
     assert len(re.findall(r"  # .*\d", text)) > 3
     assert text.count("figure, ") == 1
-    assert text.startswith("---\nkernelspec:")
+    notebook = jupytext.read(path)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert {cell.cell_type for cell in notebook.cells} == {"code", "markdown"}
 
 
 def test_names_break_between_words() -> None:
