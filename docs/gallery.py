@@ -65,7 +65,7 @@ def figure_of(line: Curve) -> Figure:
 def answers() -> dict[str, Answer]:
     """Return, for the other metrics, the values for predictions that get worse."""
     others = (e for family in FAMILIES for e in entries(family) if e.name not in curves())
-    return {e.name: found for e in others if (found := answer(e)) is not None}
+    return {e.name: drawn for e in others if (drawn := answer(e)) is not None}
 
 
 def figure_of_noise(drawn: Answer) -> Figure:
