@@ -158,7 +158,8 @@ def written(hint: Any) -> str:
     """Return a type as a reader writes it."""
     if isinstance(hint, type) and not typing.get_args(hint):
         return f"isoloss.{hint.__name__}" if hint.__name__ in il.__all__ else hint.__name__
-    return str(hint).replace("typing.", "")
+    text = str(hint).replace("typing.", "").replace("NoneType", "None")
+    return re.sub(r"\bisoloss\.[\w.]*Array\b", "Array", text)  # a protocol of the engine
 
 
 def objects(entry: Entry) -> str:

@@ -44,8 +44,8 @@ autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 
-# The types in signatures are Python's own.
-nitpick_ignore = [("py:class", name) for name in ("bool", "float", "int", "str")]
+# The types in signatures are Python's own, and the arrays of any library.
+nitpick_ignore_regex = [("py:class", r"bool|float|int|str|NoneType|(isoloss\._core\..*)?Array")]
 toc_object_entries = False  # the headings have the names already
 
 html_theme = "furo"
