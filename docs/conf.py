@@ -8,11 +8,16 @@ from importlib import metadata
 from pathlib import Path
 
 from sphinx.application import Sphinx
+from sphinx.util.logging import getLogger
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = map(str, [Path(__file__).parent, Path(__file__).parents[1]])
 import gallery
+import notebook_pages
 
+import isoloss
+
+logger = getLogger(__name__)
 project = "isoloss"
 author = "The isoloss developers"
 copyright = author  # noqa: A001  (Sphinx asks for this name)
@@ -24,7 +29,8 @@ extensions = [
     "numpydoc",
     "sphinx_copybutton",
     "sphinx_design",
-    "matplotlib.sphinxext.plot_directive",
+    "line_breaks",
+    "mathml",
 ]
 exclude_patterns = ["_build"]
 nitpicky = True  # a reference that leads nowhere is a warning, and warnings are errors
@@ -32,17 +38,15 @@ nitpicky = True  # a reference that leads nowhere is a warning, and warnings are
 myst_enable_extensions = ["colon_fence", "dollarmath", "attrs_inline"]
 myst_fence_as_directive = ["math"]
 myst_heading_anchors = 4
+html_math_renderer = "mathml"
 
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 
-plot_include_source = False
-plot_html_show_source_link = False
-plot_html_show_formats = False
-plot_formats = [("svg", 72)]
-plot_rcparams = {"savefig.bbox": "tight"}
-plot_apply_rcparams = True
+# The types in signatures are Python's own, and the arrays of any library.
+nitpick_ignore_regex = [("py:class", r"bool|float|int|str|NoneType|(isoloss\._core\..*)?Array")]
+toc_object_entries = False  # the headings have the names already
 
 html_theme = "furo"
 html_title = "isoloss"
@@ -52,6 +56,25 @@ copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
 
+def put_in_pictures(app: Sphinx, page: str, source: list[str]) -> None:
+    """Show the curves of the metrics on the pages of their families, and the pictures of notebooks."""
+    folder, _, name = page.rpartition("/")
+    if folder == "metrics":
+        source[0] = gallery.with_pictures(source[0])
+    elif folder == "notebooks":
+        source[0] = notebook_pages.with_picture(name, source[0])
+
+
+def check_objects(app: Sphinx, error: Exception | None) -> None:
+    """Warn where a public name is no object that other projects can link to."""
+    objects = app.env.domains["py"].data["objects"]
+    for name in isoloss.__all__:
+        if error is None and f"isoloss.{name}" not in objects:
+            logger.warning("isoloss.%s is public and has no entry in objects.inv", name)
+
+
 def setup(app: Sphinx) -> None:
-    """Draw the gallery before the pages are read."""
+    """Draw the pictures before the pages are read."""
     app.connect("builder-inited", lambda _: gallery.write())
+    app.connect("source-read", put_in_pictures)
+    app.connect("build-finished", check_objects)

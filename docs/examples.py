@@ -7,7 +7,8 @@ with numbers, these are among the numbers of its value, to the digits shown, in 
 comment is the value's repr; where it names an exception, the statement raises it, with these words;
 where it speaks of a warning, there is one. A block that begins with the name of a file,
 ``# losses.py``, is written to it. Blocks of ``console`` are commands, each after a ``$``, and what
-they print. Every page has a folder of its own, in which it is run.
+they print. Every page has a folder of its own, in which it is run. The notebooks are run by the build of
+the site, which shows their pictures.
 """
 
 from __future__ import annotations
@@ -176,7 +177,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", ignored)
 
 
-pytest_collect_file = Sybil(
+PAGES = Sybil(
     parsers=[
         Doctests(),
         CodeBlockParser("python", evaluate),
@@ -187,5 +188,7 @@ pytest_collect_file = Sybil(
     teardown=leave,
     patterns=["*.md"],
     path=str(Path(__file__).resolve().parents[1]),
-    excludes=["**/metrics/*.md", "**/_build/**"],  # the docstrings' own doctests
-).pytest()
+    # the docstrings' own doctests; and what the site runs when it is built
+    excludes=["**/metrics/*.md", "**/notebooks/*.md", "**/_build/**"],
+)
+pytest_collect_file = PAGES.pytest()

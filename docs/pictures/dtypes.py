@@ -8,8 +8,8 @@ import isoloss as il
 FLOOR = 1e-9  # what is exact is drawn here
 
 
-def error(found, exact):
-    return np.maximum(np.abs(np.asarray(found, float) / exact - 1), FLOOR)
+def error(computed, exact):
+    return np.maximum(np.abs(np.asarray(computed, float) / exact - 1), FLOOR)
 
 
 x = np.float32(np.logspace(-5, 2, 300))

@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+from themes import INK
 
 import isoloss as il
 
@@ -22,8 +23,8 @@ points.set(xlabel="prediction", ylabel="target")
 points.legend(frameon=False, loc="upper left")
 labels = ["mean of the batches", "merged states", "all samples at once"]
 values = [sum(alone) / 2, whole, float(r(*np.hstack(batches)))]
-found = bars.barh(labels, values, color=["C3", "C0", "C0"])
-bars.bar_label(found, fmt="%.3f", padding=4)
-bars.axvline(0, color="black", linewidth=0.8)
+drawn = bars.barh(labels, values, color=["C3", "C0", "C0"])
+bars.bar_label(drawn, fmt="%.3f", padding=4)
+bars.axvline(0, color=INK, linewidth=0.8)
 bars.set(xlim=(-1.9, 1.6), title="Pearson correlation")
 bars.invert_yaxis()
