@@ -34,10 +34,10 @@ Quartic(scale=2.0)(predictions, targets)
 
 il.Huber(detla=2.0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 il.Huber("wide")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-il.huber(predictions)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-il.huber(predictions, targets, targets)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-il.huber(predictions, targets, reduction="avg")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-il.huber(predictions, targets, wieghts=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+il.huber(predictions)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+il.huber(predictions, targets, targets)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+il.huber(predictions, targets, reduction="avg")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+il.huber(predictions, targets, wieghts=1)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 il.huber.delta = 2.0  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 il.Root("mse")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 il.Loss()  # type: ignore[abstract]  # pyright: ignore[reportAbstractUsage]
@@ -55,3 +55,8 @@ il.F1Score(num_classes=3, average=None)
 il.Barron(alpha=np.ones(3))
 il.SoftmaxCrossEntropy(class_weights=[1.0, 2.0])
 il.SoftmaxCrossEntropy(class_weights=np.ones(2))
+
+# a result is of the type of the predictions; of lists and tuples it is not known
+as_given: np.ndarray = il.huber(predictions, targets, axis=0)
+il.huber(predictions, targets).append(1)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+of_list: float = il.huber([1.0], [2.0])

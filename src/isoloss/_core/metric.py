@@ -11,7 +11,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from dataclasses import MISSING, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Never, Self, final
+from typing import TYPE_CHECKING, Any, ClassVar, Never, Self, TypeVar, final, overload
 
 from . import checking
 from .calls import Axis, Call, Options, Reduction, answer, evaluate, is_float, several
@@ -22,7 +22,14 @@ from .inputs import Inputs
 from .library import library_of
 from .mistakes import foreign_function, wrong_call, wrong_construction
 from .naming import CallDocumentation, name_of
-from .parameters import Declared, Parametrised, as_parameter, check_parameter, declared_of
+from .parameters import (
+    Declared,
+    NumberArray,
+    Parametrised,
+    as_parameter,
+    check_parameter,
+    declared_of,
+)
 from .states import Mean, State, Total, made_by, maker
 from .totals import Totals
 from .types import Array, Namespace, dtype_name
@@ -30,6 +37,7 @@ from .types import Array, Namespace, dtype_name
 if TYPE_CHECKING:
     from .wrappers import Scaled, Sum
 
+ArrayT = TypeVar("ArrayT", bound=NumberArray)  # a result is of the type of the predictions
 Dimensions = tuple[str, ...]
 Core = tuple[Dimensions, Dimensions]
 Parts = tuple[tuple[Dimensions, ...], tuple[Dimensions, ...]]
@@ -205,6 +213,36 @@ class Metric(Parametrised, ABC):
                 )
         return xp.where(inside, values, math.nan)
 
+    @overload
+    def __call__(
+        self,
+        predictions: ArrayT,
+        targets: Any,
+        *,
+        weights: Any = ...,
+        where: Any = ...,
+        axis: Axis = ...,
+        keepdims: bool = ...,
+        reduction: Reduction = ...,
+        denominator: Any = ...,
+        empty: float = ...,
+        event_axis: Axis = ...,
+    ) -> ArrayT: ...
+    @overload
+    def __call__(
+        self,
+        predictions: Any,
+        targets: Any,
+        *,
+        weights: Any = ...,
+        where: Any = ...,
+        axis: Axis = ...,
+        keepdims: bool = ...,
+        reduction: Reduction = ...,
+        denominator: Any = ...,
+        empty: float = ...,
+        event_axis: Axis = ...,
+    ) -> Any: ...
     @final
     def __call__(
         self,

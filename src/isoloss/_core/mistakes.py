@@ -299,7 +299,7 @@ def foreign_function(metric: Any, xp: Namespace, error: Exception) -> Exception 
 
     The line that failed is read from the source; None where it calls nothing of a module.
     """
-    trace, frame = error.__traceback__, None
+    trace, frame, line = error.__traceback__, None, 0
     own = type(metric).__module__
     while trace is not None:
         if trace.tb_frame.f_globals.get("__name__") == own:

@@ -50,6 +50,8 @@ __all__ = [
     "binary_specificity",
 ]
 
+Average = Literal["macro", "micro", "weighted"]
+
 
 class _OfMatrix(Metric):
     """A function of the confusion matrix of so many classes."""
@@ -118,7 +120,7 @@ def _identity(xp: Namespace, matrix: Array) -> Array:
 class _OfClasses(_OfMatrix):
     """A ratio of counts of each class, and its average over the classes."""
 
-    average: str | None
+    average: Average | None
 
     @final
     def of_matrix(self, xp: Namespace, matrix: Array) -> Array:
@@ -215,7 +217,7 @@ class Precision(_OfClasses):
     """
 
     num_classes: Count
-    average: Literal["macro", "micro", "weighted"] | None = "macro"
+    average: Average | None = "macro"
 
     def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return tp, tp + fp
@@ -254,7 +256,7 @@ class Recall(_OfClasses):
     """
 
     num_classes: Count
-    average: Literal["macro", "micro", "weighted"] | None = "macro"
+    average: Average | None = "macro"
 
     def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return tp, tp + fn
@@ -293,7 +295,7 @@ class F1Score(_OfClasses):
     """
 
     num_classes: Count
-    average: Literal["macro", "micro", "weighted"] | None = "macro"
+    average: Average | None = "macro"
 
     def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return 2 * tp, 2 * tp + fp + fn
@@ -334,7 +336,7 @@ class FBeta(_OfClasses):
     """
 
     num_classes: Count
-    average: Literal["macro", "micro", "weighted"] | None = "macro"
+    average: Average | None = "macro"
     beta: Positive = 1.0
 
     def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
@@ -375,7 +377,7 @@ class Specificity(_OfClasses):
     """
 
     num_classes: Count
-    average: Literal["macro", "micro", "weighted"] | None = "macro"
+    average: Average | None = "macro"
 
     def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return tn, tn + fp
@@ -414,7 +416,7 @@ class NegativePredictiveValue(_OfClasses):
     """
 
     num_classes: Count
-    average: Literal["macro", "micro", "weighted"] | None = "macro"
+    average: Average | None = "macro"
 
     def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return tn, tn + fn
@@ -453,7 +455,7 @@ class JaccardScore(_OfClasses):
     """
 
     num_classes: Count
-    average: Literal["macro", "micro", "weighted"] | None = "macro"
+    average: Average | None = "macro"
 
     def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return tp, tp + fp + fn
@@ -492,7 +494,7 @@ class DiceScore(_OfClasses):
     """
 
     num_classes: Count
-    average: Literal["macro", "micro", "weighted"] | None = "macro"
+    average: Average | None = "macro"
 
     def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
         return 2 * tp, 2 * tp + fp + fn
