@@ -148,7 +148,7 @@ def test_list_is_filtered() -> None:
         "there is no family 'robst': there are regression, robust, classification, "
     )
     assert refused("list", "hubr") == (
-        "no metric has 'hubr' in its name or title; did you mean huber?"
+        "no metric has 'hubr' in its name, title or family; did you mean huber?"
     )
 
 
@@ -514,6 +514,8 @@ def test_rows_with_nulls(tmp_path: Path) -> None:
         ("negative.csv -t y -p good -w good", "negative.csv: column 'good' has weights below 0"),
         ("t.csv -t y -p good -p good", "a model is named twice: --prediction takes each column once"),
         ("t.csv -t y -p good -m hubr", "there is no metric 'hubr'; did you mean huber? (isoloss list)"),
+        ("t.csv -t y -p good -m f1", "there is no metric 'f1'; did you mean F1Score or BinaryF1Score or binary_f1_score? (isoloss list)"),
+        ("t.csv -t y -p good -g region -g label", "--group takes one column, not region and label: make one column of both"),
         ("t.csv -t y -p good -m ,", "--metrics is empty: name one, such as mse (isoloss list)"),
         ("t.csv -t y -p good -m cross_entropy", "cross_entropy does not take a column of numbers: its inputs are (classes),() (isoloss show cross_entropy)"),
         ("t.csv -t y -p good -m gaussian_nll", "gaussian_nll does not take a column of numbers: its inputs are ((),()),() (isoloss show gaussian_nll)"),
@@ -885,6 +887,7 @@ def test_parity(tmp_path: Path, monkeypatch) -> None:
     assert "Huber()" in run("parity", "isoloss:huber", *two).stdout
     for words, text in (
         (["functions"], "'functions': write package.module:function"),
+        (["huber"], "'huber': write isoloss:huber"),
         (["functions:agree"], "functions has no 'agree'; did you mean agrees?"),
         (["function:agrees"], "there is no module 'function', here or installed"),
         (["broken:f"], "broken cannot be imported: No module named 'nothing_of_this_name'"),

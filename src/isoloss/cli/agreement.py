@@ -94,7 +94,8 @@ def loaded(text: str) -> Any:
     """Return what a module of the working directory, or an installed one, has of a name."""
     name, colon, path = text.partition(":")
     if not (name and colon and path):
-        raise InputError(f"{text!r}: write package.module:function")
+        code = f"isoloss:{text}" if text in isoloss.__all__ else "package.module:function"
+        raise InputError(f"{text!r}: write {code}")
     sys.path.insert(0, "")
     try:
         module = importlib.import_module(name)

@@ -76,7 +76,8 @@ def _options(
 @app.command("list")
 def list_(
     word: Annotated[
-        str, typer.Argument(help="Only metrics that have this in their name, alias or title.")
+        str,
+        typer.Argument(help="Only metrics that have this in their name, alias, title or family."),
     ] = "",
     family: Annotated[
         str, typer.Option("--family", "-f", help="Only this family, such as regression.")
@@ -95,7 +96,7 @@ def list_(
         entry for entry in every
         if family in ("", entry.family)
         and word.lower() in " ".join(
-            [entry.name, *entry.aliases, entry.cls.__name__, entry.title]
+            [entry.name, *entry.aliases, entry.cls.__name__, entry.title, entry.family]
         ).lower()
     ]  # fmt: skip
     if as_json:
@@ -103,7 +104,9 @@ def list_(
         return
     if not found:
         names = [name for entry in every for name in (entry.name, *entry.aliases)]
-        raise InputError(f"no metric has {word!r} in its name or title{close_to(word, names)}")
+        raise InputError(
+            f"no metric has {word!r} in its name, title or family{close_to(word, names)}"
+        )
     tables.catalogue(tables.console(), found)
 
 
@@ -284,8 +287,9 @@ def evaluate(
     ],
     weights: Annotated[str, typer.Option("--weights", "-w", help="A column of weights.")] = "",
     group: Annotated[
-        str, typer.Option("--group", "-g", help="A column of labels: values for each of them too.")
-    ] = "",
+        list[str] | None,
+        typer.Option("--group", "-g", help="A column of labels: values for each of them too."),
+    ] = None,
     metrics: Annotated[
         list[str] | None,
         typer.Option(
@@ -313,15 +317,19 @@ def evaluate(
     from .distributions import Distributions, Ranges
 
     _check_report(report)
+    if group and len(group) > 1:
+        message = f"--group takes one column, not {' and '.join(group)}: make one column of both"
+        raise InputError(message)
+    grouped = group[0] if group else None
     chosen = metrics_of(metrics if metrics is not None else ["mse,rmse,mae,r2"])
     comparison = Comparison(
-        opened(file), target, prediction, chosen, weights or None, group or None, drop_nulls,
+        opened(file), target, prediction, chosen, weights or None, grouped or None, drop_nulls,
         batch_size,
     )  # fmt: skip
     labels: list[Any] = []
     ranges = Ranges(prediction) if report is not None else None
     with _progress() as shown:
-        if group or ranges is not None:
+        if grouped or ranges is not None:
             labels = labels_in(comparison, shown, ranges)
         distributions = Distributions(ranges) if ranges is not None else None
         result = compared(comparison, shown, labels, distributions)

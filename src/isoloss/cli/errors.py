@@ -20,7 +20,10 @@ def close_to(name: str, known: Iterable[str]) -> str:
     by_case: dict[str, str] = {}
     for one in known:
         by_case.setdefault(one.lower(), one)
-    close = difflib.get_close_matches(name.lower(), by_case, 3)
+    word = name.lower()
+    # names with a word that begins so: "auc" is in roc_auc_score, and not in cauchy
+    close = [x for x in by_case if any(part.startswith(word) for part in x.split("_")) and word]
+    close = sorted(close, key=len)[:3] or difflib.get_close_matches(word, by_case, 3)
     return f"; did you mean {' or '.join(by_case[one] for one in close)}?" if close else ""
 
 
