@@ -184,7 +184,7 @@ def test_show_takes_parameters_of_every_type() -> None:
             ("F1Score", "--num-classes", "3", "--average", "none"),
             "F1Score(num_classes=3, average=None)",
         ),
-        (("ndcg", "--gain", "linear"), "NDCG(k=None, gain='linear')"),
+        (("ndcg", "--gain", "linear"), "NDCG(gain='linear')"),
     ):
         assert run("show", *words).stdout.splitlines()[0] == title
 
@@ -514,7 +514,7 @@ def test_rows_with_nulls(tmp_path: Path) -> None:
         ("negative.csv -t y -p good -w good", "negative.csv: column 'good' has weights below 0"),
         ("t.csv -t y -p good -p good", "a model is named twice: --prediction takes each column once"),
         ("t.csv -t y -p good -m hubr", "there is no metric 'hubr'; did you mean huber? (isoloss list)"),
-        ("t.csv -t y -p good -m f1", "there is no metric 'f1'; did you mean F1Score or BinaryF1Score or binary_f1_score? (isoloss list)"),
+        ("t.csv -t y -p good -m f1", "there is no metric 'f1'; did you mean F1Score or binary_f1_score? (isoloss list)"),
         ("t.csv -t y -p good -g region -g label", "--group takes one column, not region and label: make one column of both"),
         ("t.csv -t y -p good -m ,", "--metrics is empty: name one, such as mse (isoloss list)"),
         ("t.csv -t y -p good -m cross_entropy", "cross_entropy does not take a column of numbers: its inputs are (classes),() (isoloss show cross_entropy)"),

@@ -94,7 +94,7 @@ def loaded(text: str) -> Any:
     """Return what a module of the working directory, or an installed one, has of a name."""
     name, colon, path = text.partition(":")
     if not (name and colon and path):
-        code = f"isoloss:{text}" if text in isoloss.__all__ else "package.module:function"
+        code = f"isoloss:{text}" if text in dir(isoloss) else "package.module:function"
         raise InputError(f"{text!r}: write {code}")
     sys.path.insert(0, "")
     try:
