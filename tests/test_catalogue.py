@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
 import pydoc
 from contextlib import redirect_stdout
 from typing import Any
 
 import numpy as np
 import pytest
+
+jnp = pytest.importorskip("jax.numpy")
+torch = pytest.importorskip("torch")
 
 import isoloss as il
 from isoloss.metrics.catalogue import RENAMED, as_metric, families
@@ -161,3 +165,22 @@ def test_keys_of_results() -> None:
     two = [il.F1Score(num_classes=2), il.F1Score(num_classes=3)]
     values = il.evaluate(two, [0, 1, 1], [0, 1, 0])
     assert list(values) == ["f1_macro", "F1Score(num_classes=3)"]
+
+
+def test_results_as_numbers() -> None:
+    """Results of every library, of groups and with errors, go through JSON and are the same."""
+    p, t, groups = np.asarray([1.0, 3.0, 5.0]), np.asarray([1.0, 1.0, 1.0]), np.asarray([0, 0, 1])
+    want = {"mean_absolute_error": {"value": 2.0, "standard_error": pytest.approx(1.1547005)}}
+    for convert in (np.asarray, torch.as_tensor, jnp.asarray):
+        arrays = convert(p.astype("float32")), convert(t.astype("float32"))
+        values = il.as_numbers(il.evaluate([il.mae], *arrays, standard_error=True))
+        assert json.loads(json.dumps(values)) == want
+    values = il.as_numbers(
+        il.evaluate([il.mae, il.BinaryReliabilityDiagram(bins=2)], t, t, groups=groups)
+    )
+    assert values["mean_absolute_error"] == {0: 0.0, 1: 0.0}
+    assert json.loads(json.dumps(values))["mean_absolute_error"] == {"0": 0.0, "1": 0.0}
+    learnt = torch.ones(3, requires_grad=True)
+    assert il.as_numbers({"loss": il.mse(learnt, torch.zeros(3)), "all": [np.float32(1.0)]}) == {
+        "loss": 1.0, "all": [1.0],
+    }  # fmt: skip

@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # type checkers and editors read these imports
     from .derivatives import value_and_gradient as value_and_gradient
     from .distributed import across as across
     from .evaluation import Estimate as Estimate
+    from .evaluation import as_numbers as as_numbers
     from .evaluation import evaluate as evaluate
     from .metrics.calibration import *
     from .metrics.catalogue import get as get
@@ -67,7 +68,7 @@ else:  # at run time a module is imported when one of its names is first used
         "_core.wrappers": ("Exp", "Root", "Scaled", "Sum"),
         "derivatives": ("gradient", "gradient_hessian", "value_and_gradient"),
         "distributed": ("across",),
-        "evaluation": ("Estimate", "evaluate"),
+        "evaluation": ("Estimate", "as_numbers", "evaluate"),
         "metrics.catalogue": ("get", "list_metrics"),
         "streaming": ("Accumulator", "over_batches"),
         "validation": ("checked", "validate"),

@@ -240,6 +240,32 @@ def _slope(metric: Metric, xp: Namespace, value: Any) -> Any:
     return 1.0
 
 
+def as_numbers(result: Any) -> Any:
+    """Return a result as Python numbers, lists and dicts, which ``json.dumps`` takes.
+
+    Parameters
+    ----------
+    result : array, `Estimate`, or dict of them
+        What `evaluate`, `over_batches`, `Accumulator` or a call of a metric returned, on any
+        library. Tensors lose their graph.
+
+    Examples
+    --------
+    >>> import isoloss as il
+    >>> values = il.evaluate([il.mae], [1.0, 2.0], [1.0, 1.0], standard_error=True)
+    >>> il.as_numbers(values)
+    {'mean_absolute_error': {'value': 0.5, 'standard_error': 0.5}}
+    """
+    if isinstance(result, Mapping):
+        keys = (key.item() if isinstance(key, np.generic) else key for key in result)
+        return dict(zip(keys, map(as_numbers, result.values()), strict=True))
+    if hasattr(result, "_asdict"):
+        return as_numbers(result._asdict())
+    if isinstance(result, (list, tuple)):
+        return [as_numbers(part) for part in result]
+    return result.tolist() if hasattr(result, "tolist") else result
+
+
 def named(
     caller: str, metrics: Iterable[Metric | str] | Mapping[str, Metric | str]
 ) -> dict[str, Metric]:
