@@ -277,9 +277,10 @@ class LambdaRank(_OfLists):
     of the scores; items of equal score keep their order in the list. Differentiation treats the
     ranks as constants: the gradient equals the lambdas of the reference.
 
-    Predictions are scores, and targets are relevances. An item with the score -inf is ranked last
-    and adds nothing to the loss. A list without a relevant item has the loss 0. Memory grows with
-    the square of the number of items.
+    Predictions are scores, and targets are relevances. An item with the score -inf is ranked last.
+    Such an item needs the relevance 0, and then adds 0 to the loss; with another relevance the loss
+    can be inf or nan. A list without a relevant item has the loss 0. Memory grows with the square
+    of the number of items.
 
     Parameters
     ----------
