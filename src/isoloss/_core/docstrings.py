@@ -15,7 +15,7 @@ _STATES = {
     "counts": " The state is counts: it merges exactly, in constant memory.",
     "extremum": " The state is the largest term: it merges exactly, in constant memory.",
     "sorted whole": " The state is the data: merging concatenates, and memory grows with the data.",
-    "batch-pairwise": " The value depends on the batch as a whole: states of batches do not merge.",
+    "batch-pairwise": " The value is that of one batch as a whole; of several batches, it is the mean.",
 }
 _WORDS = {
     REAL: "of any numbers",
@@ -42,8 +42,9 @@ def with_inputs(kind: Any) -> str:
 def inputs_of(kind: Any) -> str:
     """Return what a metric takes, by shapes and intervals, and how its state merges."""
     domain, (first, second) = kind.domain, kind.parts
-    one = _side(kind.prediction_names, first, domain.of_predictions)
-    other = _side(kind.target_names, second, domain.of_targets)
+    known = {name for core in (*first, *second) for name in core} | {"num_classes"}
+    one = _side(kind.prediction_names, first, domain.of_predictions, known)
+    other = _side(kind.target_names, second, domain.of_targets, known)
     both = f"predictions {one}; targets {other}"
     if one == other and not kind.prediction_names:
         both = f"predictions and targets {one}"
@@ -52,22 +53,24 @@ def inputs_of(kind: Any) -> str:
     return f"Inputs: {both}.{nan}{_STATES[kind.kind]}"
 
 
-def _side(names: tuple[str, ...], parts: Any, values: tuple[Any, ...]) -> str:
+def _side(names: tuple[str, ...], parts: Any, values: tuple[Any, ...], known: set[str]) -> str:
     if not names:
-        return _array(parts[0], values[0])
+        return _array(parts[0], values[0], known)
     each = zip(names, parts, values, strict=True)
-    return ", ".join(f"{name} {_array(core, value)}" for name, core, value in each)
+    return ", ".join(f"{name} {_array(core, value, known)}" for name, core, value in each)
 
 
-def _array(core: tuple[str, ...], values: Interval | Labels) -> str:
+def _array(core: tuple[str, ...], values: Interval | Labels, known: set[str]) -> str:
     if isinstance(values, Labels) and values.scores:
-        return f"``(...)`` {_numbers(values)}, or ``(..., classes)`` scores, whose largest counts"
-    return f"``({', '.join(('...', *core))})`` {_numbers(values)}"
+        return f"``(...)`` {_numbers(values, known)}, or ``(..., classes)`` scores, whose largest counts"
+    return f"``({', '.join(('...', *core))})`` {_numbers(values, known)}"
 
 
-def _numbers(values: Interval | Labels) -> str:
+def _numbers(values: Interval | Labels, known: set[str]) -> str:
     """Return in words which numbers lie in an interval, or are labels."""
+    if isinstance(values, Labels) and isinstance(values.classes, str):
+        last = f" to {values.classes} - 1" if values.classes in known else " on"
+        return f"integers from 0{last}"
     if isinstance(values, Labels):
-        last = f"{values.classes} - 1" if isinstance(values.classes, str) else values.classes - 1
-        return f"integers from 0 to {last}"
+        return f"integers from 0 to {values.classes - 1}"
     return _WORDS.get(values) or str(values)

@@ -1,4 +1,4 @@
-"""Which metrics there are: their families, which load when first used, and their names."""
+"""The catalogue of metrics: families, which are imported on first use, and public names."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from .names import FAMILIES
 NAMES: tuple[str, ...] = tuple(name for names in FAMILIES.values() for name in names)
 
 
-RENAMED = {"clip": "clip_loss"}  # public names of before, and those of now
+RENAMED = {"clip": "clip_loss"}  # former public names and their replacements
 
 
 def family(name: str) -> ModuleType:
-    """Return the module of a family, imported where it is not yet."""
+    """Return the module of a family; import it on first use."""
     return import_module(f"{__package__}.{name}")
 
 
 def families() -> tuple[ModuleType, ...]:
-    """Return the modules of all families, in the order in which pages and lists present them."""
+    """Return the modules of all families, in the order of the documentation."""
     return tuple(map(family, FAMILIES))
 
 
@@ -37,24 +37,23 @@ def families() -> tuple[ModuleType, ...]:
 def list_metrics(
     word: str = "", *, family: str | None = None, greater_is_better: bool | None = None
 ) -> list[str]:
-    """Return the names of the metrics, each once: `get` makes a metric of a name.
+    """Return the names of the metrics, without aliases; `get` returns the metric of a name.
 
-    A metric is listed by its first name, without its aliases; a class whose parameters have no
-    default by the name of the class.
+    A class with required parameters is listed by the name of the class.
 
     Parameters
     ----------
     word : str
-        A part of a name or an alias, in any case; all metrics by default.
+        A part of a name or alias, regardless of case; by default all metrics are returned.
     family : str, optional
-        A family, such as ``"robust"``: the page of the documentation that the metrics are on.
+        A family, such as ``"robust"``. Each family is a page of the documentation.
     greater_is_better : bool, optional
-        True for scores, False for errors and losses.
+        True for scores, False for errors and losses; by default both are returned.
 
     Raises
     ------
     ValueError
-        For a family that there is not.
+        If the family does not exist.
 
     Examples
     --------
@@ -78,7 +77,7 @@ def list_metrics(
 
 @cache
 def _metrics_of(name: str) -> list[tuple[list[str], Any]]:
-    """Return the metrics of a family with all their public names, then the classes without one."""
+    """Return the metrics of a family with all their names, then the classes without an instance."""
     module, public = family(name), FAMILIES[name]
     members = {k: thing for k, thing in vars(module).items() if k in public}
     found: dict[int, tuple[list[str], Any]] = {}
@@ -93,16 +92,16 @@ def _metrics_of(name: str) -> list[tuple[list[str], Any]]:
 
 
 def get(name: str, **parameters: Any) -> Metric:
-    """Return the metric of a name, an alias or a class; with parameters, one that has these.
+    """Return the metric with a given name, alias or class name, and with the given parameters.
 
-    Everything that takes a metric, or several, takes names as well.
+    Every function that takes metrics also takes their names.
 
     Raises
     ------
     ValueError
-        For a name that there is not, with the nearest that there is.
+        If the name does not exist; the message proposes the nearest name.
     TypeError
-        For a parameter that the metric does not have, or one without a default that is missing.
+        If the metric does not have a given parameter, or if a required parameter is missing.
 
     Examples
     --------
@@ -142,7 +141,7 @@ def get(name: str, **parameters: Any) -> Metric:
 
 
 def _public(name: str) -> Any:
-    """Return the metric or the class of metrics that a public name is; None of any other name."""
+    """Return the metric or metric class of a public name, and None for any other name."""
     home = next((home for home, names in FAMILIES.items() if name in names), None)
     thing = None if home is None else getattr(family(home), name)
     declared = isinstance(thing, type) and issubclass(thing, Metric)
@@ -150,18 +149,18 @@ def _public(name: str) -> Any:
 
 
 def renamed(name: str) -> str:
-    """Return the words for what an old name is called now; nothing for any other name."""
+    """Return the hint for a former name, and an empty string for any other name."""
     return f": it is called {RENAMED[name]}" if name in RENAMED else ""
 
 
 def _meant(name: str, known: Iterable[str]) -> str:
-    """Return the question for the nearest name that there is; nothing if none is near."""
+    """Return a question that proposes the nearest known name; empty if no name is near."""
     close = difflib.get_close_matches(name, known, 1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def as_metric(caller: str, metric: Any) -> Metric:
-    """Return the metric that was passed to a function, itself or by its name."""
+    """Return the metric that was passed to a function as a metric or as a name."""
     if isinstance(metric, str):
         try:
             return get(metric)

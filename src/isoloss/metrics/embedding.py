@@ -1,7 +1,7 @@
 """Embeddings: losses of pairs and triplets of vectors, and of all pairs of a batch.
 
-In every formula a and b are vectors, u and v vectors divided by their Euclidean norms, t is a
-temperature, and i and j count the rows of a batch.
+In every formula a and b are vectors, u and v are vectors divided by their Euclidean norms, t is a
+temperature, and i and j index the rows of a batch.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ MINUS_ONE_OR_ONE = Interval(-1.0, 1.0).without(-1.0, 1.0)
 
 
 def _shortfall(xp: Namespace, short: Array) -> Array:
-    """Return what is positive; at 0 with derivative 0. nan stays nan."""
+    """Return the positive part of a number, with derivative 0 at 0; nan stays nan."""
     return xp.where(short <= 0, 0.0, short)
 
 
@@ -52,7 +52,7 @@ def _shortfall(xp: Namespace, short: Array) -> Array:
 
 
 def _norm(xp: Namespace, x: Array, p: Any) -> Array:
-    """Return the p-norm along the last axis, without powers out of range; gradient 0 at 0."""
+    """Return the p-norm along the last axis, without overflow of powers; gradient 0 at 0."""
     if isinstance(p, (int, float)) and p == 2:
         return xp.euclidean_norm(x)
     size = xp.abs(x)
@@ -70,21 +70,20 @@ def _norm(xp: Namespace, x: Array, p: Any) -> Array:
 @final
 @dataclass(frozen=True)
 class TripletMargin(Loss):
-    r"""Triplet loss: how far an anchor is from being nearer to a positive by a margin.
+    r"""Triplet loss: an anchor must be nearer to a positive than to a negative by a margin.
 
     .. math:: \max(0, m + \|a - b_+\|_p - \|a - b_-\|_p)
 
-    Kind: row-wise; predictions ``(..., features)`` the anchors, targets a tuple ``(positive,
-    negative)`` of arrays ``(..., features)``, all of any real numbers. Subgradient 0 at the margin,
-    gradient 0 of a norm at 0; lengths of 1e30 or 1e-30 do not matter. Where the targets are a
-    model's too, differentiate by them as well.
+    Predictions are the anchors a; targets are a tuple ``(positive, negative)``. Subgradient 0 at
+    the margin. The gradient of a norm at 0 is 0. Distances of 1e30 or 1e-30 neither overflow nor
+    underflow. If the targets also come from a model, differentiate with respect to them as well.
 
     Parameters
     ----------
     margin : float >= 0
-        By how much the negative must be farther for a triplet to cost nothing, as a distance.
+        The difference of distances m from which a triplet has the loss 0.
     p : float >= 1
-        The degree of the norm.
+        The order of the norm.
 
     Examples
     --------
@@ -95,8 +94,8 @@ class TripletMargin(Loss):
     References
     ----------
     Weinberger and Saul (2009); Schroff et al. (2015), *FaceNet*, with squared distances. torch's
-    ``triplet_margin_loss`` adds 1e-6 to every difference; optax's adds it to the sum of the powers,
-    which it takes without their absolute values, so that an odd p is another function there.
+    ``triplet_margin_loss`` adds 1e-6 to every difference. optax's adds 1e-6 to the sum of the
+    powers and omits the absolute values, so that an odd p gives another function.
     """
 
     signature: ClassVar[str] = "(features),((features),(features))->()"
@@ -113,18 +112,17 @@ class TripletMargin(Loss):
 @final
 @dataclass(frozen=True)
 class Contrastive(Loss):
-    r"""Contrastive loss: pairs that are alike are drawn together, others a margin apart.
+    r"""Contrastive loss: similar pairs must be close, and dissimilar pairs a margin apart.
 
     .. math:: \tfrac{1}{2} y \|a - b\|^2 + \tfrac{1}{2} (1 - y) \max(0, m - \|a - b\|)^2
 
-    Kind: row-wise; predictions a tuple ``(first, second)`` of arrays ``(..., features)``, of any
-    real numbers; targets ``(...)`` 1 for vectors that are alike, 0 for others, nan otherwise. The
-    derivative of the norm at 0 is 0, and so is that at the margin.
+    Predictions are a tuple ``(first, second)`` of vectors a and b. Targets are 1 for similar
+    vectors and 0 for dissimilar vectors. The derivative is 0 for equal vectors and at the margin.
 
     Parameters
     ----------
     margin : float >= 0
-        The distance from which vectors that are not alike cost nothing.
+        The distance m from which dissimilar vectors have the loss 0.
 
     Examples
     --------
@@ -136,8 +134,8 @@ class Contrastive(Loss):
     References
     ----------
     Hadsell, Chopra and LeCun (2006), *Dimensionality Reduction by Learning an Invariant Mapping*,
-    where the label is 0 for vectors that are alike. pytorch-metric-learning's ``ContrastiveLoss``
-    does not square, and leaves out terms of 0.
+    where the label of similar vectors is 0. pytorch-metric-learning's ``ContrastiveLoss`` does not
+    square the distances, and excludes terms of 0 from the mean.
     """
 
     signature: ClassVar[str] = "((features),(features)),()->()"
@@ -154,20 +152,19 @@ class Contrastive(Loss):
 @final
 @dataclass(frozen=True)
 class CosineEmbedding(Loss):
-    r"""Cosine loss of pairs: those that are alike point one way, others at an angle at least.
+    r"""Cosine embedding loss: similar pairs must be parallel, others at an angle to each other.
 
     .. math:: 1 - \langle u, v \rangle \text{ for } y = 1, \quad
         \max(0, \langle u, v \rangle - m) \text{ for } y = -1
 
-    Kind: row-wise; predictions a tuple ``(first, second)`` of arrays ``(..., features)``, of any
-    real numbers; targets ``(...)`` 1 for vectors that are alike, -1 for others, nan otherwise. A
-    zero vector has cosine 0 and gradient 0; subgradient 0 at the margin. Exact for nearly parallel
-    vectors.
+    Predictions are a tuple ``(first, second)`` of vectors. Targets are 1 for similar vectors and -1
+    for dissimilar vectors. A zero vector has cosine 0 and gradient 0. Subgradient 0 at the margin.
+    The loss is accurate for nearly parallel vectors.
 
     Parameters
     ----------
     margin : -1 <= float <= 1
-        The cosine down from which vectors that are not alike cost nothing.
+        The cosine m up to which dissimilar vectors have the loss 0.
 
     Examples
     --------
@@ -200,18 +197,17 @@ def _distance(xp: Namespace, u: Array, v: Array) -> Array:
 @final
 @dataclass(frozen=True)
 class MarginRanking(Loss):
-    r"""Hinge loss of two scores, of which the label says which is to be higher.
+    r"""Margin ranking loss: the hinge loss of two scores and a label for the higher one.
 
     .. math:: \max(0, m - y (s_1 - s_2))
 
-    Kind: pointwise; predictions a tuple ``(first, second)`` of arrays ``(...)``, any real numbers;
-    targets ``(...)`` 1 where the first is to be higher, -1 where the second is, nan otherwise.
-    Subgradient 0 at the margin.
+    Predictions are a tuple ``(first, second)`` of scores. Targets are 1 if the first score should
+    be higher, and -1 if the second score should be higher. Subgradient 0 at the margin.
 
     Parameters
     ----------
     margin : float >= 0
-        By how much the one must be higher for a pair to cost nothing.
+        The difference of scores m, in the right direction, from which a pair has the loss 0.
 
     Examples
     --------
@@ -222,7 +218,7 @@ class MarginRanking(Loss):
     References
     ----------
     Herbrich et al. (2000), *Large Margin Rank Boundaries for Ordinal Regression*; torch's
-    ``margin_ranking_loss``. Of all the pairs of a list: `pairwise_hinge`.
+    ``margin_ranking_loss``. For all pairs of a list, use `pairwise_hinge`.
     """
 
     signature: ClassVar[str] = "((),()),()->()"
@@ -238,52 +234,51 @@ class MarginRanking(Loss):
 
 
 class _OfBatch(Loss):
-    """A loss whose sample is a whole batch: it depends on which rows share one."""
+    """Base class of losses of a whole batch, which depend on the rows that share a batch."""
 
     signature: ClassVar[str] = "(batch, features),(batch, features)->()"
     kind: ClassVar[str] = "batch-pairwise"
 
 
 def _cosines(xp: Namespace, a: Array, b: Array) -> Array:
-    """Return the cosine of every row with every row; 0 for a zero vector."""
+    """Return the cosines of all rows of a and all rows of b; 0 for a zero vector."""
     return xp.matmul(xp.unit_vector(a), xp.moveaxis(xp.unit_vector(b), -1, -2))
 
 
 def _own(xp: Namespace, pairs: Array) -> Array:
-    """Return the number of each row of a square of pairs: 0, 1, 2, ..."""
+    """Return the index of each row of a square matrix of pairs: 0, 1, 2, ..."""
     return xp.places(pairs[..., 0])
 
 
 def _choice(xp: Namespace, logits: Array, label: Array) -> Array:
-    """Return the mean over the rows of the cross-entropy of choosing the label among all."""
+    """Return the cross-entropy of the logits and labels, averaged over the rows of a batch."""
     return xp.mean(xp.label_cross_entropy(logits, label), axis=-1)
 
 
 def _but_self(xp: Namespace, logits: Array) -> Array:
-    """Rule out the pairs of a row with itself."""
+    """Set the logits of the pairs of a row with itself to -inf."""
     return xp.where(xp.at(logits, _own(xp, logits)), -math.inf, logits)
 
 
 @final
 @dataclass(frozen=True)
 class InfoNCE(_OfBatch):
-    r"""InfoNCE: the cross-entropy of telling the key of a query among the keys of the batch.
+    r"""InfoNCE loss: the cross-entropy of identifying the key of a query in the batch.
 
     .. math:: -\frac{1}{n} \sum_i \log \frac{\exp(\langle u_i, v_i \rangle / t)}
         {\sum_j \exp(\langle u_i, v_j \rangle / t)}
 
-    Kind: batch-pairwise, so that the value depends on which rows share a batch, and states of
-    batches merge to the mean of their values, not to the value of the whole. Predictions ``(...,
-    batch, features)`` the queries, targets ``(..., batch, features)`` the keys, row by row their
-    own, both of any real numbers: lengths do not matter, and a zero vector has cosine 0 and
-    gradient 0. Where the targets are a model's too, differentiate by them as well. A sure answer
-    keeps the digits that the cosines have. Of logits of other similarities, it is
-    `softmax_cross_entropy` with the labels 0, 1, 2, ...
+    Predictions are the queries, and targets are the keys; row i of the targets is the key of row i
+    of the predictions. The lengths of the vectors do not matter; a zero vector has cosine 0 and
+    gradient 0. If the targets also come from a model, differentiate with respect to them as well.
+    Small losses are as accurate as the cosines. For other similarities, pass their logits and the
+    labels 0, 1, 2, ... to `softmax_cross_entropy`. Over several batches, the result is the mean
+    of the values of the batches.
 
     Parameters
     ----------
     temperature : float > 0
-        The difference of cosines that counts as one.
+        The divisor t of the cosines.
 
     Examples
     --------
@@ -294,7 +289,7 @@ class InfoNCE(_OfBatch):
     References
     ----------
     Van den Oord et al. (2018), *Representation Learning with Contrastive Predictive Coding*; He et
-    al. (2020), *MoCo*, for the cosine and the temperature. Both ways at once: `clip_loss`.
+    al. (2020), *MoCo*, for the cosine and the temperature. `clip_loss` is the symmetric form.
     """
 
     temperature: Positive = 0.07
@@ -307,23 +302,21 @@ class InfoNCE(_OfBatch):
 @final
 @dataclass(frozen=True)
 class CLIP(_OfBatch):
-    r"""CLIP's loss: telling the text of an image, and the image of a text, in the batch.
+    r"""CLIP loss: the cross-entropies of identifying the text of an image, and the reverse.
 
     .. math:: -\frac{1}{2 n} \sum_i \left(
         \log \frac{\exp(\langle u_i, v_i \rangle / t)}{\sum_j \exp(\langle u_i, v_j \rangle / t)} +
         \log \frac{\exp(\langle u_i, v_i \rangle / t)}{\sum_j \exp(\langle u_j, v_i \rangle / t)}
         \right)
 
-    Kind: batch-pairwise, so that the value depends on which rows share a batch, and states of
-    batches merge to the mean of their values, not to the value of the whole. Predictions and
-    targets ``(..., batch, features)`` of any real numbers, row by row a pair: lengths do not
-    matter, and a zero vector has cosine 0 and gradient 0. Both are a model's: differentiate by
-    both.
+    Row i of the predictions and row i of the targets are a pair. The lengths of the vectors do not
+    matter; a zero vector has cosine 0 and gradient 0. If both come from a model, differentiate with
+    respect to both. Over several batches, the result is the mean of the values of the batches.
 
     Parameters
     ----------
     temperature : float > 0
-        The difference of cosines that counts as one; it may be an array, and learnt.
+        The divisor t of the cosines; it may be an array, so that it can be learnt.
 
     Examples
     --------
@@ -334,7 +327,7 @@ class CLIP(_OfBatch):
     References
     ----------
     Radford et al. (2021), *Learning Transferable Visual Models From Natural Language Supervision*,
-    where the logarithm of the reciprocal temperature is learnt, and at most log(100).
+    where the logarithm of the reciprocal temperature is learnt, with an upper limit of log(100).
     """
 
     temperature: Positive = 0.07
@@ -349,23 +342,22 @@ class CLIP(_OfBatch):
 @final
 @dataclass(frozen=True)
 class NTXent(_OfBatch):
-    r"""NT-Xent: telling the other view of a sample among all other views of the batch.
+    r"""NT-Xent loss: the cross-entropy of identifying the other view of a sample in the batch.
 
     .. math:: -\frac{1}{2 n} \sum_{i = 1}^{2 n} \log \frac{\exp(\langle u_i, u_{i'} \rangle / t)}
         {\sum_{j \ne i} \exp(\langle u_i, u_j \rangle / t)}
 
-    over the 2n views u of both arrays, with i' the other view of the sample of i.
+    where u are the 2n views in both arrays, and i' is the other view of the same sample as i.
 
-    Kind: batch-pairwise, so that the value depends on which rows share a batch, and states of
-    batches merge to the mean of their values, not to the value of the whole. Predictions and
-    targets ``(..., batch, features)`` of any real numbers, row by row the two views of a sample:
-    lengths do not matter, and a zero vector has cosine 0 and gradient 0. Both are a model's:
-    differentiate by both.
+    Row i of the predictions and row i of the targets are the two views of a sample. The lengths of
+    the vectors do not matter; a zero vector has cosine 0 and gradient 0. If both come from a model,
+    differentiate with respect to both. Over several batches, the result is the mean of the values
+    of the batches.
 
     Parameters
     ----------
     temperature : float > 0
-        The difference of cosines that counts as one.
+        The divisor t of the cosines.
 
     Examples
     --------
@@ -375,9 +367,9 @@ class NTXent(_OfBatch):
 
     References
     ----------
-    Chen et al. (2020), *SimCLR*. optax's ``ntxent`` of the views one after the other, labelled 0 to
-    n - 1 twice; of more views than two, its denominators leave out the other positives, where
-    `supervised_contrastive` keeps them.
+    Chen et al. (2020), *SimCLR*. optax's ``ntxent`` takes both arrays concatenated, with the labels
+    0 to n - 1 twice. With more than two views per sample, its denominators exclude the other
+    positives; those of `supervised_contrastive` include them.
     """
 
     temperature: Positive = 0.5
@@ -392,22 +384,22 @@ class NTXent(_OfBatch):
 @final
 @dataclass(frozen=True)
 class SupervisedContrastive(_OfBatch):
-    r"""Supervised contrastive loss: telling the rows of the same label among all other rows.
+    r"""Supervised contrastive loss: the cross-entropy of identifying the rows of the same label.
 
     .. math:: -\frac{1}{n} \sum_i \frac{1}{|P_i|} \sum_{p \in P_i} \log
         \frac{\exp(\langle u_i, u_p \rangle / t)}{\sum_{j \ne i} \exp(\langle u_i, u_j \rangle / t)}
 
-    with the other rows ``P_i`` of the label of i, over the n rows that have any; 0 where none has.
+    where ``P_i`` is the set of the other rows with the label of i. The outer sum is over the n rows
+    with a non-empty ``P_i``; if there are no such rows, the loss is 0.
 
-    Kind: batch-pairwise, so that the value depends on which rows share a batch, and states of
-    batches merge to the mean of their values, not to the value of the whole. Predictions ``(...,
-    batch, features)`` of any real numbers: lengths do not matter, and a zero vector has cosine 0
-    and gradient 0. Targets ``(..., batch)`` integers from 0, nan below.
+    Predictions are vectors, and targets are their labels. The lengths of the vectors do not matter;
+    a zero vector has cosine 0 and gradient 0. Over several batches, the result is the mean of the
+    values of the batches.
 
     Parameters
     ----------
     temperature : float > 0
-        The difference of cosines that counts as one.
+        The divisor t of the cosines.
 
     Examples
     --------
@@ -417,8 +409,8 @@ class SupervisedContrastive(_OfBatch):
 
     References
     ----------
-    Khosla et al. (2020), *Supervised Contrastive Learning*, equation 2 (the sum outside the
-    logarithm). The authors' code counts rows without a positive as 0.
+    Khosla et al. (2020), *Supervised Contrastive Learning*, equation 2 (with the sum outside the
+    logarithm). The authors' code averages over all rows; rows without a positive add 0.
     """
 
     signature: ClassVar[str] = "(batch, features),(batch)->()"
@@ -438,25 +430,23 @@ class SupervisedContrastive(_OfBatch):
 @final
 @dataclass(frozen=True)
 class SigLIP(_OfBatch):
-    r"""SigLIP's loss: telling of every image and every text of the batch whether they are a pair.
+    r"""SigLIP loss: the logistic losses of classifying each image and text as a pair or not.
 
     .. math:: -\frac{1}{n} \sum_i \sum_j \log
         \frac{1}{1 + \exp(-y_{ij} (\langle u_i, v_j \rangle / t + b))}
 
-    with ``y_ij`` 1 for i = j and -1 otherwise.
+    where ``y_ij`` is 1 for i = j and -1 otherwise.
 
-    Kind: batch-pairwise, so that the value depends on which rows share a batch, and states of
-    batches merge to the mean of their values, not to the value of the whole. Predictions and
-    targets ``(..., batch, features)`` of any real numbers, row by row a pair: lengths do not
-    matter, and a zero vector has cosine 0 and gradient 0. Both are a model's: differentiate by
-    both.
+    Row i of the predictions and row i of the targets are a pair. The lengths of the vectors do not
+    matter; a zero vector has cosine 0 and gradient 0. If both come from a model, differentiate with
+    respect to both. Over several batches, the result is the mean of the values of the batches.
 
     Parameters
     ----------
     temperature : float > 0
-        The difference of cosines that counts as one; it may be an array, and learnt.
+        The divisor t of the cosines; it may be an array, so that it can be learnt.
     bias : float
-        The logit of orthogonal vectors; it may be an array, and learnt.
+        The logit b of orthogonal vectors; it may be an array, so that it can be learnt.
 
     Examples
     --------
@@ -467,7 +457,7 @@ class SigLIP(_OfBatch):
     References
     ----------
     Zhai et al. (2023), *Sigmoid Loss for Language Image Pre-Training*, where the logarithm of the
-    reciprocal temperature is learnt, from log(10).
+    reciprocal temperature is learnt, with the initial value log(10).
     """
 
     temperature: Positive = 0.1
@@ -484,9 +474,9 @@ class SigLIP(_OfBatch):
 
 
 def _centred(xp: Namespace, x: Array) -> Array:
-    """Return each feature less its mean over the batch, which becomes the last axis.
+    """Return each feature minus its mean over the batch, with the batch as the last axis.
 
-    A feature that is constant is exactly 0: the mean is taken of what is left of a first row.
+    The first row is subtracted before the mean is taken, so that a constant feature is exactly 0.
     """
     x = xp.moveaxis(x, -1, -2)
     x = x - xp.stop_gradient(x)[..., :1]
@@ -494,7 +484,7 @@ def _centred(xp: Namespace, x: Array) -> Array:
 
 
 def _off_diagonal(xp: Namespace, square: Array) -> Array:
-    """Return the sum of the squares of what is not on the diagonal."""
+    """Return the sum of the squares of the off-diagonal entries."""
     off = xp.where(xp.at(square, _own(xp, square)), 0.0, square)
     return xp.sum(off * off, axis=(-2, -1))
 
@@ -502,22 +492,21 @@ def _off_diagonal(xp: Namespace, square: Array) -> Array:
 @final
 @dataclass(frozen=True)
 class BarlowTwins(_OfBatch):
-    r"""Barlow Twins' loss: features of two views correlate with themselves, not with each other.
+    r"""Barlow Twins loss: the squared distance of the correlation matrix from the identity.
 
     .. math:: \sum_k (1 - C_{kk})^2 + \lambda \sum_k \sum_{l \ne k} C_{kl}^2
 
-    with the correlation ``C_kl`` over the batch of feature k of one view and l of the other.
+    where ``C_kl`` is the correlation, over the batch, of feature k of one view and feature l of the
+    other view.
 
-    Kind: batch-pairwise, so that the value depends on which rows share a batch, and states of
-    batches merge to the mean of their values, not to the value of the whole. Predictions and
-    targets ``(..., batch, features)`` of any real numbers, row by row the two views of a sample. A
-    feature that is constant has correlation 0 and gradient 0. Both are a model's: differentiate by
-    both.
+    Row i of the predictions and row i of the targets are the two views of a sample. A constant
+    feature has correlation 0 and gradient 0. If both come from a model, differentiate with respect
+    to both. Over several batches, the result is the mean of the values of the batches.
 
     Parameters
     ----------
     off_diagonal : float >= 0
-        The weight of the correlations of different features, lambda above.
+        The weight lambda of the correlations of different features.
 
     Examples
     --------
@@ -529,7 +518,7 @@ class BarlowTwins(_OfBatch):
     References
     ----------
     Zbontar et al. (2021), *Barlow Twins: Self-Supervised Learning via Redundancy Reduction*. The
-    authors' code adds 1e-5 to the variances, and has a weight of 0.0051.
+    authors' code adds 1e-5 to the variances and uses a weight of 0.0051.
     """
 
     off_diagonal: NonNegative = 0.005
@@ -544,7 +533,7 @@ class BarlowTwins(_OfBatch):
 @final
 @dataclass(frozen=True)
 class VICReg(_OfBatch):
-    r"""VICReg: views agree, features vary, and no two features do so together.
+    r"""VICReg loss: a sum of invariance, variance and covariance penalties.
 
     .. math:: \lambda \frac{1}{n d} \sum_i \|a_i - b_i\|^2
         + \mu \, (V(a) + V(b)) + \nu \, (C(a) + C(b))
@@ -552,20 +541,20 @@ class VICReg(_OfBatch):
     .. math:: V(a) = \frac{1}{d} \sum_k \max\left(0, 1 - \sqrt{S_{kk} + \epsilon}\right), \quad
         C(a) = \frac{1}{d} \sum_k \sum_{l \ne k} S_{kl}^2
 
-    with the covariance ``S_kl`` of features k and l over the n rows, divided by n - 1.
+    where ``S_kl`` is the covariance of features k and l over the n rows, with the divisor n - 1,
+    and d is the number of features.
 
-    Kind: batch-pairwise, so that the value depends on which rows share a batch, and states of
-    batches merge to the mean of their values, not to the value of the whole. Predictions and
-    targets ``(..., batch, features)`` of any real numbers, row by row the two views of a sample, of
-    two samples at least: nan of one. Where a root is 1 the derivative of its term is 0. Both are a
-    model's: differentiate by both.
+    Row i of the predictions and row i of the targets are the two views of a sample. A batch needs
+    at least two samples; the loss of one sample is nan. If a root is 1, the derivative of its term
+    is 0. If both arrays come from a model, differentiate with respect to both. Over several
+    batches, the result is the mean of the values of the batches.
 
     Parameters
     ----------
     invariance, variance, covariance : float >= 0
-        The weights of the three terms: lambda, mu and nu above.
+        The weights lambda, mu and nu of the three terms.
     epsilon : float >= 0
-        What the definition adds to the variances.
+        Added to the variances, as in the definition.
 
     Examples
     --------
@@ -575,9 +564,9 @@ class VICReg(_OfBatch):
 
     References
     ----------
-    Bardes, Ponce and LeCun (2022), *VICReg*, algorithm 1. Its equation 5 divides the first term by
-    n alone: ``invariance=25 * d``. The authors' code, and most that follow it, halve the second:
-    ``variance=12.5``.
+    Bardes, Ponce and LeCun (2022), *VICReg*, algorithm 1. Their equation 5 divides the first term
+    by n only: ``invariance=25 * d``. The authors' code, and most code derived from it, halves the
+    second term: ``variance=12.5``.
     """
 
     invariance: NonNegative = 25.0
@@ -596,7 +585,7 @@ class VICReg(_OfBatch):
         return loss
 
 
-# --- the members most people call -----------------------------------------------------------------
+# --- default instances ----------------------------------------------------------------------------
 
 triplet_margin = TripletMargin()
 contrastive = Contrastive()

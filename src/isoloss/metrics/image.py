@@ -1,4 +1,4 @@
-"""Images and boxes: how alike two pictures are, and how far two boxes overlap."""
+"""Images and boxes: the similarity of two images, and the overlap of two boxes."""
 
 from __future__ import annotations
 
@@ -40,14 +40,15 @@ class PSNR(Metric):
 
     .. math:: 10 \log_{10} \frac{L^2}{E_w[(p - y)^2]}
 
-    Kind: sums, which stream exactly; predictions and targets ``(...)`` of any real numbers, in the
-    unit of the data range. Integers, as those of 8 bits, are subtracted as the numbers they are.
-    One ratio for all images; ``axis=`` gives one for each. Equal images: inf, with gradient 0.
+    Predictions and targets are in the unit of the data range. Integer images are subtracted without
+    wrap-around. The result is one ratio over all images; ``axis=`` gives one ratio per image. Equal
+    images have the value inf with gradient 0.
 
     Parameters
     ----------
     data_range : float > 0
-        L, how far apart two pixels can be: 255 for 8 bits. It is never guessed from the data.
+        L, the difference of the largest and the smallest possible pixel value: 255 for 8 bits. It
+        is never inferred from the data.
 
     Examples
     --------
@@ -57,9 +58,9 @@ class PSNR(Metric):
 
     References
     ----------
-    Huynh-Thu and Ghanbari (2008), *Scope of Validity of PSNR*. torchmetrics's ``dim=`` and
-    tf.image's ``psnr`` are means of the ratio of each image: call it with ``axis=`` and average.
-    torcheval takes the range of the target for L.
+    Huynh-Thu and Ghanbari (2008), *Scope of Validity of PSNR*. torchmetrics with ``dim=`` and
+    tf.image's ``psnr`` average the ratios of the images: call this metric with ``axis=`` and take
+    the mean. torcheval uses the range of the target as L.
     """
 
     data_range: Positive
@@ -88,16 +89,16 @@ class PSNR(Metric):
 @final
 @dataclass(frozen=True)
 class TotalVariationImage(Loss):
-    r"""Total variation of the error: how much it changes from pixel to pixel.
+    r"""Total variation of the error: the sum of its absolute differences between adjacent pixels.
 
     .. math:: \sum_{i,j} |e_{i+1,j} - e_{i,j}| + |e_{i,j+1} - e_{i,j}|, \quad e = p - y
 
-    With targets of 0 it is the total variation of the predictions themselves, which smooths them;
-    with images as targets, the distance of the gradients of both. The sum over each image, the mean
-    over images.
+    With targets of 0, this is the total variation of the predictions, a smoothness penalty. With
+    images as targets, it is the distance between the image gradients. The differences are summed
+    over each image and averaged over the images.
 
-    Kind: row-wise; predictions and targets ``(..., height, width)`` of any real numbers;
-    ``event_axis=(1, 2)`` for channels last. Subgradient 0 where two neighbours are equal.
+    For channels-last images, pass ``event_axis=(1, 2)``. Subgradient 0 where the errors of two
+    adjacent pixels are equal.
 
     Examples
     --------
@@ -107,9 +108,9 @@ class TotalVariationImage(Loss):
 
     References
     ----------
-    Rudin, Osher and Fatemi (1992), here of the l1 norm, not the Euclidean one, of the gradient, as
-    in torchmetrics's and Kornia's ``total_variation``, which add the images and channels up:
-    ``reduction="sum"``.
+    Rudin, Osher and Fatemi (1992), here with the l1 norm of the gradient instead of the Euclidean
+    norm. torchmetrics's and Kornia's ``total_variation`` also use the l1 norm; they sum over images
+    and channels, as ``reduction="sum"`` does.
     """
 
     signature: ClassVar[str] = "(height, width),(height, width)->()"
@@ -121,7 +122,7 @@ class TotalVariationImage(Loss):
         return xp.sum(down, axis=(-2, -1)) + xp.sum(across, axis=(-2, -1))
 
 
-# --- in windows -----------------------------------------------------------------------------------
+# --- similarities in local windows ----------------------------------------------------------------
 
 
 def _part(x: Array, axis: int, part: slice) -> Array:
@@ -130,22 +131,23 @@ def _part(x: Array, axis: int, part: slice) -> Array:
 
 
 def _gaussian(xp: Namespace, window: int, sigma: Any) -> list[Any]:
-    """Return the weights of a window, which add up to 1."""
+    """Return the Gaussian weights of a window, which sum to 1."""
     exp = math.exp if isinstance(sigma, (int, float)) else xp.exp
     places = [k - (window - 1) / 2 for k in range(window)]
-    middle = min(map(abs, places)) / sigma  # has the weight 1, however narrow the window is
+    middle = min(map(abs, places)) / sigma  # its raw weight is 1, so the sum is never 0
     raw = [exp((middle * middle - (x / sigma) * (x / sigma)) / 2) for x in places]
     return [one / sum(raw) for one in raw]
 
 
-Local = tuple[Array, Any, Any]  # the pixel in the middle, the mean less that, the variance
+Local = tuple[Array, Any, Any]  # central pixel, mean minus central pixel, variance
 
 
 def _along(local: Local, kernel: list[Any], axis: int) -> Local:
-    """Merge neighbours along an axis: the variance within them, and that between their means.
+    """Merge the local statistics of neighbours along an axis.
 
-    All means are taken from the pixel in the middle: where pixels are large and differ little, no
-    digit of what they differ by is lost.
+    The merged variance is the variance within the neighbours plus the variance between their means.
+    All means are relative to the central pixel: small differences of large pixels keep their
+    accuracy.
     """
     size, last = len(kernel), local[0].shape[axis] - len(kernel) + 1
 
@@ -167,7 +169,7 @@ def _weighted(kernel: list[Any], parts: list[Array]) -> Array:
 
 
 class _OfWindows(Loss):
-    """A similarity of local means and variances."""
+    """Base class of similarities of local means and variances."""
 
     signature: ClassVar[str] = "(height, width),(height, width)->()"
     greater_is_better: ClassVar[bool] = True
@@ -178,7 +180,7 @@ class _OfWindows(Loss):
     k2: Number
 
     def _images(self, xp: Namespace, prediction: Array, target: Array, halvings: int) -> Array:
-        """Return predictions, targets and their difference in one array, of a range near 1."""
+        """Return predictions, targets and their difference in one array, scaled to be near 1."""
         height, width = prediction.shape[-2:]
         need = (self.window - 1) * 2**halvings + 1
         if height < need or width < need:
@@ -191,10 +193,10 @@ class _OfWindows(Loss):
         return xp.power_of_two(xp.zeros_like(like[..., :1, :1]) + self.data_range)
 
     def _similarity(self, xp: Namespace, images: Array) -> tuple[Array, Array]:
-        """Return the similarity of local means, and that of local contrast and structure.
+        """Return the similarity of local means, and the similarity of local contrast and structure.
 
-        Each is written as 1 minus a distance, whose derivative is that of a square: exact where two
-        images are nearly equal, and no covariance is needed.
+        Each similarity is computed as 1 minus a squared distance over a scale. Value and derivative
+        are accurate for nearly equal images, and no covariance is needed.
         """
         kernel = _gaussian(xp, self.window, xp.parameter(self.sigma, images))
         pixel, shift, variance = _along(_along((images, None, None), kernel, -1), kernel, -2)
@@ -220,24 +222,25 @@ class SSIM(_OfWindows):
     .. math:: \frac{2 \mu_p \mu_y + C_1}{\mu_p^2 + \mu_y^2 + C_1} \cdot
         \frac{2 \sigma_{py} + C_2}{\sigma_p^2 + \sigma_y^2 + C_2}, \quad C_i = (K_i L)^2
 
-    The mean over all places of a Gaussian window that lies inside the image, under which the local
-    means, variances and covariance are taken.
+    The local means, variances and covariance are weighted by a Gaussian window. The score is the
+    mean over all positions at which the window lies inside the image.
 
-    Kind: row-wise; predictions and targets ``(..., height, width)`` of any real numbers, in the
-    unit of the data range; ``event_axis=(1, 2)`` for channels last. Every channel is an image of
-    its own. From -1 to 1, which equal images have; as a loss, ``Scaled(SSIM(...), -1.0)``. Images
-    smaller than the window are an error.
+    Predictions and targets are in the unit of the data range. For channels-last images, pass
+    ``event_axis=(1, 2)``. Each channel is a separate image. Values range from -1 to 1; equal images
+    have the value 1. As a loss, use ``Scaled(SSIM(...), -1.0)``. Images smaller than the window
+    raise an error.
 
     Parameters
     ----------
     data_range : float > 0
-        L, how far apart two pixels can be: 255 for 8 bits. It is never guessed from the data.
+        L, the difference of the largest and the smallest possible pixel value: 255 for 8 bits. It
+        is never inferred from the data.
     window : int >= 1
-        The side of the window, in pixels.
+        The side length of the window, in pixels.
     sigma : float > 0
-        The standard deviation of the window's weights, in pixels.
+        The standard deviation of the Gaussian window, in pixels.
     k1, k2 : float > 0
-        How large means and variances must be to count, as shares of the data range.
+        The stabilising constants of the means and of the variances, relative to the data range.
 
     Examples
     --------
@@ -248,9 +251,9 @@ class SSIM(_OfWindows):
     References
     ----------
     Wang et al. (2004), *Image Quality Assessment: From Error Visibility to Structural Similarity*.
-    scikit-image's ``structural_similarity`` is this with ``gaussian_weights=True, sigma=1.5,
-    use_sample_covariance=False``, and another window without. torchmetrics pads the image by
-    reflection before it filters, and crops the result; Kornia's ``ssim_loss`` is (1 - SSIM) / 2.
+    scikit-image's ``structural_similarity`` is the same with ``gaussian_weights=True, sigma=1.5,
+    use_sample_covariance=False``; by default it uses another window. torchmetrics pads the image by
+    reflection before filtering and crops the result. Kornia's ``ssim_loss`` is (1 - SSIM) / 2.
     """
 
     data_range: Positive
@@ -266,7 +269,7 @@ class SSIM(_OfWindows):
 
 
 def _halved(xp: Namespace, images: Array) -> Array:
-    """Average blocks of two by two pixels; the last row of an odd number stands twice."""
+    """Average blocks of two by two pixels; the last row or column of an odd number is repeated."""
     for axis in (-1, -2):
         if images.shape[axis] % 2:
             images = xp.concat([images, _part(images, axis, slice(-1, None))], axis=axis)
@@ -276,7 +279,7 @@ def _halved(xp: Namespace, images: Array) -> Array:
 
 
 def _power(xp: Namespace, x: Array, exponent: float) -> Array:
-    """Raise to a power; what is not above 0 is 0, with derivative 0."""
+    """Return a power of x; numbers up to 0 give 0, with derivative 0."""
     none = x <= 0
     return xp.where(none, 0.0, xp.where(none, xp.ones_like(x), x) ** exponent)
 
@@ -284,31 +287,34 @@ def _power(xp: Namespace, x: Array, exponent: float) -> Array:
 @final
 @dataclass(frozen=True)
 class MultiScaleSSIM(_OfWindows):
-    r"""Structural similarity of two images, and of both at half, a quarter, ... of the resolution.
+    r"""Structural similarity of two images at several resolutions, each half of the previous one.
 
     .. math:: \overline{l c}_M^{\,\beta_M} \prod_{j < M} \overline{c}_j^{\,\beta_j}
 
-    with l the similarity of local means and c that of contrast and structure, the two factors of
-    `SSIM`, and the bar a mean over all places of the window. From one scale to the next, blocks of
-    two by two pixels are averaged; the last row of an odd number is taken twice.
+    where l is the similarity of local means and c the similarity of contrast and structure, the two
+    factors of `SSIM`. The bar denotes the mean over all positions of the window. From one scale to
+    the next, blocks of two by two pixels are averaged; the last row or column of an odd number is
+    repeated.
 
-    Kind: row-wise; predictions and targets ``(..., height, width)`` of any real numbers, in the
-    unit of the data range; ``event_axis=(1, 2)`` for channels last. From 0 to 1: a mean below 0
-    counts as 0, with derivative 0. Smaller images than ``(window - 1) 2^(scales - 1) + 1`` pixels,
-    161 by default, are an error.
+    Predictions and targets are in the unit of the data range. For channels-last images, pass
+    ``event_axis=(1, 2)``. Values range from 0 to 1: a mean below 0 counts as 0, with derivative 0.
+    Images with fewer than ``(window - 1) 2^(scales - 1) + 1`` pixels per side, by default 161,
+    raise an error.
 
     Parameters
     ----------
     data_range : float > 0
-        L, how far apart two pixels can be: 255 for 8 bits. It is never guessed from the data.
+        L, the difference of the largest and the smallest possible pixel value: 255 for 8 bits. It
+        is never inferred from the data.
     exponents : tuple of float > 0
-        The weight of each scale, the finest first: as many scales as there are.
+        The exponent of each scale, the finest first. The number of exponents is the number of
+        scales.
     window : int >= 1
-        The side of the window, in pixels, at every scale.
+        The side length of the window, in pixels, at every scale.
     sigma : float > 0
-        The standard deviation of the window's weights, in pixels.
+        The standard deviation of the Gaussian window, in pixels.
     k1, k2 : float > 0
-        How large means and variances must be to count, as shares of the data range.
+        The stabilising constants of the means and of the variances, relative to the data range.
 
     Examples
     --------
@@ -320,8 +326,8 @@ class MultiScaleSSIM(_OfWindows):
     References
     ----------
     Wang, Simoncelli and Bovik (2003), *Multi-Scale Structural Similarity for Image Quality
-    Assessment*, whose exponents are the default. pytorch-msssim pads odd sides by 0 where this
-    repeats the last row.
+    Assessment*, with the default exponents. pytorch-msssim pads odd sides with 0 instead of
+    repeating the last row or column.
     """
 
     data_range: Positive
@@ -346,7 +352,7 @@ class MultiScaleSSIM(_OfWindows):
 
 
 class _OfBoxes(Loss):
-    """A score of two boxes."""
+    """Base class of scores of two boxes."""
 
     signature: ClassVar[str] = "(corners),(corners)->()"
     greater_is_better: ClassVar[bool] = True
@@ -357,13 +363,13 @@ class _OfBoxes(Loss):
 
 
 def _sides(xp: Namespace, near: Array, far: Array) -> Array:
-    """Return the sides of a box; 0, with derivative 0, where it is empty."""
+    """Return the side lengths of a box; empty boxes have sides 0 with derivative 0."""
     side = far - near
     return xp.where(side <= 0, xp.zeros_like(side), side)
 
 
 def _hull(xp: Namespace, box: Array, other: Array) -> Array:
-    """Return the sides of the smallest box that has all corners in it."""
+    """Return the side lengths of the smallest box that contains both boxes."""
     corners = [part for one in (box, other) for part in (one[..., :2], one[..., 2:])]
     far = xp.maximum(xp.maximum(corners[1], corners[0]), xp.maximum(corners[3], corners[2]))
     near = xp.minimum(xp.minimum(corners[0], corners[1]), xp.minimum(corners[2], corners[3]))
@@ -371,9 +377,9 @@ def _hull(xp: Namespace, box: Array, other: Array) -> Array:
 
 
 def _areas(xp: Namespace, box: Array, other: Array) -> tuple[Array, Array, Array]:
-    """Return the areas of intersection, union and hull, up to a factor."""
+    """Return the areas of intersection, union and hull, up to a common factor."""
     hull = _hull(xp, box, other)
-    scale = xp.power_of_two(xp.stop_gradient(hull))  # no product of sides leaves the range
+    scale = xp.power_of_two(xp.stop_gradient(hull))  # keeps the products of sides in range
 
     def area(near: Array, far: Array) -> Array:
         sides = scale * _sides(xp, near, far)
@@ -386,7 +392,7 @@ def _areas(xp: Namespace, box: Array, other: Array) -> tuple[Array, Array, Array
 
 
 def _distance(xp: Namespace, box: Array, other: Array) -> Array:
-    """Return the squared distance of the centres over the squared diagonal of the hull."""
+    """Return the squared distance of the centres divided by the squared diagonal of the hull."""
     hull = _hull(xp, box, other)
     scale = xp.power_of_two(xp.stop_gradient(xp.max(hull, axis=-1, keepdims=True)))
     difference = box - other
@@ -395,7 +401,7 @@ def _distance(xp: Namespace, box: Array, other: Array) -> Array:
 
 
 def _turned(xp: Namespace, box: Array, other: Array) -> Array:
-    """Return the angle between the diagonals of two boxes: a difference of two arc tangents."""
+    """Return the angle between the diagonals of two boxes, a difference of two arctangents."""
     one, two = (_sides(xp, x[..., :2], x[..., 2:]) for x in (box, other))
     one, two = (
         x * xp.power_of_two(xp.stop_gradient(xp.max(x, axis=-1, keepdims=True))) for x in (one, two)
@@ -419,11 +425,11 @@ class IoU(_OfBoxes):
 
     .. math:: \frac{|P \cap Y|}{|P \cup Y|}
 
-    Kind: row-wise; predictions and targets ``(..., 4)`` with the corners x1, y1, x2, y2, any real
-    numbers, x1 < x2 and y1 < y2. From 0 to 1; as a loss, ``Scaled(iou, -1.0)``, which is that of
-    the literature, 1 - IoU, less 1. Boxes that are disjoint, or only touch, have 0 with gradient 0:
-    `giou`, `diou` and `ciou` draw them together. A box without an inside is empty, and two of them
-    have 0/0, which is 0 with gradient 0. Where edges coincide both boxes share the derivative.
+    A box is given by its corners x1, y1, x2, y2, with x1 < x2 and y1 < y2; otherwise it is empty.
+    Values range from 0 to 1. As a loss, use ``Scaled(iou, -1.0)``, the usual loss 1 - IoU minus 1.
+    Disjoint or touching boxes have the value 0 with gradient 0; `giou`, `diou` and `ciou` have a
+    gradient there. The ratio 0/0 of two empty boxes counts as 0 with gradient 0. Where edges
+    coincide, the derivative is divided equally between the boxes.
 
     Examples
     --------
@@ -434,7 +440,7 @@ class IoU(_OfBoxes):
     References
     ----------
     Jaccard (1912); Yu et al. (2016), *UnitBox*, whose loss is -log IoU. torchvision's ``box_iou``
-    compares all pairs.
+    compares all pairs of boxes.
     """
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
@@ -444,16 +450,16 @@ class IoU(_OfBoxes):
 @final
 @dataclass(frozen=True)
 class GIoU(_OfBoxes):
-    r"""Generalised intersection over union: less what the smallest box around both has besides.
+    r"""Generalised intersection over union, with a penalty for the empty part of the enclosing box.
 
     .. math:: \frac{|P \cap Y|}{|P \cup Y|} - \frac{|C| - |P \cup Y|}{|C|}
 
-    with C the smallest box around both.
+    where C is the smallest box that contains both.
 
-    Kind: row-wise; predictions and targets ``(..., 4)`` with the corners x1, y1, x2, y2, any real
-    numbers, x1 < x2 and y1 < y2. From -1 to 1; as a loss, ``Scaled(giou, -1.0)``, which is that of
-    the paper, 1 - GIoU, less 1. A box without an inside is empty, though C still has all its
-    corners; 0/0 is 0 with gradient 0. Where edges coincide both boxes share the derivative.
+    A box is given by its corners x1, y1, x2, y2, with x1 < x2 and y1 < y2; otherwise it is empty.
+    C contains the corners of empty boxes too. Values range from -1 to 1. As a loss, use
+    ``Scaled(giou, -1.0)``, the paper's loss 1 - GIoU minus 1. A ratio 0/0 counts as 0 with gradient
+    0. Where edges coincide, the derivative is divided equally between the boxes.
 
     Examples
     --------
@@ -464,7 +470,7 @@ class GIoU(_OfBoxes):
     References
     ----------
     Rezatofighi et al. (2019), *Generalized Intersection over Union*. torchvision's
-    ``generalized_box_iou_loss`` is 1 minus this, with 1e-7 added to both denominators.
+    ``generalized_box_iou_loss`` is 1 minus this score, with 1e-7 added to both denominators.
     """
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
@@ -475,16 +481,17 @@ class GIoU(_OfBoxes):
 @final
 @dataclass(frozen=True)
 class DIoU(_OfBoxes):
-    r"""Intersection over union, less the distance of the centres.
+    r"""Distance intersection over union, with a penalty for the distance of the centres.
 
     .. math:: \frac{|P \cap Y|}{|P \cup Y|} - \frac{\rho^2}{c^2}
 
-    with rho the distance of the centres, and c the diagonal of the smallest box around both.
+    where rho is the distance of the centres, and c is the diagonal of the smallest box that
+    contains both.
 
-    Kind: row-wise; predictions and targets ``(..., 4)`` with the corners x1, y1, x2, y2, any real
-    numbers, x1 < x2 and y1 < y2. From -1 to 1; as a loss, ``Scaled(diou, -1.0)``, which is that of
-    the paper, 1 - DIoU, less 1. A box without an inside is empty, with a centre all the same; 0/0
-    is 0 with gradient 0. Where edges coincide both boxes share the derivative.
+    A box is given by its corners x1, y1, x2, y2, with x1 < x2 and y1 < y2; otherwise it is empty.
+    An empty box still has a centre. Values range from -1 to 1. As a loss, use
+    ``Scaled(diou, -1.0)``, the paper's loss 1 - DIoU minus 1. A ratio 0/0 counts as 0 with gradient
+    0. Where edges coincide, the derivative is divided equally between the boxes.
 
     Examples
     --------
@@ -495,7 +502,7 @@ class DIoU(_OfBoxes):
     References
     ----------
     Zheng et al. (2020), *Distance-IoU Loss*. torchvision's ``distance_box_iou_loss`` is 1 minus
-    this, with 1e-7 added to both denominators.
+    this score, with 1e-7 added to both denominators.
     """
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
@@ -505,20 +512,20 @@ class DIoU(_OfBoxes):
 @final
 @dataclass(frozen=True)
 class CIoU(_OfBoxes):
-    r"""Complete intersection over union: less the distance of the centres and that of the shapes.
+    r"""Complete intersection over union, with penalties for the distances of centres and shapes.
 
     .. math:: IoU - \frac{\rho^2}{c^2} - \frac{v^2}{1 - IoU + v}, \quad
         v = \frac{4}{\pi^2}
         \left(\arctan \frac{w_y}{h_y} - \arctan \frac{w_p}{h_p}\right)^2
 
-    with rho the distance of the centres, c the diagonal of the smallest box around both, and w / h
-    the shape of each.
+    where rho is the distance of the centres, c is the diagonal of the smallest box that contains
+    both, and w / h is the aspect ratio of a box.
 
-    Kind: row-wise; predictions and targets ``(..., 4)`` with the corners x1, y1, x2, y2, any real
-    numbers, x1 < x2 and y1 < y2. At most 1; as a loss, ``Scaled(ciou, -1.0)``, which is that of the
-    paper, 1 - CIoU, less 1. A box without an inside is empty; one with no side at all has no shape,
-    and v is 0. 0/0 is 0 with gradient 0. Where edges coincide both boxes share the derivative. The
-    gradient is that of the value.
+    A box is given by its corners x1, y1, x2, y2, with x1 < x2 and y1 < y2; otherwise it is empty.
+    If both sides of a box are 0, v is 0. Values are at most 1. As a loss, use
+    ``Scaled(ciou, -1.0)``, the paper's loss 1 - CIoU minus 1. A ratio 0/0 counts as 0 with gradient
+    0. Where edges coincide, the derivative is divided equally between the boxes. The gradient
+    includes the derivative of every term.
 
     Examples
     --------
@@ -529,8 +536,8 @@ class CIoU(_OfBoxes):
     References
     ----------
     Zheng et al. (2020), *Distance-IoU Loss*. Their last term is alpha v with alpha = v / (1 - IoU +
-    v). torchvision's ``complete_box_iou_loss`` and others hold alpha constant when differentiating,
-    so that the gradient is not that of the value; it too is 1 minus this.
+    v). torchvision's ``complete_box_iou_loss`` is 1 minus this score. It and others treat alpha as
+    a constant when differentiating, so that their gradient is not the gradient of the value.
     """
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
@@ -540,7 +547,7 @@ class CIoU(_OfBoxes):
         return iou - _distance(xp, prediction, target) - shape
 
 
-# --- the members most people call -----------------------------------------------------------------
+# --- default instances ----------------------------------------------------------------------------
 
 total_variation_image = TotalVariationImage()
 iou = IoU()

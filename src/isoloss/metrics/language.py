@@ -1,7 +1,7 @@
 """Language models: distillation, preferences, policies, and the cross-entropy of a linear layer.
 
-In every formula l is the logarithm of the probability that the trained model gives to a whole
-answer, or to an action, r is that of the model it is compared with, and s(h) = 1 / (1 + exp(-h)).
+In every formula l is the log-probability of a whole answer, or of an action, under the trained
+model; r is the log-probability under the reference model; and s(h) = 1 / (1 + exp(-h)).
 """
 
 from __future__ import annotations
@@ -57,23 +57,24 @@ UP_TO_HALF = Interval(0.0, 0.5)
 @final
 @dataclass(frozen=True)
 class DistillationKL(Loss):
-    r"""Divergence of a student's softened probabilities from a teacher's.
+    r"""Distillation loss: the KL divergence of a student's probabilities from a teacher's.
 
     .. math:: T^2 \sum_c q_c \log \frac{q_c}{p_c}, \quad p = \mathrm{softmax}(z / T), \;
         q = \mathrm{softmax}(t / T)
 
-    where z are the student's logits and t the teacher's. The factor T^2 keeps the size of the
-    gradient where the temperature changes; for large T, the loss is half the variance of z - t.
+    where z are the student's logits, t are the teacher's logits, and T is the temperature. The
+    factor T^2 keeps the scale of the gradient independent of the temperature. For large T, the loss
+    tends to half the variance of z - t.
 
-    Kind: row-wise; predictions (the student's) and targets (the teacher's) ``(..., classes)`` any
-    logits, of which -inf rules a class out; inf where the student rules out what the teacher does
-    not. Exact to second order however near the two are: a sum of terms none of which is negative,
-    ``q (exp(d) - 1 - d)`` with ``d = log(p / q)``.
+    Predictions are the student's logits, and targets are the teacher's logits. A logit of -inf
+    excludes its class. The loss is inf if the student excludes a class that the teacher does not.
+    The value and the first two derivatives are accurate for nearly equal logits: the loss is
+    computed as a sum of non-negative terms ``q (exp(d) - 1 - d)`` with ``d = log(p / q)``.
 
     Parameters
     ----------
     temperature : float > 0
-        What both logits are divided by.
+        The divisor T of both logits.
 
     Examples
     --------
@@ -84,8 +85,8 @@ class DistillationKL(Loss):
     References
     ----------
     Hinton, Vinyals and Dean (2015), *Distilling the Knowledge in a Neural Network*. torch's
-    ``kl_div`` leaves the temperature and its square to the caller, and its ``reduction="mean"``
-    divides by the number of classes too.
+    ``kl_div`` leaves the temperature and the factor T^2 to the caller, and its ``reduction="mean"``
+    also divides by the number of classes.
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
@@ -102,24 +103,25 @@ class DistillationKL(Loss):
 @final
 @dataclass(frozen=True)
 class DPO(Loss):
-    r"""Direct preference optimisation: of two answers, the chosen one shall gain on the rejected.
+    r"""Direct preference optimisation: raise a chosen answer's likelihood over a rejected one's.
 
     .. math:: -(1 - \epsilon) \log s(h) - \epsilon \log s(-h), \quad
         h = \beta ((l_c - r_c) - (l_r - r_r))
 
-    where c is the chosen and r the rejected answer, and epsilon is ``label_smoothing``.
+    where the index c denotes the chosen answer, the index r denotes the rejected answer, and
+    epsilon is ``label_smoothing``.
 
-    Kind: pointwise; predictions ``(chosen, rejected)``, the logarithms of the probabilities that
-    the trained model gives to the answers (the sums over their tokens), targets
-    ``(reference_chosen, reference_rejected)``, those of the reference model: each ``(...)``. Exact
-    at any h, to second order.
+    Predictions are a tuple ``(chosen, rejected)`` of the trained model's log-probabilities of the
+    answers, summed over their tokens. Targets are a tuple ``(reference_chosen,
+    reference_rejected)`` of the reference model's log-probabilities. The value and the first two
+    derivatives are accurate for every h.
 
     Parameters
     ----------
     beta : float > 0
-        How dear it is to leave the reference model.
+        The strength of the penalty for deviating from the reference model.
     label_smoothing : 0 <= float <= 1/2
-        The share of the pairs whose answers are taken to be the wrong way round.
+        The assumed fraction of pairs in which the chosen and the rejected answer are swapped.
 
     Examples
     --------
@@ -144,7 +146,7 @@ class DPO(Loss):
         chosen, rejected = (own - other for own, other in zip(prediction, target, strict=True))
         gain = self.beta * (chosen - rejected)
         right, smoothing = xp.softplus(-gain), self.label_smoothing
-        if is_zero(smoothing):  # an answer without any probability has an infinite gain
+        if is_zero(smoothing):  # avoids 0 * inf: an answer of probability 0 has an infinite gain
             return right
         return (1 - smoothing) * right + smoothing * xp.softplus(gain)
 
@@ -152,30 +154,32 @@ class DPO(Loss):
 @final
 @dataclass(frozen=True)
 class KTO(Loss):
-    r"""Kahneman-Tversky optimisation: single answers, each known to be desirable or not.
+    r"""Kahneman-Tversky optimisation: a loss of single answers, each desirable or undesirable.
 
     .. math:: \lambda_+ \, s(z - h) \text{ for y = 1}, \quad
         \lambda_- \, s(h - z) \text{ for y = 0}, \quad h = \beta (l - r), \;
         z = \beta \max(0, k)
 
-    Kind: pointwise; predictions ``(...)`` the logarithms of the probabilities that the trained
-    model gives to the answers; targets ``(reference, desirable, divergence)``: those of the
-    reference model; 1 or 0, nan otherwise; and k, an estimate of the divergence of the trained
-    model from the reference, the same number for a whole batch, or one for each answer. It is a
-    target: no gradient goes through it.
+    Predictions are the trained model's log-probabilities of the answers. Targets are a tuple
+    ``(reference, desirable, divergence)``:
+
+    - ``reference``: the reference model's log-probabilities of the answers;
+    - ``desirable``: the label y, 1 for desirable and 0 for undesirable answers;
+    - ``divergence``: k, an estimate of the divergence of the trained model from the reference
+      model, one number per batch or per answer. The gradient with respect to it is 0.
 
     Parameters
     ----------
     beta : float > 0
-        How dear it is to leave the reference model.
+        The strength of the penalty for deviating from the reference model.
     desirable_weight, undesirable_weight : float >= 0
-        Factors of the loss of desirable and of undesirable answers; unlike ``weights``, they are no
-        part of the divisor.
+        The factors of the losses of desirable and of undesirable answers. Unlike ``weights``, they
+        are not part of the divisor of the mean.
 
     Notes
     -----
-    The estimate of the paper: pair each prompt with an answer to another prompt of the batch, and
-    take the mean of ``l - r`` over these pairs.
+    The paper estimates the divergence as follows: pair each prompt with an answer to another prompt
+    of the batch, and take the mean of ``l - r`` over these pairs.
 
     Examples
     --------
@@ -211,21 +215,21 @@ class KTO(Loss):
 @final
 @dataclass(frozen=True)
 class PPOClip(Loss):
-    r"""Clipped surrogate objective of proximal policy optimisation, as a loss.
+    r"""Negative clipped surrogate objective of proximal policy optimisation.
 
     .. math:: -\min(\rho A, \; \mathrm{clip}(\rho, 1 - \epsilon, 1 + \epsilon) A), \quad
         \rho = \exp(l - r)
 
-    Kind: pointwise; predictions ``(...)`` the logarithms of the probabilities of the actions taken;
-    targets ``(old, advantages)``: those of the policy that took them, r, and A. The derivative by l
-    is ``-rho A``, and 0 where the ratio has gone further than the clip in the direction of the
-    advantage: above 1 + epsilon for A > 0, below 1 - epsilon for A < 0. At the bound itself it is
-    that of the inside. A ratio out of range does no harm where it is clipped.
+    Predictions are the trained policy's log-probabilities l of the actions taken. Targets are a
+    tuple ``(old, advantages)``: the log-probabilities r under the policy that took the actions, and
+    the advantages A. The derivative with respect to l is ``-rho A`` inside the clipping range. The
+    derivative is 0 if A > 0 and rho > 1 + epsilon, and if A < 0 and rho < 1 - epsilon. At the bound
+    the derivative is ``-rho A``. A clipped ratio may overflow without effect on the loss.
 
     Parameters
     ----------
     epsilon : float > 0
-        How far the ratio of the probabilities may leave 1 before there is nothing more to gain.
+        The distance of the probability ratio from 1 at which the ratio is clipped.
 
     Examples
     --------
@@ -235,8 +239,8 @@ class PPOClip(Loss):
 
     References
     ----------
-    Schulman et al. (2017), *Proximal Policy Optimization Algorithms*, equation 7, which is to be
-    maximised: its negative. rlax's ``clipped_surrogate_pg_loss`` takes the ratios.
+    Schulman et al. (2017), *Proximal Policy Optimization Algorithms*, equation 7, an objective to
+    maximise; the loss is its negative. rlax's ``clipped_surrogate_pg_loss`` takes the ratios.
     """
 
     signature: ClassVar[str] = "(),((),())->()"
@@ -250,7 +254,7 @@ class PPOClip(Loss):
         ratio, bound = xp.exp(change), xp.where(gains, 1 + self.epsilon, 1 - self.epsilon)
         clipped = xp.where(gains, ratio > bound, (ratio < bound) | (advantage == 0))
         change = xp.where(clipped, xp.zeros_like(change), change)
-        # far out, in two steps: in range wherever the product with the advantage is
+        # two factors, so that a large ratio overflows only if its product with the advantage does
         part = xp.stop_gradient(xp.where(xp.abs(change) > 64, change / 2, xp.zeros_like(change)))
         product = advantage * xp.exp(change - part) * xp.exp(part)
         return 0.0 - xp.where(clipped, advantage * bound, product)  # never -0.0
@@ -262,38 +266,40 @@ class PPOClip(Loss):
 @final
 @dataclass(frozen=True)
 class LinearCrossEntropy(Parametrised):
-    r"""Cross-entropy of integer labels and a linear layer's logits, which are never all there.
+    r"""Cross-entropy of integer labels and a linear layer's logits, computed in chunks of tokens.
 
     .. math:: \log \sum_c \exp z_c - z_y, \quad z = W h + b
 
-    The value and the gradients of ``softmax_cross_entropy(hidden @ weight.T + bias, targets)``,
-    with the same weights, masks and label smoothing, in a few chunks of tokens one after the other:
-    where the vocabulary is large, all logits at once are what takes the memory of a training step.
-    The gradients are found in the same pass, so that a chunk's logits are computed once.
+    The value and the gradients equal those of ``softmax_cross_entropy(hidden @ weight.T + bias,
+    targets)``, with the same weights, masks and label smoothing. The tokens are processed in
+    chunks, so that the full logit matrix is never materialised; for a large vocabulary, this matrix
+    dominates the memory of a training step. Value and gradients are computed in the same pass, so
+    that the logits of a chunk are computed once.
 
-    Kind: row-wise; hidden ``(..., features)`` and weight ``(classes, features)`` any numbers,
-    targets ``(...)`` integers from 0 to classes - 1, nan outside. It differentiates by hidden,
-    weight, bias and weights, on JAX and PyTorch in the ways of their own, on NumPy with
-    `value_and_gradient`. A step of JAX in forward mode takes the time of one in reverse. On
-    PyTorch, derivatives of derivatives, forward mode, `torch.func`, compilation and tensors of a
-    subclass get the plain form, all logits at once.
+    Inputs: hidden ``(..., features)`` and weight ``(classes, features)`` of any numbers; targets
+    ``(...)`` integers from 0 to classes - 1. A sample outside is nan.
 
-    Products are of the dtype of hidden and weight, or of the wider one. Those of half precision
-    are added up in float32 as the library does it: JAX keeps such logits in float32, PyTorch rounds
-    them as `torch.nn.Linear` does, NumPy computes in float32. Everything after them is in float32
-    at least, sums of one token's classes and of all tokens in float64 where there is one; the
-    gradient of weight is added up in float32 at least, and rounded to its dtype once.
+    The loss is differentiable with respect to hidden, weight, bias and weights: on JAX and PyTorch
+    by their automatic differentiation, on NumPy by `value_and_gradient`. On JAX, forward mode takes
+    as long as reverse mode. On PyTorch, the full logit matrix is computed for higher derivatives,
+    forward mode, `torch.func`, compilation and tensor subclasses.
+
+    Products have the dtype of hidden and weight, or the wider of the two. Products of half
+    precision are accumulated in float32 by the library: JAX keeps these logits in float32, PyTorch
+    rounds them as `torch.nn.Linear` does, and NumPy computes in float32. All later steps use at
+    least float32. Sums over the classes of a token and over tokens use float64 if available. The
+    gradient of weight is accumulated in at least float32 and rounded to its dtype once.
 
     Parameters
     ----------
     ignore_index : int, optional
-        The label of tokens that do not count, as with ``where``.
+        The label of excluded tokens; ``where`` excludes tokens by a mask.
     label_smoothing : 0 <= float <= 1
-        The share of the label that is spread over all classes.
+        The fraction of the label's probability that is spread uniformly over all classes.
     z_loss : float >= 0
-        Adds so much times the square of ``log sum exp z``.
+        The factor of an added penalty, the square of ``log sum exp z``.
     chunk : int >= 1, optional
-        How many tokens a chunk has; by default, as many as have 2^24 logits.
+        The number of tokens per chunk; by default, a chunk has at most 2^24 logits.
 
     Examples
     --------
@@ -302,7 +308,7 @@ class LinearCrossEntropy(Parametrised):
     >>> il.linear_cross_entropy(hidden, weight, [2, 1])
     np.float64(1.0439378175430574)
 
-    The total and the weight of a batch, to be added up over several:
+    The state of a batch, which can be merged with the states of other batches:
 
     >>> state = il.linear_cross_entropy.summary(hidden, weight, [2, 1])
     >>> state.total.sum, state.weight.sum
@@ -313,7 +319,7 @@ class LinearCrossEntropy(Parametrised):
     References
     ----------
     Wijmans et al. (2025), *Cut Your Losses in Large-Vocabulary Language Models*; Hsu et al. (2024),
-    *Liger Kernel*. torch's ``linear_cross_entropy`` and Liger's ignore -100 unless told otherwise.
+    *Liger Kernel*. torch's ``linear_cross_entropy`` and Liger's ignore the label -100 by default.
     """
 
     ignore_index: Integer | None = None
@@ -342,11 +348,12 @@ class LinearCrossEntropy(Parametrised):
         Parameters
         ----------
         hidden, weight, targets : array
-            What goes into the layer, its matrix, and the labels.
+            The input of the layer, the matrix of the layer, and the labels.
         bias : array, optional
-            What the layer adds to the logits, of shape ``(classes,)``.
+            The bias of the layer, of shape ``(classes,)``.
         weights, where, denominator, empty
-            As in a call of any metric; ``weights`` and ``where`` broadcast to the targets' shape.
+            As in a call of any metric; ``weights`` and ``where`` broadcast to the shape of the
+            targets.
         reduction : {"mean", "sum"}
             ``sum(w * loss) / sum(w)`` or ``sum(w * loss)``.
         """
@@ -370,14 +377,14 @@ class LinearCrossEntropy(Parametrised):
         weights: Any = None,
         where: Any = None,
     ) -> Mean:
-        """Return the state of a batch: a ``total`` and a ``weight``, each of which has a ``sum``.
+        """Return the state of a batch: a ``total`` and a ``weight``, each with a ``sum``.
 
-        States of several batches ``merge``.
+        The states of several batches merge: ``state.merge(other)``.
         """
         return state_of(self._layer(hidden, weight, targets, bias, weights, where))
 
     def compute(self, state: Any, *, denominator: Any = None, empty: float = math.nan) -> Any:
-        """Return the mean that a state stands for."""
+        """Return the loss of a state: the weighted mean over its tokens."""
         return _LayerOfRows(self).compute(state, denominator=denominator, empty=empty)
 
     def value_and_gradient(
@@ -392,9 +399,10 @@ class LinearCrossEntropy(Parametrised):
         denominator: Any = None,
         empty: float = math.nan,
     ) -> tuple[Any, tuple[Any, ...]]:
-        """Return the loss and its gradients by hidden, weight and, if there is one, bias.
+        """Return the loss and its gradients with respect to hidden, weight and, if given, bias.
 
-        In one pass, on NumPy too. Each gradient has the shape and the floating dtype of its array.
+        The computation takes one pass, also on NumPy. Each gradient has the shape and the floating
+        dtype of its array.
 
         Examples
         --------
@@ -423,7 +431,7 @@ class LinearCrossEntropy(Parametrised):
 @final
 @dataclass(frozen=True, repr=False, eq=False)
 class _LayerOfRows(Loss):
-    """The same loss of rows, whose parameters are the layer: all logits at once."""
+    """The same loss with the full logit matrix; weight and bias are its parameters."""
 
     signature: ClassVar[str] = "((features)),()->()"
     prediction_names: ClassVar[tuple[str, ...]] = ("hidden",)
@@ -453,7 +461,7 @@ class _LayerOfRows(Loss):
         return found + loss.z_loss * (highest + rest) * (highest + rest)
 
 
-# --- the members most people call -----------------------------------------------------------------
+# --- default instances ----------------------------------------------------------------------------
 
 distillation_kl = DistillationKL()
 dpo = DPO()

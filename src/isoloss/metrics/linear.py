@@ -1,7 +1,7 @@
-"""A linear layer under a cross-entropy: what comes in, and which way its loss is found.
+"""The cross-entropy of a linear layer: checks of its arguments, and the choice of the algorithm.
 
-The pass over chunks of tokens is in `passes`. The plain form of the same loss, all logits at once,
-takes over wherever more is asked for than a value and a first derivative.
+The pass over chunks of tokens is in `passes`. The plain form of the same loss computes the full
+logit matrix. It is used for everything except values and first derivatives.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from .._core.states import Mean, Total, ratio
 from .._core.totals import Totals
 from .._core.types import FLOATS, Array, Namespace, dtype_name
 
-LOGITS = 1 << 24  # of a chunk, unless it was said how many tokens that has
+LOGITS = 1 << 24  # logits per chunk, unless chunk= sets the number of tokens
 _HALVES = ("float16", "bfloat16")
 _NUMBERS = (int, float, type(None))
 
 
-# --- what comes in --------------------------------------------------------------------------------
+# --- arguments ------------------------------------------------------------------------------------
 
 
 class Layer:
-    """The arguments of one call, checked.
+    """The checked arguments of one call.
 
-    ``plain`` makes the plain form of the loss, of a weight and a bias.
+    ``plain`` is a function of weight and bias that returns the plain form of the loss.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Layer:
 
     @property
     def plan(self) -> PassPlan | None:
-        """What the pass depends on; None where only the plain form will do."""
+        """The facts that the pass depends on; None if only the plain form is possible."""
         loss, xp = self.loss, self.xp
         numbers = all(type(x) in _NUMBERS for x in (loss.label_smoothing, loss.z_loss))
         sizes = (*self.hidden.shape, *self.weight.shape)
@@ -90,7 +90,7 @@ class Layer:
         )
 
     def tokens(self) -> Tokens:
-        """Bring the tokens into one row."""
+        """Return the tokens flattened to one axis, with their weights and labels."""
         xp, arrays, loss = self.xp, self.inputs.arrays, self.loss
         mask, weights = arrays.get("where"), arrays.get("weights")
         if loss.ignore_index is not None:
@@ -110,7 +110,7 @@ class Layer:
         return Tokens(hidden, self.weight, self.bias, factor, labels)
 
     def state(self, total: Array) -> Mean:
-        """Return the state that a total of losses belongs to."""
+        """Return the state of the batch from the total of its losses."""
         xp, inputs = self.xp, self.inputs
         nothing = xp.zeros_like(inputs.arrays["targets"], dtype=xp.computing)
         batch = Batch(
@@ -137,7 +137,7 @@ def _check_shapes(loss: Any, hidden: Array, weight: Array, bias: Array | None) -
 
 
 def state_of(layer: Layer) -> Mean:
-    """Return the state of a batch: by chunks, or by the plain form where only that will do."""
+    """Return the state of a batch, computed in chunks if possible, else by the plain form."""
     plan, arrays = layer.plan, layer.inputs.arrays
     if plan is None or layer.library.looked_at(*arrays.values(), layer.weight, layer.bias):
         options = {name: arrays[name] for name in ("weights", "where") if name in arrays}
@@ -152,7 +152,7 @@ def state_of(layer: Layer) -> Mean:
 def value_and_gradients(
     layer: Layer, denominator: Any, mean: Callable[[Mean], Any]
 ) -> tuple[Any, tuple[Array, ...]]:
-    """Return the mean of a batch and its gradients by what is there of hidden, weight and bias."""
+    """Return the mean of a batch and its gradients by hidden, weight and, if given, bias."""
     plan, xp = layer.plan, layer.xp
     if plan is None:
         message = f"{layer.library.name} has no pass that finds gradients"
@@ -176,7 +176,7 @@ def value_and_gradients(
 
 
 def multiplied(xp: Namespace, hidden: Array, weight: Array, bias: Array | None) -> Array:
-    """Return all logits of a layer, multiplied in the dtype of results."""
+    """Return the full logit matrix of a layer, multiplied in the dtype of results."""
     hidden, weight = (as_dtype(xp, x, xp.result) for x in (hidden, weight))
     logits = xp.astype(xp.matmul(hidden, xp.permute_dims(weight, (1, 0))), xp.computing)
     return logits if bias is None else logits + xp.astype(bias, xp.computing)

@@ -1,7 +1,7 @@
 """Ranking: losses and metrics of lists of items, each with a score and a relevance.
 
-In every formula s is a score, y a relevance, i and j are items of one list, and r is a rank, 1 for
-the highest score. Items that ``where=`` leaves out are no part of their list.
+In every formula s is a score, y is a relevance, i and j are items of one list, and r is a rank; the
+highest score has rank 1. Items that ``where=`` excludes are not part of their list.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ __all__ = [
 
 
 class _OfLists(Loss):
-    """A term for every list of items; a nan among its numbers makes it nan."""
+    """Base class of losses and metrics of lists; a nan in a list makes its term nan."""
 
     signature: ClassVar[str] = "(items),(items)->()"
 
@@ -61,7 +61,7 @@ class _OfLists(Loss):
 
     @final
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
-        """Return the term of each list; comparisons alone would not notice a nan."""
+        """Return the term of each list; nan is checked first, as comparisons ignore it."""
         lost = xp.any(xp.isnan(prediction) | xp.isnan(target), axis=-1)
         return xp.where(lost, math.nan, self.of_list(xp, prediction, target))
 
@@ -70,27 +70,27 @@ class _OfLists(Loss):
 
 
 def _pairs(xp: Namespace, x: Array) -> tuple[Array, Array]:
-    """Return what belongs to i and to j, for every pair (i, j): shapes (items, 1), (1, items)."""
+    """Return x of i and x of j for all pairs (i, j), of shapes (items, 1) and (1, items)."""
     return xp.expand_dims(x, axis=-1), xp.expand_dims(x, axis=-2)
 
 
 def _before(xp: Namespace, x: Array) -> Array:
-    """Tell for every pair (i, j) whether j has the larger number; of equal ones, the earlier."""
+    """Return for all pairs (i, j) whether x_j > x_i, or x_j = x_i and j is earlier."""
     (one, other), (place, earlier) = _pairs(xp, x), _pairs(xp, xp.places(x))
     return (other > one) | ((other == one) & (earlier < place))
 
 
 def _rank(xp: Namespace, before: Array) -> Array:
-    """Return 1 for an item that none is before, and so on."""
+    """Return the rank of each item: 1 plus the number of items before it."""
     return 1.0 + xp.astype(xp.sum(xp.astype(before, xp.counting), axis=-1), xp.computing)
 
 
 def _mean_over_pairs(
     xp: Namespace, score: Array, relevance: Array, cost: Callable[[Array], Array]
 ) -> Array:
-    """Return the mean cost of s_j - s_i over the pairs in which i is the more relevant."""
+    """Return the mean cost of s_j - s_i over the pairs in which i is more relevant than j."""
     (s, other), (y, less) = _pairs(xp, score), _pairs(xp, relevance)
-    counts = (y > less) & (less > -math.inf)  # -inf: an item that is left out
+    counts = (y > less) & (less > -math.inf)  # -inf marks an excluded item
     ahead = xp.where(counts, other - s, 0.0)
     total = xp.sum(xp.where(counts, cost(ahead), 0.0), axis=(-2, -1))
     number = xp.sum(xp.astype(counts, xp.computing), axis=(-2, -1))
@@ -100,7 +100,7 @@ def _mean_over_pairs(
 def _gain(xp: Namespace, relevance: Array, gain: str) -> Array:
     if gain == "linear":
         return relevance
-    low = relevance < 1  # where 2^y - 1 would cancel
+    low = relevance < 1  # 2^y - 1 would lose digits by cancellation
     small = xp.expm1(math.log(2) * xp.where(low, relevance, 0.0))
     return xp.where(low, small, 2.0 ** xp.where(low, 1.0, relevance) - 1.0)
 
@@ -110,9 +110,9 @@ def _discount(xp: Namespace, rank: Array) -> Array:
 
 
 def _lost_discount(xp: Namespace, rank: Array, excess: Array) -> Array:
-    """Return the discount of a rank less that of the rank plus an excess, without cancellation.
+    """Return the loss of discount from a rank to the rank plus an excess, without cancellation.
 
-    1 / log(a) - 1 / log(b) is log(b / a) / (log(a) log(b)).
+    The identity is 1 / log(a) - 1 / log(b) = log(b / a) / (log(a) log(b)).
     """
     part = xp.log1p(excess / (1 + rank)) / xp.log(1 + rank + excess)
     return part * _discount(xp, rank)
@@ -124,12 +124,12 @@ def _lost_discount(xp: Namespace, rank: Array, excess: Array) -> Array:
 @final
 @dataclass(frozen=True)
 class ListNet(_OfLists):
-    r"""ListNet's loss: a cross-entropy of what the relevances and what the scores put first.
+    r"""ListNet loss: the cross-entropy of the softmax of the relevances and that of the scores.
 
     .. math:: -\sum_i \mathrm{softmax}(y)_i \log \mathrm{softmax}(s)_i
 
-    Kind: row-wise; predictions ``(..., items)`` any scores, targets ``(..., items)`` any numbers. A
-    score or relevance of -inf leaves its item out, as ``where`` does.
+    Predictions are scores, and targets are relevances. A score or relevance of -inf excludes its
+    item, as ``where`` does.
 
     Examples
     --------
@@ -139,11 +139,11 @@ class ListNet(_OfLists):
 
     References
     ----------
-    Cao et al. (2007), *Learning to Rank: From Pairwise Approach to Listwise Approach*, with the
-    probabilities of the top one. optax's ``ranking_softmax_loss`` and rax's ``softmax_loss`` take
-    relevances in the place of their softmax, and do not divide them by their sum: for lists whose
-    relevances have the sums w, they are ``softmax_cross_entropy_with_probabilities`` of
-    ``targets / w``, with ``weights=w`` and ``denominator=`` the number of lists.
+    Cao et al. (2007), *Learning to Rank: From Pairwise Approach to Listwise Approach*, with top-one
+    probabilities. optax's ``ranking_softmax_loss`` and rax's ``softmax_loss`` use the relevances
+    instead of their softmax and do not normalise them. For lists whose relevances have the sums w,
+    they equal ``softmax_cross_entropy_with_probabilities`` of ``targets / w`` with ``weights=w``
+    and ``denominator=`` the number of lists.
     """
 
     padding: ClassVar[tuple[float, float] | None] = (-math.inf, -math.inf)
@@ -157,16 +157,15 @@ class ListNet(_OfLists):
 @final
 @dataclass(frozen=True)
 class ListMLE(_OfLists):
-    r"""ListMLE's loss: the negative log likelihood of the order of the relevances.
+    r"""ListMLE loss: the negative log-likelihood of the order of the relevances.
 
     .. math:: \sum_i \log \sum_{j \ge i} \exp(s_j - s_i)
 
-    over the items in the order of their relevance, the highest first (Plackett and Luce's model).
-    Of equal relevances, the item that comes first is the first.
+    The items are sorted by relevance, the highest first (Plackett-Luce model). Items of equal
+    relevance keep their order in the list.
 
-    Kind: row-wise; predictions ``(..., items)`` any scores, targets ``(..., items)`` any numbers,
-    of which only the order matters, and -inf leaves an item out. Needs room for items x items
-    numbers for every list.
+    Predictions are scores. Only the order of the targets matters; a target of -inf excludes its
+    item. Memory grows with the square of the number of items.
 
     Examples
     --------
@@ -177,7 +176,7 @@ class ListMLE(_OfLists):
     References
     ----------
     Xia et al. (2008), *Listwise Approach to Learning to Rank*. rax and TensorFlow Ranking break
-    ties of the relevance at random.
+    ties in relevance at random.
     """
 
     padding: ClassVar[tuple[float, float] | None] = (0.0, -math.inf)
@@ -194,15 +193,15 @@ class ListMLE(_OfLists):
 @final
 @dataclass(frozen=True)
 class RankNet(_OfLists):
-    r"""RankNet's loss: the logistic loss of every pair of items of different relevance.
+    r"""RankNet loss: the mean logistic loss of the pairs of items of different relevance.
 
     .. math:: \frac{1}{n} \sum_{y_i > y_j} \log(1 + \exp(s_j - s_i))
 
-    with the number n of these pairs; 0 where there is none.
+    where n is the number of these pairs. A list without such a pair has the loss 0; to exclude it,
+    give it the weight 0.
 
-    Kind: row-wise; predictions ``(..., items)`` any scores, targets ``(..., items)`` any numbers,
-    of which only the order matters, and -inf leaves an item out. Needs room for items x items
-    numbers for every list. To leave out lists of equal relevances, give them the weight 0.
+    Predictions are scores. Only the order of the targets matters; a target of -inf excludes its
+    item. Memory grows with the square of the number of items.
 
     Examples
     --------
@@ -213,7 +212,7 @@ class RankNet(_OfLists):
     References
     ----------
     Burges et al. (2005), *Learning to Rank using Gradient Descent*. rax's and KerasRS's
-    ``pairwise_logistic_loss`` add up the pairs of a list, or divide by the number of items.
+    ``pairwise_logistic_loss`` sum over the pairs of a list, or divide by the number of items.
     """
 
     padding: ClassVar[tuple[float, float] | None] = (0.0, -math.inf)
@@ -226,20 +225,21 @@ class RankNet(_OfLists):
 @final
 @dataclass(frozen=True)
 class PairwiseHinge(_OfLists):
-    r"""Hinge loss of every pair of items of different relevance.
+    r"""Mean hinge loss of the pairs of items of different relevance.
 
     .. math:: \frac{1}{n} \sum_{y_i > y_j} \max(0, m - (s_i - s_j))
 
-    with the number n of these pairs; 0 where there is none.
+    where n is the number of these pairs, and m is the margin. A list without such a pair has the
+    loss 0.
 
-    Kind: row-wise; predictions ``(..., items)`` any scores, targets ``(..., items)`` any numbers,
-    of which only the order matters, and -inf leaves an item out. Subgradient 0 at the margin. Needs
-    room for items x items numbers for every list.
+    Predictions are scores. Only the order of the targets matters; a target of -inf excludes its
+    item. Subgradient 0 at the margin. Memory grows with the square of the number of items.
 
     Parameters
     ----------
     margin : float >= 0
-        By how much the more relevant item must be ahead for a pair to cost nothing.
+        The difference of scores, in favour of the more relevant item, from which a pair has the
+        loss 0.
 
     Examples
     --------
@@ -250,7 +250,7 @@ class PairwiseHinge(_OfLists):
     References
     ----------
     Herbrich et al. (2000); Joachims (2002), *Optimizing Search Engines using Clickthrough Data*.
-    rax's ``pairwise_hinge_loss`` adds up the pairs of a list.
+    rax's ``pairwise_hinge_loss`` sums over the pairs of a list.
     """
 
     padding: ClassVar[tuple[float, float] | None] = (0.0, -math.inf)
@@ -268,17 +268,19 @@ class PairwiseHinge(_OfLists):
 @final
 @dataclass(frozen=True)
 class LambdaRank(_OfLists):
-    r"""LambdaRank's loss: RankNet's, each pair with what swapping it would change of the NDCG.
+    r"""LambdaRank loss: logistic losses of pairs, weighted by the NDCG change if a pair is swapped.
 
     .. math:: \sum_{y_i > y_j} |\Delta_{ij}| \log(1 + \exp(s_j - s_i)), \quad
         \Delta_{ij} = \frac{(g_i - g_j)(d_i - d_j)}{\mathrm{IDCG}}, \; d = \frac{1}{\log_2(1 + r)}
 
-    with the gain g of `NDCG`. The ranks r are those of the scores, of equal ones the earlier item
-    first, and constants to differentiation: the gradient is the lambdas of the reference.
+    where g is the gain of `NDCG`, and IDCG is the largest possible `DCG`. The ranks r are the ranks
+    of the scores; items of equal score keep their order in the list. Differentiation treats the
+    ranks as constants: the gradient equals the lambdas of the reference.
 
-    Kind: row-wise; predictions ``(..., items)`` any scores, -inf for an item that comes last and
-    costs nothing; targets ``(..., items)`` of at least 0, nan below. A list without a relevant item
-    is 0. Needs room for items x items numbers for every list.
+    Predictions are scores, and targets are relevances. An item with the score -inf is ranked last.
+    Such an item needs the relevance 0, and then adds 0 to the loss; with another relevance the loss
+    can be inf or nan. A list without a relevant item has the loss 0. Memory grows with the square
+    of the number of items.
 
     Parameters
     ----------
@@ -294,7 +296,7 @@ class LambdaRank(_OfLists):
     References
     ----------
     Burges et al. (2006), *Learning to Rank with Nonsmooth Cost Functions*; Burges (2010). LightGBM
-    divides by the difference of the scores too, unless told otherwise (``lambdarank_norm``).
+    also divides by the difference of the scores, except with ``lambdarank_norm=False``.
     """
 
     padding: ClassVar[tuple[float, float] | None] = (-math.inf, 0.0)
@@ -314,23 +316,22 @@ class LambdaRank(_OfLists):
 @final
 @dataclass(frozen=True)
 class ApproxNDCG(_OfLists):
-    r"""One minus the NDCG of ranks that are smooth functions of the scores.
+    r"""ApproxNDCG loss: 1 minus an NDCG whose ranks are smooth functions of the scores.
 
     .. math:: 1 - \frac{1}{\mathrm{IDCG}} \sum_i \frac{g_i}{\log_2(1 + \hat r_i)}, \quad
         \hat r_i = 1 + \sum_{j \ne i} \frac{1}{1 + \exp((s_i - s_j) / t)}
 
-    with the gain g of `NDCG` and a temperature t.
+    where g is the gain of `NDCG`, IDCG is the largest possible `DCG`, and t is the temperature.
 
-    Kind: row-wise; predictions ``(..., items)`` any scores, -inf for an item that comes last;
-    targets ``(..., items)`` of at least 0, nan below. A list without a relevant item is 0. Exact
-    where the order is nearly the ideal one: the difference to 1 is never taken. Needs room for
-    items x items numbers for every list.
+    Predictions are scores, and targets are relevances. An item with the score -inf is ranked last.
+    A list without a relevant item has the loss 0. Small losses are accurate: they are not computed
+    as a difference from 1. Memory grows with the square of the number of items.
 
     Parameters
     ----------
     temperature : float > 0
-        The difference of scores that counts as one: the smaller, the nearer to `NDCG`, and the
-        more of the list is flat.
+        The scale of score differences. With a smaller temperature the loss is closer to 1 minus
+        `NDCG`, and the gradient vanishes for more items.
     gain : {"exponential", "linear"}
         Whether the gain is ``2^y - 1`` or y.
 
@@ -344,7 +345,7 @@ class ApproxNDCG(_OfLists):
     ----------
     Qin, Liu and Li (2010), *A General Approximation Framework for Direct Optimization of
     Information Retrieval Measures*. TensorFlow Ranking's ``ApproxNDCGLoss`` and rax's
-    ``approx_t12n`` are this minus 1.
+    ``approx_t12n`` equal this loss minus 1.
     """
 
     padding: ClassVar[tuple[float, float] | None] = (-math.inf, 0.0)
@@ -361,7 +362,7 @@ class ApproxNDCG(_OfLists):
 
 
 def _excess(xp: Namespace, score: Array, before: Array, temperature: Number) -> Array:
-    """Return smooth ranks less the ranks of an order, small where that is the order of scores."""
+    """Return the smooth ranks minus the ranks of an order; small differences are accurate."""
     (s, other), (place, earlier) = _pairs(xp, score), _pairs(xp, xp.places(score))
     same = (place == earlier) | ((s == -math.inf) & (other == -math.inf))
     apart = xp.where(same, 0.0, other - s) / temperature
@@ -372,14 +373,13 @@ def _excess(xp: Namespace, score: Array, before: Array, temperature: Number) -> 
 @final
 @dataclass(frozen=True)
 class BPR(Loss):
-    r"""Bayesian personalised ranking: the logistic loss of a preferred item before another.
+    r"""Bayesian personalised ranking loss: the logistic loss of a preferred and another item.
 
     .. math:: \log(1 + \exp(t - s))
 
-    Kind: pointwise; predictions ``(...)`` the scores s of items that were chosen, targets ``(...)``
-    the scores t of items that were not, both any real numbers. The derivative by a target is minus
-    that by its prediction: where both are a model's, differentiate by both. Of all the pairs of a
-    list: `ranknet`.
+    Predictions are the scores s of chosen items; targets are the scores t of items that were not
+    chosen. If both come from a model, differentiate with respect to both; the two derivatives
+    differ only in sign. For all pairs of a list, use `ranknet`.
 
     Examples
     --------
@@ -389,8 +389,8 @@ class BPR(Loss):
 
     References
     ----------
-    Rendle et al. (2009), *BPR: Bayesian Personalized Ranking from Implicit Feedback*, where it is
-    summed, and weights of the model are penalised as well.
+    Rendle et al. (2009), *BPR: Bayesian Personalized Ranking from Implicit Feedback*, who sum the
+    loss and add a penalty on the weights of the model.
     """
 
     domain: ClassVar[Domain] = Domain(LOGITS, LOGITS)
@@ -403,15 +403,15 @@ class BPR(Loss):
 
 
 class _Ranked(NamedTuple):
-    """Lists in the order of their scores, the highest first; one entry for each rank.
+    """Lists sorted by score, the highest first, with one entry per rank.
 
-    Items of equal score are in any order alike, and each of them has the mean gain of them all.
+    Items of equal score share their mean gain, so that their order does not matter.
     """
 
     rank: Array  # 1, 2, 3, ...
-    number: Array  # how many items have this score
-    within: Array  # how many of them come earlier
-    total: Array  # the sum of their gains
+    number: Array  # the number of items of this score
+    within: Array  # the number of these items at earlier ranks
+    total: Array  # the sum of the gains of these items
     found: Array  # the sum of the gains of the items of higher scores
 
     @property
@@ -421,7 +421,7 @@ class _Ranked(NamedTuple):
 
 
 class _OfOrder(_OfLists):
-    """A metric of the order of scores; the expected value where scores are equal."""
+    """Base class of metrics of the order of scores; ties give the mean over all orders."""
 
     greater_is_better: ClassVar[bool] = True
     padding: ClassVar[tuple[float, float] | None] = (-math.inf, 0.0)
@@ -429,7 +429,7 @@ class _OfOrder(_OfLists):
 
 
 def _ranked(xp: Namespace, score: Array, gain: Array) -> _Ranked:
-    """Put lists in order; an item of score -inf has no rank, and so no gain."""
+    """Sort lists by score; an item of score -inf is not ranked and has the gain 0."""
     gain = xp.where(score > -math.inf, gain, 0.0)
     order = xp.argsort(-xp.stop_gradient(score), axis=-1)
     score, gain = (xp.take_along_axis(xp.stop_gradient(x), order, axis=-1) for x in (score, gain))
@@ -442,7 +442,7 @@ def _ranked(xp: Namespace, score: Array, gain: Array) -> _Ranked:
 
 
 def _of_group(xp: Namespace, x: Array, group: Array) -> tuple[Array, Array]:
-    """Return the sum over each item's group, and over the groups before it."""
+    """Return for each item the sum over its group, and the sum over the earlier groups."""
     n, shape = x.shape[-1], x.shape
     flat = xp.reshape(group, (-1, n))
     sums = xp.bins(flat, xp.reshape(x, (-1, n)), n)
@@ -452,15 +452,15 @@ def _of_group(xp: Namespace, x: Array, group: Array) -> tuple[Array, Array]:
 
 
 def _down_to(xp: Namespace, k: int | None, rank: Array, terms: Array) -> Array:
-    """Add up the terms of the first k ranks."""
+    """Return the sum of the terms of the first k ranks."""
     return xp.sum(terms if k is None else xp.where(rank <= k, terms, 0.0), axis=-1)
 
 
 def _first(xp: Namespace, ranked: _Ranked) -> Array:
-    """Return the probability that an item of gain 1 is at a rank, and none before it."""
-    left = ranked.number - ranked.within  # of which so many are relevant, if none was before
+    """Return for each rank the probability that the first item of gain 1 is there."""
+    left = ranked.number - ranked.within  # contains all relevant items, if none came earlier
     hazard = xp.minimum(ranked.total / left, 1.0)
-    sure = hazard == 1  # after it there is none: exp(-1e5) is 0, and the logarithm of 0 would warn
+    sure = hazard == 1  # exp(-1e5) is 0, and the logarithm of 0 would warn
     logs = xp.where(sure, -1e5, xp.log1p(xp.where(sure, 0.0, -hazard)))
     none = xp.cumulative_sum(logs, axis=-1)
     so_far = xp.concat([xp.zeros_like(none[..., :1]), none[..., :-1]], axis=-1)
@@ -470,18 +470,18 @@ def _first(xp: Namespace, ranked: _Ranked) -> Array:
 @final
 @dataclass(frozen=True)
 class DCG(_OfOrder):
-    r"""Discounted cumulative gain: the gains of items, the less the lower they are ranked.
+    r"""Discounted cumulative gain: the sum of the gains of items, discounted by rank.
 
     .. math:: \sum_{r \le k} \frac{g_r}{\log_2(1 + r)}
 
-    Kind: row-wise; predictions ``(..., items)`` any scores, targets ``(..., items)`` of at least 0,
-    nan below. Items of equal score have each the mean of their gains, so that the order of the
-    items does not matter; an item of score -inf is not ranked. Gradient 0.
+    Predictions are scores, and targets are relevances. Items of equal score share their mean gain,
+    so that the order of the items does not matter. An item with the score -inf is not ranked.
+    Gradient 0.
 
     Parameters
     ----------
     k : int >= 1, optional
-        How many ranks are looked at; all without it.
+        The number of ranks to use; by default all.
     gain : {"exponential", "linear"}
         Whether the gain is ``2^y - 1`` or y.
 
@@ -495,7 +495,7 @@ class DCG(_OfOrder):
     ----------
     Järvelin and Kekäläinen (2002), *Cumulated Gain-Based Evaluation of IR Techniques*; Burges et
     al. (2005) for the exponential gain; McSherry and Najork (2008) for ties. scikit-learn's
-    ``dcg_score`` has the linear gain.
+    ``dcg_score`` uses the linear gain.
     """
 
     domain: ClassVar[Domain] = Domain(LOGITS, NON_NEGATIVE)
@@ -511,21 +511,21 @@ class DCG(_OfOrder):
 @final
 @dataclass(frozen=True)
 class NDCG(_OfOrder):
-    r"""Normalised discounted cumulative gain: the `DCG` over that of the best order.
+    r"""Normalised discounted cumulative gain: the `DCG` divided by the `DCG` of the best order.
 
     .. math:: \mathrm{DCG}_k / \mathrm{IDCG}_k, \quad \mathrm{DCG}_k = \sum_{r \le k}
         \frac{g_r}{\log_2(1 + r)}
 
-    Kind: row-wise; predictions ``(..., items)`` any scores, targets ``(..., items)`` of at least 0,
-    nan below. Items of equal score have each the mean of their gains, so that the order of the
-    items does not matter; an item of score -inf is not ranked, and counts in the best order. A list
-    without a relevant item is 0, as in scikit-learn; to leave it out, give it the weight 0:
-    ``weights=(targets > 0).any(-1)``. Gradient 0: `approx_ndcg` and `lambda_rank` are losses.
+    Predictions are scores, and targets are relevances. Items of equal score share their mean gain,
+    so that the order of the items does not matter. An item with the score -inf is not ranked, but
+    the best order includes it. A list without a relevant item has the value 0, as in scikit-learn.
+    To exclude such lists, pass ``weights=(targets > 0).any(-1)``. Gradient 0; for training, use
+    `approx_ndcg` or `lambda_rank`.
 
     Parameters
     ----------
     k : int >= 1, optional
-        How many ranks are looked at; all without it.
+        The number of ranks to use; by default all.
     gain : {"exponential", "linear"}
         Whether the gain is ``2^y - 1`` or y.
 
@@ -565,18 +565,18 @@ class MeanAveragePrecision(_OfOrder):
 
     .. math:: \frac{1}{R} \sum_{r \le k} y_r P_r
 
-    with the precision ``P_r`` of the first r ranks, and the number R of all relevant items of the
-    list, found or not.
+    where ``P_r`` is the precision of the first r ranks, and R is the number of all relevant items
+    of the list, ranked or not.
 
-    Kind: row-wise; predictions ``(..., items)`` any scores, of either sign; targets ``(...,
-    items)`` 0 or 1, nan otherwise. Of equal scores, the mean over all their orders; an item of
-    score -inf is not ranked. A list without a relevant item is 0; to leave it out, give it the
-    weight 0: ``weights=(targets > 0).any(-1)``. Gradient 0.
+    Predictions are scores, which may be negative. Targets are 1 for relevant items. Ties give the
+    mean over all orders of the tied items. An item with the score -inf is not ranked. A list
+    without a relevant item has the value 0. To exclude such lists, pass
+    ``weights=(targets > 0).any(-1)``. Gradient 0.
 
     Parameters
     ----------
     k : int >= 1, optional
-        How many ranks are looked at; all without it.
+        The number of ranks to use; by default all.
 
     Examples
     --------
@@ -586,16 +586,16 @@ class MeanAveragePrecision(_OfOrder):
 
     References
     ----------
-    Buckley and Voorhees (2000); McSherry and Najork (2008) for ties. With k, trec_eval and rax
-    divide by R too; torchmetrics by the relevant items among the first k, others by the smaller of
-    R and k. torchmetrics leaves out items of scores up to 0.
+    Buckley and Voorhees (2000); McSherry and Najork (2008) for ties. With k, trec_eval and rax also
+    divide by R; torchmetrics divides by the number of relevant items in the first k ranks, and
+    others divide by the smaller of R and k. torchmetrics excludes items with scores up to 0.
     """
 
     k: Count | None = None
 
     def of_list(self, xp: Namespace, score: Array, relevance: Array) -> Array:
         ranked = _ranked(xp, score, relevance)
-        # given that the item here is relevant, of the others of its score so many come earlier
+        # expected number of earlier relevant items of the same score, if this item is relevant
         others = xp.maximum(ranked.number - 1, 1.0)
         earlier = ranked.within * (ranked.total - 1) / others
         terms = ranked.gain * (ranked.found + earlier + 1) / ranked.rank
@@ -605,18 +605,18 @@ class MeanAveragePrecision(_OfOrder):
 @final
 @dataclass(frozen=True)
 class MeanReciprocalRank(_OfOrder):
-    r"""Mean over lists of the reciprocal of the rank of the first relevant item.
+    r"""Mean over lists of the reciprocal rank of the first relevant item.
 
     .. math:: 1 / \min \{r : y_r = 1\}
 
-    Kind: row-wise; predictions ``(..., items)`` any scores, of either sign; targets ``(...,
-    items)`` 0 or 1, nan otherwise. Of equal scores, the mean over all their orders; an item of
-    score -inf is not ranked. 0 where no relevant item is found. Gradient 0.
+    Predictions are scores, which may be negative. Targets are 1 for relevant items. Ties give the
+    mean over all orders of the tied items. An item with the score -inf is not ranked. A list
+    without a relevant item in the first k ranks has the value 0. Gradient 0.
 
     Parameters
     ----------
     k : int >= 1, optional
-        How many ranks are looked at; all without it.
+        The number of ranks to use; by default all.
 
     Examples
     --------
@@ -627,7 +627,8 @@ class MeanReciprocalRank(_OfOrder):
     References
     ----------
     Voorhees (1999), *The TREC-8 Question Answering Track Report*; McSherry and Najork (2008) for
-    ties, where torcheval takes the best order. torchmetrics leaves out items of scores up to 0.
+    ties; torcheval uses the best order of tied items. torchmetrics excludes items with scores up to
+    0.
     """
 
     k: Count | None = None
@@ -640,18 +641,18 @@ class MeanReciprocalRank(_OfOrder):
 @final
 @dataclass(frozen=True)
 class PrecisionAtK(_OfOrder):
-    r"""Share of the first k ranks that relevant items take.
+    r"""Precision at k: the fraction of the first k ranks that hold relevant items.
 
     .. math:: \frac{1}{k} \sum_{r \le k} y_r
 
-    Kind: row-wise; predictions ``(..., items)`` any scores, of either sign; targets ``(...,
-    items)`` 0 or 1, nan otherwise. Of equal scores, the mean over all their orders; an item of
-    score -inf is not ranked. Ranks beyond the end of a list count as not relevant. Gradient 0.
+    Predictions are scores, which may be negative. Targets are 1 for relevant items. Ties give the
+    mean over all orders of the tied items. An item with the score -inf is not ranked. Ranks beyond
+    the end of a list count as not relevant. Gradient 0.
 
     Parameters
     ----------
     k : int >= 1
-        How many ranks are looked at.
+        The number of ranks to use.
 
     Examples
     --------
@@ -661,8 +662,8 @@ class PrecisionAtK(_OfOrder):
 
     References
     ----------
-    Voorhees and Harman (2005), *TREC*; McSherry and Najork (2008) for ties. torchmetrics divides by
-    the length of a shorter list if told to (``adaptive_k``).
+    Voorhees and Harman (2005), *TREC*; McSherry and Najork (2008) for ties. torchmetrics with
+    ``adaptive_k=True`` divides by the length of the list if it is less than k.
     """
 
     k: Count = 10
@@ -675,21 +676,21 @@ class PrecisionAtK(_OfOrder):
 @final
 @dataclass(frozen=True)
 class RecallAtK(_OfOrder):
-    r"""Share of the relevant items that are among the first k ranks.
+    r"""Recall at k: the fraction of the relevant items that are in the first k ranks.
 
     .. math:: \frac{1}{R} \sum_{r \le k} y_r
 
-    with the number R of relevant items of the list.
+    where R is the number of relevant items of the list.
 
-    Kind: row-wise; predictions ``(..., items)`` any scores, of either sign; targets ``(...,
-    items)`` 0 or 1, nan otherwise. Of equal scores, the mean over all their orders; an item of
-    score -inf is not ranked, and counts in R. A list without a relevant item is 0; to leave it out,
-    give it the weight 0: ``weights=(targets > 0).any(-1)``. Gradient 0.
+    Predictions are scores, which may be negative. Targets are 1 for relevant items. Ties give the
+    mean over all orders of the tied items. An item with the score -inf is not ranked, but R
+    includes it. A list without a relevant item has the value 0. To exclude such lists, pass
+    ``weights=(targets > 0).any(-1)``. Gradient 0.
 
     Parameters
     ----------
     k : int >= 1
-        How many ranks are looked at.
+        The number of ranks to use.
 
     Examples
     --------
@@ -713,18 +714,17 @@ class RecallAtK(_OfOrder):
 @final
 @dataclass(frozen=True)
 class HitRate(_OfOrder):
-    r"""Share of the lists that have a relevant item among the first k ranks.
+    r"""Hit rate: the fraction of the lists with a relevant item in the first k ranks.
 
     .. math:: \max_{r \le k} y_r
 
-    Kind: row-wise; predictions ``(..., items)`` any scores, of either sign; targets ``(...,
-    items)`` 0 or 1, nan otherwise. Of equal scores, the mean over all their orders; an item of
-    score -inf is not ranked. Gradient 0.
+    Predictions are scores, which may be negative. Targets are 1 for relevant items. Ties give the
+    mean over all orders of the tied items. An item with the score -inf is not ranked. Gradient 0.
 
     Parameters
     ----------
     k : int >= 1
-        How many ranks are looked at.
+        The number of ranks to use.
 
     Examples
     --------
@@ -735,7 +735,8 @@ class HitRate(_OfOrder):
     References
     ----------
     Deshpande and Karypis (2004), *Item-Based Top-N Recommendation Algorithms*. torchmetrics's
-    ``retrieval_hit_rate``, scikit-learn's ``top_k_accuracy_score`` of one relevant item each.
+    ``retrieval_hit_rate`` is the same. With one relevant item per list, scikit-learn's
+    ``top_k_accuracy_score`` is the same.
     """
 
     k: Count = 10
@@ -745,7 +746,7 @@ class HitRate(_OfOrder):
         return _down_to(xp, self.k, ranked.rank, _first(xp, ranked))
 
 
-# --- the members most people call -----------------------------------------------------------------
+# --- default instances ----------------------------------------------------------------------------
 
 listnet = ListNet()
 list_mle = ListMLE()

@@ -1,17 +1,18 @@
-r"""Segmentation: how far predicted regions are from true ones.
+r"""Segmentation losses: differences between predicted and true regions.
 
-Of the pixels of a sample, p is the probability that the prediction gives to one, t its target, and
+For each pixel, p is the predicted probability and t is the target. The sums over the pixels of a
+sample are
 
 .. math:: TP = \sum p t, \quad FP = \sum p (1 - t), \quad FN = \sum (1 - p) t
 
-are what both have, what only the prediction has, and what only the target has.
+the true positives, the false positives and the false negatives.
 
-A sample is what lies along the last axis, or along ``event_axis=``, which may be several axes: of
-masks ``(batch, height, width)``, ``event_axis=(1, 2)`` makes every image a sample, and the loss
-is the mean of theirs; ``event_axis=(0, 1, 2)`` makes all images one, and the loss is the ratio over
-the batch. Of masks ``(batch, height, width, classes)``, ``event_axis=(1, 2)`` is the mean over
-images and classes. No sigmoid or softmax is applied: predictions are probabilities, except where
-scores are asked for. A pixel of p = t = 0 does not count in a ratio.
+The pixels of a sample lie along the last axis, or along the axes in ``event_axis=``. For masks
+``(batch, height, width)``, ``event_axis=(1, 2)`` treats every image as a sample, and the loss is
+the mean over the images. ``event_axis=(0, 1, 2)`` treats the batch as one sample, and the loss is
+the ratio over the batch. For masks ``(batch, height, width, classes)``, ``event_axis=(1, 2)`` gives
+the mean over images and classes. Predictions are probabilities, except for `lovasz_hinge`, which
+takes scores. No loss applies a sigmoid or a softmax. A pixel with p = t = 0 affects no ratio.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ __all__ = [
     "tversky",
 ]
 
-# --- ratios of what is right and what is wrong ----------------------------------------------------
+# --- ratios of regions ----------------------------------------------------------------------------
 
 
 def _regions(xp: Namespace, prediction: Array, target: Array, axis: int) -> tuple[Array, ...]:
@@ -52,10 +53,10 @@ def _regions(xp: Namespace, prediction: Array, target: Array, axis: int) -> tupl
 
 
 def _share(xp: Namespace, wrong: Array, right: Array) -> Array:
-    """Return ``wrong / (wrong + right)``, 0 for 0/0.
+    """Return ``wrong / (wrong + right)``, or 0 for 0/0.
 
-    Neither it nor its derivative is a difference, as 1 minus a score and its derivative are: a
-    small loss has all its digits, and so has the small slope of a large one.
+    The quotient avoids the cancellation of 1 minus a score, in the value and in the derivative. A
+    small loss and the small slope of a large loss keep their accuracy.
     """
     more = wrong > right
     odds = ratio(xp, xp.where(more, right, wrong), xp.where(more, wrong, right), 0.0)
@@ -65,20 +66,20 @@ def _share(xp: Namespace, wrong: Array, right: Array) -> Array:
 @final
 @dataclass(frozen=True)
 class DiceLoss(Loss):
-    r"""Dice loss: what is wrong, among twice what is right and what is wrong.
+    r"""Dice loss: 1 minus the Dice coefficient of the predicted and the true region.
 
     .. math:: 1 - \frac{2 TP + s}{\sum p + \sum t + s} = \frac{FP + FN}{2 TP + FP + FN + s}
 
-    Kind: row-wise; predictions and targets ``(..., pixels)`` between 0 and 1 (soft targets are
-    taken), a sample nan if one of its pixels is outside. The mean of the loss of each sample; with
-    all axes in ``event_axis=``, the ratio over all. Where neither has a region, 0/0 is a loss of 0,
-    with gradient 0. With soft targets it is not 0 at p = t.
+    Targets may be soft; the loss is then not 0 at p = t. The loss is averaged over the samples.
+    With all axes in ``event_axis=``, the loss is one ratio over all pixels. If both regions are
+    empty, the ratio 0/0 counts as a loss of 0 with gradient 0.
 
     Parameters
     ----------
     smoothing : float >= 0
-        What is added above and below, in pixels. It lets the loss of an empty target vanish with
-        the prediction; without it that is 1 for any prediction but 0.
+        Added to the numerator and the denominator of the Dice coefficient, in pixels. For an empty
+        target, the loss then tends to 0 as the prediction tends to 0. Without smoothing, the loss
+        of an empty target is 1 for every prediction except 0.
 
     Examples
     --------
@@ -86,7 +87,7 @@ class DiceLoss(Loss):
     >>> il.dice_loss([0.75, 0.5, 0.0], [1.0, 0.0, 0.0])
     np.float64(0.3333333333333333)
 
-    Two images, and the two as one:
+    The mean over two images, and the ratio over both:
 
     >>> masks, truth = [[[1.0, 0.0]], [[1.0, 1.0]]], [[[0.0, 1.0]], [[1.0, 1.0]]]
     >>> il.dice_loss(masks, truth, event_axis=(1, 2))
@@ -97,10 +98,10 @@ class DiceLoss(Loss):
     References
     ----------
     Dice (1945); Drozdzal et al. (2016), *The Importance of Skip Connections*. MONAI's ``DiceLoss``
-    has ``smoothing=1e-5``, segmentation_models's 0. optax's ``dice_loss`` adds its ``smooth`` of 1
-    to TP, which is twice in 2 TP: ``DiceLoss(smoothing=2.0)`` is optax's default. Keras's ``dice``
-    is the ratio over the batch. Milletari et al. (2016, *V-Net*) square p and t in the denominator,
-    as MONAI's ``squared_pred=True`` does: another loss.
+    uses ``smoothing=1e-5``; that of segmentation_models uses 0. optax's ``dice_loss`` adds its
+    ``smooth`` of 1 to TP and therefore 2 to 2 TP: its default is ``DiceLoss(smoothing=2.0)``.
+    Keras's ``dice`` is the ratio over the batch. Milletari et al. (2016, *V-Net*) define another
+    loss, with squared p and t in the denominator, as does MONAI with ``squared_pred=True``.
     """
 
     signature: ClassVar[str] = "(pixels),(pixels)->()"
@@ -119,14 +120,13 @@ class JaccardLoss(Loss):
 
     .. math:: 1 - \frac{TP + s}{TP + FP + FN + s} = \frac{FP + FN}{TP + FP + FN + s}
 
-    Kind: row-wise; predictions and targets ``(..., pixels)`` between 0 and 1 (soft targets are
-    taken), a sample nan if one of its pixels is outside. Where neither has a region, 0/0 is a loss
-    of 0, with gradient 0. With soft targets it is not 0 at p = t.
+    Targets may be soft; the loss is then not 0 at p = t. If both regions are empty, the ratio 0/0
+    counts as a loss of 0 with gradient 0.
 
     Parameters
     ----------
     smoothing : float >= 0
-        What is added above and below, in pixels.
+        Added to the numerator and the denominator of the Jaccard index, in pixels.
 
     Examples
     --------
@@ -137,8 +137,8 @@ class JaccardLoss(Loss):
     References
     ----------
     Jaccard (1912); Rahman and Wang (2016), *Optimizing Intersection-Over-Union in Deep Neural
-    Networks*. MONAI's ``DiceLoss(jaccard=True)`` adds its 1e-5 to twice both:
-    ``JaccardLoss(smoothing=5e-6)``.
+    Networks*. MONAI's ``DiceLoss(jaccard=True)`` adds 1e-5 to twice the numerator and twice the
+    denominator: ``JaccardLoss(smoothing=5e-6)``.
     """
 
     signature: ClassVar[str] = "(pixels),(pixels)->()"
@@ -165,23 +165,22 @@ def _tversky(
 @final
 @dataclass(frozen=True)
 class Tversky(Loss):
-    r"""Tversky loss: a Dice loss that weighs what is extra and what is missed differently.
+    r"""Tversky loss: a Dice loss with separate weights of false positives and false negatives.
 
     .. math:: 1 - \frac{TP + s}{TP + \alpha FP + \beta FN + s}
         = \frac{\alpha FP + \beta FN}{TP + \alpha FP + \beta FN + s}
 
-    With both weights 1/2 it is the Dice loss (of twice the smoothing), with both 1 the Jaccard
-    loss.
+    With both weights 1/2, the loss equals the Dice loss with twice the smoothing. With both weights
+    1, the loss equals the Jaccard loss.
 
-    Kind: row-wise; predictions and targets ``(..., pixels)`` between 0 and 1 (soft targets are
-    taken), a sample nan if one of its pixels is outside. Where 0/0, a loss of 0 with gradient 0.
+    Targets may be soft. A ratio 0/0 counts as a loss of 0 with gradient 0.
 
     Parameters
     ----------
     alpha_fp, beta_fn : float >= 0
-        The weights of what is extra and of what is missed.
+        The weights of the false positives and of the false negatives.
     smoothing : float >= 0
-        What is added above and below, in pixels.
+        Added to the numerator and the denominator of the Tversky index, in pixels.
 
     Examples
     --------
@@ -192,9 +191,9 @@ class Tversky(Loss):
     References
     ----------
     Tversky (1977); Salehi et al. (2017), *Tversky Loss Function for Image Segmentation*, with the
-    same alpha and beta, as in MONAI and segmentation_models. Abraham and Khan (2019) have them the
-    other way round, and so has the code of Keras 3.15, whose text has not. optax's ``dice_loss`` is
-    ``Tversky(smoothing=1.0)``, MONAI's ``TverskyLoss`` has a smoothing of 1e-5.
+    same alpha and beta, as in MONAI and segmentation_models. Abraham and Khan (2019) swap them.
+    Keras 3.15's code also swaps them, although its documentation does not. optax's ``dice_loss`` is
+    ``Tversky(smoothing=1.0)``. MONAI's ``TverskyLoss`` uses a smoothing of 1e-5.
     """
 
     signature: ClassVar[str] = "(pixels),(pixels)->()"
@@ -210,24 +209,25 @@ class Tversky(Loss):
 @final
 @dataclass(frozen=True)
 class FocalTversky(Loss):
-    r"""Focal Tversky loss: a Tversky loss whose slope grows where little is left to gain.
+    r"""Focal Tversky loss: a power of the Tversky loss that is steeper for small losses.
 
     .. math:: \left(\frac{\alpha FP + \beta FN}{TP + \alpha FP + \beta FN + s}\right)^{1 / \gamma}
 
-    Kind: row-wise; predictions and targets ``(..., pixels)`` between 0 and 1 (soft targets are
-    taken), a sample nan if one of its pixels is outside. At a loss of 0 the derivative is 0, where
-    that of the power is infinite for gamma > 1; for gamma = 1 it is that of `Tversky`.
+    Targets may be soft. At a loss of 0 the derivative is 0, although the derivative of the power is
+    infinite for gamma > 1. For gamma = 1 the derivative equals that of `Tversky`.
 
     Parameters
     ----------
     alpha_fp, beta_fn : float >= 0
-        The weights of what is extra and of what is missed; those of the paper.
+        The weights of the false positives and of the false negatives; the defaults are from the
+        paper.
     gamma : float > 0
-        The exponent is 1 / gamma, as in the paper, which recommends 4/3. Its authors' program, and
-        segmentation_models's ``TverskyLoss``, have the exponent itself: their 0.75 is a gamma of
-        4/3 here.
+        The exponent is 1 / gamma, as in the paper, which recommends 4/3. The authors' code and
+        segmentation_models's ``TverskyLoss`` take the exponent itself: their 0.75 equals
+        ``gamma=4 / 3``.
     smoothing : float >= 0
-        What is added above and below, in pixels; the authors' program adds 1.
+        Added to the numerator and the denominator of the Tversky index, in pixels; the authors'
+        code adds 1.
 
     Examples
     --------
@@ -237,8 +237,8 @@ class FocalTversky(Loss):
 
     References
     ----------
-    Abraham and Khan (2019), *A Novel Focal Tversky Loss Function*; what they call alpha, 0.7, is
-    the weight of what is missed.
+    Abraham and Khan (2019), *A Novel Focal Tversky Loss Function*; their alpha of 0.7 is the weight
+    of the false negatives.
     """
 
     signature: ClassVar[str] = "(pixels),(pixels)->()"
@@ -261,18 +261,18 @@ class FocalTversky(Loss):
 @final
 @dataclass(frozen=True)
 class GeneralisedDice(Loss):
-    r"""Generalised Dice loss: one Dice ratio of all classes, the small ones weighted up.
+    r"""Generalised Dice loss: one Dice ratio over all classes, with more weight on small classes.
 
     .. math:: 1 - \frac{2 \sum_c w_c TP_c}{\sum_c w_c \sum (p_c + t_c)}
         = \frac{\sum_c w_c (FP_c + FN_c)}{\sum_c w_c (2 TP_c + FP_c + FN_c)}, \quad
         w_c = \Big(\sum t_c\Big)^{-2}
 
-    A class whose target is empty has no weight, and is left out; probabilities that it wrongly has
-    are missed by the others. With no class at all, 0/0 is a loss of 0, with gradient 0.
+    A class with an empty target has the weight 0 and is excluded. Probability assigned to such a
+    class still counts as missing in the other classes. If all targets are empty, the ratio 0/0
+    counts as a loss of 0 with gradient 0.
 
-    Kind: row-wise; predictions and targets ``(..., pixels, classes)`` between 0 and 1, a sample nan
-    if one of them is outside. Two axes are a sample: flatten height and width, and all of the batch
-    for the ratio over it.
+    A sample has two axes, pixels and classes: flatten height and width into one axis. For the ratio
+    over a batch, flatten the batch into the pixels as well.
 
     Examples
     --------
@@ -285,8 +285,8 @@ class GeneralisedDice(Loss):
     ----------
     Sudre et al. (2017), *Generalised Dice Overlap as a Deep Learning Loss Function for Highly
     Unbalanced Segmentations*. MONAI's ``GeneralizedDiceLoss`` gives an absent class the largest
-    weight of the others, and adds 1e-5 above and below. optax's
-    ``multiclass_generalized_dice_loss`` is a weighted mean of Dice losses: another loss.
+    weight of the others, and adds 1e-5 to the numerator and the denominator. optax's
+    ``multiclass_generalized_dice_loss`` is a different loss, a weighted mean of Dice losses.
     """
 
     signature: ClassVar[str] = "(pixels, classes),(pixels, classes)->()"
@@ -301,14 +301,15 @@ class GeneralisedDice(Loss):
         return _share(xp, wrong, right)
 
 
-# --- the extension of the Jaccard loss to errors that are no 0 or 1 -------------------------------
+# --- the Jaccard loss, extended to real-valued errors ---------------------------------------------
 
 
 def _growth(xp: Namespace, error: Array, truth: Array, axis: int) -> Array:
-    """Return by how much each error makes the Jaccard loss grow, after all that are larger.
+    """Return the increase of the Jaccard loss by each error, after all larger errors.
 
-    After some errors, the loss of a region of G pixels is 1 - I / U: what is left of G, over G and
-    the false ones so far. A miss makes it grow by 1 / U, a false one by I / (U - 1) - I / U.
+    The Jaccard loss is 1 - I / U. The intersection I is the number of region pixels without an
+    error so far, and the union U is the size of the region plus the false positives so far. A false
+    negative adds 1 / U to the loss; a false positive adds I / (U - 1) - I / U.
     """
     order = xp.argsort(-xp.stop_gradient(error), axis=axis, stable=True)
     miss = xp.take_along_axis(xp.astype(truth, xp.counting), order, axis=axis)
@@ -317,25 +318,25 @@ def _growth(xp: Namespace, error: Array, truth: Array, axis: int) -> Array:
     union = xp.astype(size + xp.cumulative_sum(1 - miss, axis=axis), xp.computing)
     before = xp.where(union == 1, 1.0, union - 1)
     growth = xp.where(miss > 0, 1.0, xp.astype(left, xp.computing) / before) / union
-    growth = xp.where(union == 1, 1.0, growth)  # the first false one, where there is no region
+    growth = xp.where(union == 1, 1.0, growth)  # the first false positive of an empty region
     return xp.take_along_axis(growth, xp.argsort(order, axis=axis), axis=axis)
 
 
 @final
 @dataclass(frozen=True)
 class LovaszHinge(Loss):
-    r"""Lovász hinge: the Jaccard loss of a region, extended to hinge losses.
+    r"""Lovász hinge loss: a convex extension of the Jaccard loss to the hinge losses of the pixels.
 
     .. math:: \sum_k \max(0, m_k) \left(J(m_1 \ldots m_k) - J(m_1 \ldots m_{k - 1})\right), \quad
         m = 1 - (2 t - 1) z
 
-    over errors m in falling order, where J is the Jaccard loss that results if just those pixels
-    are wrong. Convex in the scores z. Without a region, J is 1 from the first error on, and the
-    loss is the largest.
+    The errors m are sorted in descending order, and J is the Jaccard loss of a prediction that is
+    wrong at exactly these pixels. The loss is convex in the scores z. If the target is empty, J is
+    1 from the first error on, and the loss is the largest error, or 0 if no error is positive.
 
-    Kind: row-wise; predictions ``(..., pixels)`` any scores, of which those above 0 are the region;
-    targets ``(..., pixels)`` 0 or 1, a sample nan otherwise. Subgradient 0 at m = 0; of equal
-    errors the first is the larger. A pixel that must not count has t = 0 and a score of -1.
+    Predictions are scores; the predicted region is the set of scores above 0. Subgradient 0 at
+    m = 0. Equal errors are sorted by position. To exclude a pixel, give it the target 0 and the
+    score -1.
 
     Examples
     --------
@@ -345,8 +346,8 @@ class LovaszHinge(Loss):
 
     References
     ----------
-    Yu and Blaschko (2015); Berman et al. (2018), *The Lovász-Softmax Loss*. Their program's
-    ``per_image=False`` is all axes in ``event_axis=``.
+    Yu and Blaschko (2015); Berman et al. (2018), *The Lovász-Softmax Loss*. Their code with
+    ``per_image=False`` corresponds to all axes in ``event_axis=``.
     """
 
     signature: ClassVar[str] = "(pixels),(pixels)->()"
@@ -362,19 +363,18 @@ class LovaszHinge(Loss):
 @final
 @dataclass(frozen=True)
 class LovaszSoftmax(Loss):
-    r"""Lovász-softmax: the Jaccard losses of the classes, extended to probabilities.
+    r"""Lovász-softmax loss: the mean Jaccard loss of the classes, extended to probabilities.
 
     .. math:: \frac{1}{|C|} \sum_{c \in C} \sum_k m_{ck}
         \left(J_c(m_{c1} \ldots m_{ck}) - J_c(m_{c1} \ldots m_{c, k - 1})\right), \quad
         m_c = |[y = c] - p_c|
 
-    over the classes C that the sample has, and for each over errors m in falling order, where J is
-    the Jaccard loss that results if just those pixels are wrong.
+    C is the set of classes that occur in the targets of the sample. The errors m of each class are
+    sorted in descending order, and J is the Jaccard loss of a prediction that is wrong at exactly
+    these pixels.
 
-    Kind: row-wise; predictions ``(..., pixels, classes)`` probabilities between 0 and 1, a sample
-    nan if one is outside; targets ``(..., pixels)`` integers from 0 to classes - 1, nan outside.
-    Flatten height and width, and all of the batch for the loss over it. Of equal errors the first
-    is the larger.
+    Predictions are probabilities. Flatten height and width into the pixel axis; for the loss over a
+    batch, flatten the batch as well. Equal errors are sorted by position.
 
     Examples
     --------
@@ -400,7 +400,7 @@ class LovaszSoftmax(Loss):
         return xp.sum(xp.where(present, loss, xp.zeros_like(loss)), axis=-1) / number
 
 
-# --- the members most people call -----------------------------------------------------------------
+# --- default instances ----------------------------------------------------------------------------
 
 dice_loss = DiceLoss()
 jaccard_loss = JaccardLoss()

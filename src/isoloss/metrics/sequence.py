@@ -1,4 +1,4 @@
-"""Sequences: losses of labels whose places in time are not known."""
+"""Sequences: losses of label sequences without known positions in time."""
 
 from __future__ import annotations
 
@@ -17,33 +17,38 @@ __all__ = ["CTC", "ctc"]
 @final
 @dataclass(frozen=True)
 class CTC(Loss):
-    r"""Connectionist temporal classification: of labels in order, whenever each is emitted.
+    r"""Connectionist temporal classification: the negative log-likelihood of a label sequence.
 
     .. math:: -\log \sum_{\pi} \prod_t \mathrm{softmax}(z_t)_{\pi_t}
 
-    where pi are all the paths, of one class a frame, that become the labels once equal neighbours
-    are merged and blanks are left out.
+    where the sum is over all paths pi, with one class per frame, that yield the labels after equal
+    neighbours are merged and then blanks are removed.
 
-    Kind: row-wise; predictions ``(..., time, classes)`` any logits, of which -inf rules a class
-    out; targets ``(labels, frames, lengths)``: labels ``(..., label)`` integers from 0 to
-    classes - 1 other than the blank; how many frames count, ``(...)`` from 0 to time; and how many
-    labels, ``(...)`` from 0 to label. What is behind them is not looked at. Anything else is nan.
-    Labels for which there are too few frames are inf, with a gradient of 0 (``where=`` leaves them
-    out). A loss near 0 is exact to the spacing of numbers near the loss of its best single path.
+    Predictions are logits; a logit of -inf excludes its class in that frame. Targets are a tuple
+    ``(labels, frames, lengths)``:
+
+    - ``labels``: integers from 0 to classes - 1, except ``blank``;
+    - ``frames``: the number of frames in use, an integer from 0 to the size of the time axis;
+    - ``lengths``: the number of labels in use, an integer from 0 to the size of the label axis.
+
+    Frames and labels after the ones in use are ignored. A sequence with any other target is nan.
+    If the labels need more frames than are in use, the loss is inf with gradient 0; ``where=`` can
+    exclude such sequences. The absolute error of a loss near 0 is about the rounding error of the
+    loss of the best single path.
 
     Parameters
     ----------
     blank : int >= 0
-        The class that stands for no label.
+        The class of a frame without a label.
 
     Notes
     -----
-    Logarithms of probabilities are logits too: what torch takes gives the same number, and the
-    same gradient.
+    Log-probabilities are logits too: torch's inputs give the same loss and the same gradient.
 
-    One loss for each sequence, of any length; their mean is over sequences. For torch's mean of
-    losses per label, ``weights=1 / lengths, denominator=len(lengths)`` (it takes a length of 0 for
-    1); for the mean over all labels, ``denominator=lengths.sum()``.
+    Each sequence has one loss, whatever its length, and the result is the mean over sequences. For
+    torch's mean of the losses per label, pass ``weights=1 / lengths, denominator=len(lengths)``;
+    torch replaces a length of 0 by 1. For the mean over all labels, pass
+    ``denominator=lengths.sum()``.
 
     Examples
     --------
@@ -55,8 +60,8 @@ class CTC(Loss):
     References
     ----------
     Graves et al. (2006), *Connectionist Temporal Classification*. torch's ``ctc_loss`` has the time
-    first and takes logarithms of probabilities; optax's takes logits and marks padding by 1, and
-    has a loss of about 1e5 for too few frames. Keras's takes every frame.
+    axis first and takes log-probabilities. optax's takes logits, marks padding by 1, and has a loss
+    of about 1e5 for too few frames. Keras's uses every frame.
     """
 
     signature: ClassVar[str] = "(time,classes),((label),(),())->()"
@@ -74,7 +79,7 @@ class CTC(Loss):
 
 
 def _checked(xp: Namespace, target: Any, limits: Any, blank: int) -> tuple[list[Array], Array]:
-    """Return labels, frames and lengths as integers in range, and where they were not."""
+    """Return labels, frames and lengths as integers in range, and a mask of invalid sequences."""
     pairs = [_whole(xp, x, limit) for x, limit in zip(target, limits, strict=True)]
     (labels, named), (_, timed), (lengths, bounded) = pairs
     strange = _first(xp, labels, lengths) & ~(named & (labels != blank))
@@ -82,22 +87,22 @@ def _checked(xp: Namespace, target: Any, limits: Any, blank: int) -> tuple[list[
 
 
 def _whole(xp: Namespace, x: Array, highest: int) -> tuple[Array, Array]:
-    """Return integers, and where they are from 0 to the highest; 0 where they are not."""
+    """Return x as integers, 0 for invalid entries, and a mask of integers from 0 to highest."""
     inside = (x >= 0) & (x <= highest) & (xp.floor(x) == x)
     return xp.astype(xp.where(inside, x, xp.zeros_like(x)), xp.counting), inside
 
 
 def _first(xp: Namespace, x: Array, count: Array) -> Array:
-    """Tell which places along the last axis are among the first so many."""
+    """Return a mask of the first ``count`` positions along the last axis."""
     return xp.places(x) < xp.expand_dims(count, axis=-1)
 
 
 def _losses(xp: Namespace, logits: Array, target: list[Array], blank: int) -> Array:
-    """Return minus the logarithm of the probability of the labels, by the forward algorithm.
+    """Return the negative log-likelihood of the labels, by the forward algorithm.
 
-    Before each frame, there are two numbers for each count of labels that have been emitted: one
-    for paths whose last class is a blank, from no label on, and one for those whose last is a
-    label.
+    The state of the recursion has two log-probabilities for each number of labels emitted so far:
+    one for the paths that end in a blank (from 0 labels on), and one for the paths that end in a
+    label (from 1 label on).
     """
     labels, frames, lengths = target
     active = xp.expand_dims(_first(xp, logits[..., 0], frames), axis=-1)
@@ -125,12 +130,12 @@ def _losses(xp: Namespace, logits: Array, target: list[Array], blank: int) -> Ar
 
 
 def _less(xp: Namespace, logits: Array, highest: Array, rest: Array) -> Array:
-    """Return logarithms of probabilities, of logits and the two parts of their log sum exp."""
+    """Return log-probabilities from logits and the two parts of their log sum exp."""
     return xp.where(logits == math.inf, xp.zeros_like(logits), logits - highest) - rest
 
 
 def _either(xp: Namespace, x: Array, y: Array) -> Array:
-    """``log(exp(x) + exp(y))``, -inf with gradient 0 where both are -inf."""
+    """Return ``log(exp(x) + exp(y))``; if both are -inf, the result is -inf with gradient 0."""
     above = x >= y
     high, low = xp.where(above, x, y), xp.where(above, y, x)
     gone, zero = high == -math.inf, xp.zeros_like(high)
