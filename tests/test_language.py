@@ -413,7 +413,7 @@ MESSAGES: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"weight": np.zeros((3, 4))},
         ValueError,
-        "hidden has shape (5, 3) and weight (3, 4); turn the matrix round: weight.T",
+        "hidden has shape (5, 3) and weight (3, 4); transpose it: weight.T",
     ),
     (
         {"weight": np.zeros((6, 4))},

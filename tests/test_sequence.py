@@ -183,7 +183,9 @@ def test_logits_that_are_infinite() -> None:
 
 def test_a_blank_that_is_no_class_is_refused() -> None:
     """JAX would take the last class instead."""
-    with pytest.raises(ValueError, match=r"^CTC\(blank=3\): there are 3 classes, and no 3 of them"):
+    with pytest.raises(
+        ValueError, match=r"^CTC\(blank=3\): blank=3 is not a class: the classes are 0 to 2"
+    ):
         il.CTC(blank=3)(np.zeros((2, 3)), (np.array([1]), 2, 1))
 
 

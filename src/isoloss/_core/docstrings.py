@@ -15,7 +15,7 @@ _STATES = {
     "counts": " The state is counts: it merges exactly, in constant memory.",
     "extremum": " The state is the largest term: it merges exactly, in constant memory.",
     "sorted whole": " The state is the data: merging concatenates, and memory grows with the data.",
-    "batch-pairwise": " The value is that of one batch as a whole; of several batches, it is the mean.",
+    "batch-pairwise": " The value is of a batch as a whole; of several batches, it is the mean.",
 }
 _WORDS = {
     REAL: "of any numbers",
@@ -62,15 +62,16 @@ def _side(names: tuple[str, ...], parts: Any, values: tuple[Any, ...], known: se
 
 def _array(core: tuple[str, ...], values: Interval | Labels, known: set[str]) -> str:
     if isinstance(values, Labels) and values.scores:
-        return f"``(...)`` {_numbers(values, known)}, or ``(..., classes)`` scores, whose largest counts"
+        scores = "``(..., classes)`` scores, whose largest counts"
+        return f"``(...)`` {_numbers(values, known)}, or {scores}"
     return f"``({', '.join(('...', *core))})`` {_numbers(values, known)}"
 
 
 def _numbers(values: Interval | Labels, known: set[str]) -> str:
     """Return in words which numbers lie in an interval, or are labels."""
-    if isinstance(values, Labels) and isinstance(values.classes, str):
-        last = f" to {values.classes} - 1" if values.classes in known else " on"
-        return f"integers from 0{last}"
     if isinstance(values, Labels):
-        return f"integers from 0 to {values.classes - 1}"
+        classes = values.classes
+        if isinstance(classes, int):
+            return f"integers from 0 to {classes - 1}"
+        return f"integers from 0 {f'to {classes} - 1' if classes in known else 'on'}"
     return _WORDS.get(values) or str(values)

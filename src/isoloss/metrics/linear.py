@@ -56,7 +56,7 @@ class Layer:
         beside = {} if library_of(targets) is None else {"targets": targets}
         self.library = one_library(loss, {**real, **beside})
         if isinstance(self.library, CarrierLibrary):
-            message = "gradient does not go through a layer"
+            message = "gradient() does not differentiate a linear layer"
             raise fail(loss, f"{message}; call value_and_gradient of the loss itself", TypeError)
         like = next(x for x in (*real.values(), targets) if library_of(x) is self.library)
         for name, x in arrays.items():
@@ -129,7 +129,7 @@ def _check_shapes(loss: Any, hidden: Array, weight: Array, bias: Array | None) -
     if hidden.ndim == 0 or hidden.shape[-1] != weight.shape[1]:
         message = f"hidden has shape {tuple(hidden.shape)} and weight {tuple(weight.shape)}"
         if hidden.ndim and hidden.shape[-1] == weight.shape[0]:
-            raise fail(loss, f"{message}; turn the matrix round: weight.T")
+            raise fail(loss, f"{message}; transpose it: weight.T")
         raise fail(loss, f"{message}; hidden must be (..., features), weight (classes, features)")
     if bias is not None and tuple(bias.shape) != (weight.shape[0],):
         need = f"one number for each of {weight.shape[0]} classes"
@@ -155,7 +155,7 @@ def value_and_gradients(
     """Return the mean of a batch and its gradients by hidden, weight and, if given, bias."""
     plan, xp = layer.plan, layer.xp
     if plan is None:
-        message = f"{layer.library.name} has no pass that finds gradients"
+        message = f"{layer.library.name} has no gradients of this loss"
         raise fail(layer.loss, f"{message}; pass arrays in memory and parameters that are numbers")
     tokens = layer.tokens()
     given = (layer.hidden, layer.weight, layer.bias)

@@ -72,7 +72,9 @@ class CTC(Loss):
     def pointwise(self, xp: Namespace, prediction: Array, target: Any) -> Array:
         classes = prediction.shape[-1]
         if self.blank >= classes:
-            raise fail(self, f"there are {classes} classes, and no {self.blank} of them")
+            raise fail(
+                self, f"blank={self.blank} is not a class: the classes are 0 to {classes - 1}"
+            )
         limits = classes - 1, prediction.shape[-2], target[0].shape[-1]
         known, wrong = _checked(xp, target, limits, self.blank)
         return xp.where(wrong, math.nan, _losses(xp, prediction, known, self.blank))
