@@ -167,8 +167,9 @@ class RootMeanSquaredScaledError(_Scaled):
 
     Targets are a tuple ``(future, training)``. Series of different lengths go into separate states,
     which merge. A training series that repeats its season exactly has scale 0: its value is nan and
-    its gradient 0. Exclude such series with ``where=``. Squares of the inputs may be out of range.
-    If all forecasts of a series are exact, its gradient is 0.
+    its gradient 0. Exclude such series with ``where=``. The value is accurate
+    even if squares of the inputs overflow. If all forecasts of a series are exact, its gradient is
+    0.
 
     Parameters
     ----------
@@ -269,9 +270,10 @@ class SkillScore(Wrapper):
     good as the reference r has skill 0, and a worse forecast has negative skill. Each error is
     computed over all samples before the division.
 
-    Predictions are those of the metric. Targets are a flat tuple: the metric's targets, then the
-    reference's predictions. The state is two states of the metric and merges as they do. The
-    gradient is with respect to the forecast only. If the reference has no error, the value is nan.
+    Predictions have the form that the metric takes. Targets are a flat tuple: the metric's targets,
+    then the reference's predictions. The state consists of two states of the metric and merges as
+    they do. The gradient is with respect to the forecast only. If the reference has no error, the
+    value is nan.
 
     Parameters
     ----------
@@ -570,8 +572,8 @@ class D2Tweedie(Metric):
     numbers for powers <= 0, numbers from 0 on for powers from 1 to below 2, and numbers above 0 for
     powers >= 2. A sample outside is nan. The state is the mean of the targets and sums of
     deviances: it merges exactly, in constant memory. Perfect predictions have score 1, and the mean
-    of the targets has score 0. The score has no lower bound. For constant targets the score is nan,
-    and so it is for a mean of the targets that is not positive, except with power 0.
+    of the targets has score 0. The score has no lower bound. For constant targets the score is nan.
+    With powers other than 0, it is also nan if the mean of the targets is not positive.
 
     Parameters
     ----------
@@ -696,7 +698,7 @@ def _over_the_best(xp: Namespace, state: Samples, quantile: Any) -> Array:
     if state.values.shape[-1] == 0:
         return state.weight.value  # no samples to sort; `empty` replaces this value
     weights = xp.astype(state.weights, xp.computing)
-    counted = xp.expand_dims(weights > 0, axis=-2)  # excludes other groups, even nan
+    counted = xp.expand_dims(weights > 0, axis=-2)  # excludes samples of other groups, even nan
     values = xp.where(counted, state.values, xp.zeros_like(state.values))
     losses, targets = values[..., 0, :], values[..., 1, :]
     best = _pinball(xp, targets - _quantile(xp, targets, weights, quantile), quantile)
@@ -748,8 +750,8 @@ class D2LogLoss(_OfClasses):
     where n_c is the weight of class c among the targets and n is the sum of all weights. The best
     constant prediction is the share n_c / n of each class.
 
-    Predictions are probabilities. Probabilities are not clipped: a probability of 0 for the
-    observed class gives -inf. If all targets have the same class, the score is nan.
+    Predictions are probabilities and are not clipped: a probability of 0 for the observed class
+    gives -inf. If all targets have the same class, the score is nan.
 
     Examples
     --------
