@@ -167,9 +167,8 @@ class RootMeanSquaredScaledError(_Scaled):
 
     Targets are a tuple ``(future, training)``. Series of different lengths go into separate states,
     which merge. A training series that repeats its season exactly has scale 0: its value is nan and
-    its gradient 0. Exclude such series with ``where=``. The value is accurate
-    even if squares of the inputs overflow. If all forecasts of a series are exact, its gradient is
-    0.
+    its gradient 0. Exclude such series with ``where=``. The value is accurate even if squares of
+    the inputs are out of range. If all forecasts of a series are exact, its gradient is 0.
 
     Parameters
     ----------

@@ -119,7 +119,7 @@ def _general(xp: Namespace, x: Array, alpha: Any) -> Array:
     # (1 + s)^alpha loses digits for small s, exp(alpha log(1 + s)) for large exponents. For very
     # low alpha, whose square may overflow, both are 0
     far = ~near & (s >= 0.5) & (alpha > -(2.0**12))
-    unit = xp.where((alpha > 1) & (b < 1), 2.0**-12, 1.0)  # avoids overflow of 1 / b
+    unit = xp.where((alpha > 1) & (b < 1), 2.0**-12, 1.0)  # in this unit, 1 / b does not overflow
     whole = unit**alpha
     grown = whole * xp.exp(xp.where(near | far, zero, exponent))
     grown = xp.where(far, xp.where(far, unit * (1 + s), one) ** alpha, grown)
