@@ -1,7 +1,7 @@
-"""Correlation of ranks: whether predictions and targets come in the same order.
+"""Correlation of ranks: agreement in the order of predictions and targets.
 
-The order alone counts, so these hold for any increasing function of either. A sample of weight 3
-counts as three equal samples do.
+Only the order matters: a strictly increasing function of the predictions or of the targets does
+not change the value. A sample of weight 3 counts as three equal samples.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from .._core.types import Array, Namespace
 
 __all__ = ["KendallTauB", "SpearmanCorrelation", "kendall_tau_b", "spearman"]
 
-Ranks = tuple[Array, Array, Array]  # the places of two variables and the weights, shape (rows, n)
-PLACES = 31  # binary digits of a place where the number of samples is not known yet
+Ranks = tuple[Array, Array, Array]  # places (dense ranks) of two variables, and weights; (rows, n)
+PLACES = 31  # binary digits of a place, if the number of samples is unknown
 
 
-# --- places among the sorted numbers --------------------------------------------------------------
+# --- places: dense ranks, from 0 on ---------------------------------------------------------------
 
 
 def _numbered(xp: Namespace, *keys: Array) -> Array:
-    """Number the different values of keys in sorted order, 0, 1, 2, ...; equal ones share one."""
+    """Number sorted tuples of keys from 0 on; equal tuples share a number."""
     at = xp.places(keys[0])
     before = xp.clip(at - 1, min=0)
     new = keys[0] != xp.take_along_axis(keys[0], before, axis=-1)
     for key in keys[1:]:
         new = new | (key != xp.take_along_axis(key, before, axis=-1))
-    new = new & (at > 0)  # nan differs from itself: all of a row would have one number too many
+    new = new & (at > 0)  # nan differs from itself, so that a first nan would count as new
     return xp.cumulative_sum(xp.astype(new, xp.counting), axis=-1)
 
 
@@ -42,7 +42,7 @@ def _reordered(xp: Namespace, order: Array, *arrays: Array) -> list[Array]:
 
 
 def _ranks(xp: Namespace, x: Array, y: Array, weights: Array) -> Ranks:
-    """Return the places of x and y among their different numbers, in the order of y."""
+    """Return the places of x and y, sorted by y."""
     found = xp.library.places(x, y, weights)
     if found is not None:
         return found
@@ -55,16 +55,16 @@ def _ranks(xp: Namespace, x: Array, y: Array, weights: Array) -> Ranks:
 
 
 def _of_order(state: Samples, value: Callable[..., Array]) -> Array:
-    """Return a function of the ranks, constant to differentiation; nan if any number is nan."""
+    """Return a function of the ranks, with gradient 0; nan if any included number is nan."""
     if state.values.shape[-1] == 0:
-        return state.weight.value  # nothing to sort; `empty` takes its place
+        return state.weight.value  # no samples to sort; `empty` replaces this value
     own = namespace_of(state.values, state.weight.error.dtype)
     lost = own.expand_dims(state.weights > 0, axis=-2) & own.isnan(state.values)
     nan = own.where(lost, state.values, own.zeros_like(state.values))
     values, weights = plain(own.stop_gradient(state.values)), plain(state.weights)
     xp = namespace_of(values, state.weight.error.dtype)
     kept, n = tuple(values.shape[:-2]), values.shape[-1]
-    if weights.dtype != xp.counting:  # products of three are in range
+    if weights.dtype != xp.counting:  # scaled, so that products of three do not overflow
         weights = weights * xp.power_of_two(xp.sum(weights, axis=-1, keepdims=True))
     x, y, weights = (
         xp.reshape(a, (-1, n)) for a in (values[..., 0, :], values[..., 1, :], weights)
@@ -74,7 +74,7 @@ def _of_order(state: Samples, value: Callable[..., Array]) -> Array:
 
 
 def _floating(xp: Namespace, *counts: Array) -> list[Array]:
-    """Return counts, whose differences are exact, as numbers to multiply."""
+    """Convert exact counts to floating-point numbers, before they are multiplied."""
     return [xp.astype(x, xp.computing) for x in counts]
 
 
@@ -98,9 +98,9 @@ class _OfRanks(Metric):
 
 
 def _off_the_middle(xp: Namespace, place: Array, weights: Array) -> Array:
-    """Return for each sample the weight at lower places less that at higher ones.
+    """Return for each sample the weight at lower places minus the weight at higher places.
 
-    It is twice the distance of its rank, shared by equal numbers, from the mean of the ranks.
+    The result is twice the difference between the average rank of tied samples and the mean rank.
     """
     here = xp.bins(place, weights, place.shape[-1])
     upto = xp.cumulative_sum(here, axis=-1)
@@ -123,11 +123,9 @@ class SpearmanCorrelation(_OfRanks):
     .. math:: \mathrm{cov}_w(R_p, R_y) / (s_{R_p} s_{R_y}), \quad
         R_{x, i} = \sum_j w_j \left([x_j < x_i] + \tfrac{1}{2} [x_j = x_i]\right)
 
-    with ranks that equal numbers share, their average.
+    Equal numbers share their average rank.
 
-    Kind: sorted whole; predictions and targets ``(...)`` of any real numbers, infinite ones
-    included. Its state is the data: merging concatenates, so it does not stream in constant
-    memory. A constant input: nan. Gradient 0.
+    Inputs may be infinite. For a constant input the value is nan. The gradient is 0.
 
     Examples
     --------
@@ -149,7 +147,7 @@ class SpearmanCorrelation(_OfRanks):
 
 
 def _unlike(xp: Namespace, place: Array, weights: Array) -> Array:
-    """Return the weight of the pairs of different places: of a pair, the product of both."""
+    """Return the sum, over pairs with different places, of the product of their weights."""
     here = xp.bins(place, weights, place.shape[-1])
     before = xp.cumulative_sum(here, axis=-1) - here
     here, before = _floating(xp, here, before)
@@ -157,11 +155,11 @@ def _unlike(xp: Namespace, place: Array, weights: Array) -> Array:
 
 
 def _balance(xp: Namespace, x: Array, y: Array, weights: Array) -> Array:
-    """Return the weight of the pairs in the same order less that of those in opposite orders.
+    """Return the weight of the concordant pairs minus the weight of the discordant pairs.
 
-    The places of two different x have the same binary digits down to one that differs. So each
-    pair is met once, at that digit: among the samples whose higher digits are equal, where each
-    that has a 1 there meets all that have a 0, those of a lower y and those of a higher one.
+    The places of two different x have equal binary digits above the first digit that differs. So
+    each pair is counted once, at that digit. Among samples with equal higher digits, each sample
+    with a 1 is compared with all samples with a 0: those with a lower y and those with a higher y.
     """
     found = xp.library.balance(x, y, weights)
     if found is not None:
@@ -184,7 +182,7 @@ def _balance(xp: Namespace, x: Array, y: Array, weights: Array) -> Array:
 
 
 def _around(xp: Namespace, number: Array, weights: Array) -> list[Array]:
-    """Return for each sample the weight of those of a lower number, and of one at most as high."""
+    """Return for each sample the weight of samples with a lower number, and up to its own."""
     here = xp.bins(number, weights, number.shape[-1])
     upto = xp.cumulative_sum(here, axis=-1)
     return _reordered(xp, number, upto - here, upto)
@@ -198,15 +196,13 @@ def _kendall(xp: Namespace, x: Array, y: Array, weights: Array) -> Array:
 @final
 @dataclass(frozen=True)
 class KendallTauB(_OfRanks):
-    r"""Kendall's tau-b: pairs in the same order less those in opposite orders, over all.
+    r"""Kendall's tau-b: concordant pairs minus discordant pairs, with a correction for ties.
 
     .. math:: \frac{\sum_{i < j} w_i w_j \, \mathrm{sgn}(p_i - p_j) \, \mathrm{sgn}(y_i - y_j)}
         {\sqrt{\sum_{i < j} w_i w_j [p_i \ne p_j] \, \sum_{i < j} w_i w_j [y_i \ne y_j]}}
 
-    Kind: sorted whole; predictions and targets ``(...)`` of any real numbers, infinite ones
-    included. Its state is the data: merging concatenates, so it does not stream in constant
-    memory. Time grows as n log(n)^2 with the number of samples, not with that of pairs. A constant
-    input: nan. Gradient 0.
+    The time grows as n log(n)^2 with the number n of samples. Inputs may be infinite. For a
+    constant input the value is nan. The gradient is 0.
 
     Examples
     --------
@@ -224,7 +220,7 @@ class KendallTauB(_OfRanks):
         return _of_order(state, _kendall)
 
 
-# --- the members most people call -----------------------------------------------------------------
+# --- default instances ----------------------------------------------------------------------------
 
 spearman = SpearmanCorrelation()
 kendall_tau_b = KendallTauB()

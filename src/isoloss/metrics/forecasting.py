@@ -1,6 +1,7 @@
-"""Forecasting: errors on the scale of a series' own past, and skill over another forecast.
+"""Forecasting: scaled errors of time series, and skill scores.
 
-f is a forecast, y what came of it, z the training series before it. A series is one sample.
+In every formula f is the forecast, y the observation and z the training series before it. In scaled
+errors, a series is one sample.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class Pair(NamedTuple):
         return weight
 
     def merge(self, other: Any) -> Any:
-        """Merge each with its own."""
+        """Merge each state with the other's state of the same field."""
         return merge_fields(self, other)
 
 
@@ -91,7 +92,7 @@ def _changes(metric: Any, xp: Namespace, training: Array) -> Array:
 
 
 class _Scaled(Loss):
-    """The size of a forecast's errors, over that of the naive one's in training."""
+    """The size of forecast errors, divided by that of the naive forecast in training."""
 
     signature: ClassVar[str] = "(horizon),((horizon),(history))->()"
     target_names: ClassVar[tuple[str, ...]] = ("future", "training")
@@ -111,28 +112,28 @@ class _Scaled(Loss):
 @final
 @dataclass(frozen=True)
 class MeanAbsoluteScaledError(_Scaled):
-    r"""Mean absolute scaled error: of a forecast, over that of the naive one in training.
+    r"""Mean absolute scaled error (MASE): relative to the naive forecast in training.
 
     .. math:: \frac{\frac{1}{h} \sum_t |y_t - f_t|}
         {\frac{1}{n - m} \sum_{t = m + 1}^{n} |z_t - z_{t - m}|}
 
-    of h forecasts, n values to train with and seasons of m; the mean over the series. Below 1, the
-    forecast is better than the seasonal naive one was, one step ahead, within the training series.
+    for a horizon of h steps, n training values and a season of m steps. The value is the mean over
+    the series. Below 1, the error is smaller than that of the one-step seasonal naive forecast
+    within the training series.
 
-    Kind: row-wise; predictions ``(..., horizon)``; targets a tuple ``(future, training)`` of
-    ``(..., horizon)`` and ``(..., history)``, of any real numbers. Series of other lengths go into
-    states of their own, which merge. A training series that repeats its season exactly has scale 0
-    and gives nan, and a gradient of 0: leave it out with ``where=``. At y = f the subgradient is 0.
+    Targets are a tuple ``(future, training)``. Series of different lengths go into separate states,
+    which merge. A training series that repeats its season exactly has scale 0: its value is nan and
+    its gradient 0. Exclude such series with ``where=``. At y = f the subgradient is 0.
 
     Parameters
     ----------
     season : int >= 1
-        The length m of a season, in steps: 12 for months, 1 for series without seasons.
+        The length m of a season, in steps: 12 for monthly data, 1 for series without seasons.
 
     Raises
     ------
     ValueError
-        For a training series no longer than a season.
+        If a training series is not longer than a season.
 
     Examples
     --------
@@ -143,8 +144,8 @@ class MeanAbsoluteScaledError(_Scaled):
     References
     ----------
     Hyndman and Koehler (2006), *Another look at measures of forecast accuracy*. permetrics scales
-    by the series that is forecast; the peers that scale by the training series differ in what they
-    answer for scale 0: an error, 0, or a number over a tiny one.
+    by the future series. Other libraries scale by the training series and differ at scale 0: they
+    raise an error, give 0, or divide by a tiny number.
     """
 
     season: Count = 1
@@ -156,19 +157,18 @@ class MeanAbsoluteScaledError(_Scaled):
 @final
 @dataclass(frozen=True)
 class RootMeanSquaredScaledError(_Scaled):
-    r"""Root mean squared scaled error: of a forecast, over that of the naive one in training.
+    r"""Root mean squared scaled error (RMSSE): relative to the naive forecast in training.
 
     .. math:: \sqrt{\frac{\frac{1}{h} \sum_t (y_t - f_t)^2}
         {\frac{1}{n - m} \sum_{t = m + 1}^{n} (z_t - z_{t - m})^2}}
 
-    of h forecasts, n values to train with and seasons of m; the mean over the series, of which M5
-    weighs each by its sales: ``weights=``.
+    for a horizon of h steps, n training values and a season of m steps. The value is the mean over
+    the series. M5 weights each series by its sales; pass them as ``weights=``.
 
-    Kind: row-wise; predictions ``(..., horizon)``; targets a tuple ``(future, training)`` of
-    ``(..., horizon)`` and ``(..., history)``, of any real numbers, whose squares may be out of
-    range. Series of other lengths go into states of their own, which merge. A training series that
-    repeats its season exactly has scale 0 and gives nan, and a gradient of 0: leave it out with
-    ``where=``. Where all of a forecast is right the gradient is 0.
+    Targets are a tuple ``(future, training)``. Series of different lengths go into separate states,
+    which merge. A training series that repeats its season exactly has scale 0: its value is nan and
+    its gradient 0. Exclude such series with ``where=``. The value is accurate even if squares of
+    the inputs are out of range. If all forecasts of a series are exact, its gradient is 0.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ class RootMeanSquaredScaledError(_Scaled):
     Raises
     ------
     ValueError
-        For a training series no longer than a season.
+        If a training series is not longer than a season.
 
     Examples
     --------
@@ -189,7 +189,7 @@ class RootMeanSquaredScaledError(_Scaled):
     References
     ----------
     Makridakis, Spiliotis and Assimakopoulos (2022), *M5 accuracy competition*, where the training
-    series starts with the first sale. MSSE, its square, leaves out the root.
+    series starts with the first sale. MSSE is the same without the root.
     """
 
     season: Count = 1
@@ -201,19 +201,18 @@ class RootMeanSquaredScaledError(_Scaled):
 @final
 @dataclass(frozen=True)
 class OverallWeightedAverage(Metric):
-    r"""Overall weighted average of two errors, each over that of a reference forecast.
+    r"""Overall weighted average (OWA) of sMAPE and MASE, relative to a reference forecast.
 
     .. math:: \frac{1}{2} \left(\frac{E_w[\mathrm{sMAPE}(f)]}{E_w[\mathrm{sMAPE}(r)]}
         + \frac{E_w[\mathrm{MASE}(f)]}{E_w[\mathrm{MASE}(r)]}\right)
 
-    where each error is a mean over all series before it is divided. 1 is as good as the reference
-    r, in M4 the forecast called Naive 2: the last value, of a series freed of its season.
+    Each error is averaged over all series before the division. A value of 1 is as good as the
+    reference r. In M4 the reference is the forecast Naive 2: the last value of the seasonally
+    adjusted series.
 
-    Kind: sums, which stream exactly; predictions ``(..., horizon)``; targets a tuple
-    ``(future, training, reference)`` of ``(..., horizon)``, ``(..., history)`` and
-    ``(..., horizon)``, of any real numbers. Series of other lengths go into states of their own,
-    which merge. A training series of scale 0 (see `MeanAbsoluteScaledError`) and a reference that
-    is right everywhere give nan. At y = f the subgradient is 0.
+    Targets are a tuple ``(future, training, reference)``. Series of different lengths go into
+    separate states, which merge. A training series of scale 0 (see `MeanAbsoluteScaledError`) gives
+    nan, and so does a reference without error. At y = f the subgradient is 0.
 
     Parameters
     ----------
@@ -223,7 +222,7 @@ class OverallWeightedAverage(Metric):
     Raises
     ------
     ValueError
-        For a training series no longer than a season.
+        If a training series is not longer than a season.
 
     Examples
     --------
@@ -262,22 +261,23 @@ class OverallWeightedAverage(Metric):
 @final
 @dataclass(frozen=True)
 class SkillScore(Wrapper):
-    r"""Skill score: by what share a forecast makes the error of a reference forecast smaller.
+    r"""Skill score: the relative reduction of the error of a reference forecast.
 
     .. math:: 1 - m(f) / m(r)
 
-    of any error m that is 0 for a perfect forecast: 1 is perfect, 0 as good as the reference r,
-    below 0 worse. Each error is that of all samples before one is divided by the other.
+    for any error m that is 0 for a perfect forecast. A perfect forecast has skill 1, a forecast as
+    good as the reference r has skill 0, and a worse forecast has negative skill. Each error is
+    computed over all samples before the division.
 
-    Kind: that of the metric, with two of its states, which merge as exactly as they do; predictions
-    as the metric takes them; targets a tuple of its targets and the reference's predictions (one by
-    one, where those are a tuple themselves). The gradient is that of the forecast alone. A
-    reference without error: nan.
+    Predictions have the form that the metric takes. Targets are a flat tuple: the metric's targets,
+    then the reference's predictions. The state consists of two states of the metric and merges as
+    they do. The gradient is with respect to the forecast only. If the reference has no error, the
+    value is nan.
 
     Parameters
     ----------
     metric : Metric
-        The error, whose lower values are better.
+        The error metric. Lower values must be better.
 
     Raises
     ------
@@ -365,7 +365,7 @@ class SkillScore(Wrapper):
         return self.metric.importance(xp, self._apart(target)[0])
 
     def _apart(self, target: tuple[Array, ...]) -> tuple[Any, Any]:
-        """Return the metric's targets and the reference's predictions."""
+        """Return the targets of the metric and the predictions of the reference."""
         number = len(self.metric.parts[1])
         own, reference = target[:number], target[number:]
         return (
@@ -390,9 +390,9 @@ class NashSutcliffe(Metric):
 
     .. math:: 1 - \frac{\sum w (f - y)^2}{\sum w (y - E_w[y])^2}
 
-    Kind: moments; predictions (simulated) and targets (observed) ``(...)`` of any real numbers; one
-    value for each gauge with ``axis``. 1 is perfect, 0 the mean of what was observed. Constant
-    targets: nan.
+    Predictions are simulated values, and targets are observed values. Use ``axis`` for one value
+    per gauge. Perfect predictions have value 1, and the mean of the targets has value 0. For
+    constant targets the value is nan.
 
     Examples
     --------
@@ -422,16 +422,17 @@ class NashSutcliffe(Metric):
 @final
 @dataclass(frozen=True)
 class KlingGupta(Metric):
-    r"""Kling-Gupta efficiency of a simulation: correlation, variability and bias in one.
+    r"""Kling-Gupta efficiency of a simulation, from correlation, variability and bias.
 
     .. math:: 1 - \sqrt{(r - 1)^2 + (a - 1)^2 + (\mu_f / \mu_y - 1)^2}
 
-    with Pearson's correlation r, and for a the ratio of the standard deviations, s_f / s_y (2009),
-    or of the coefficients of variation, (s_f / mu_f) / (s_y / mu_y) (2012).
+    with Pearson's correlation r. In the version of 2009, a is the ratio of the standard deviations,
+    ``s_f / s_y``. In the version of 2012, a is the ratio of the coefficients of variation,
+    ``(s_f / mu_f) / (s_y / mu_y)``.
 
-    Kind: moments; predictions (simulated) and targets (observed) ``(...)`` of any real numbers; one
-    value for each gauge with ``axis``. 1 is perfect; the mean of what was observed has no
-    correlation: a constant input gives nan, and so does a mean of 0 that is divided by. At 1 the
+    Predictions are simulated values, and targets are observed values. Use ``axis`` for one value
+    per gauge. Perfect predictions have value 1. A constant input, such as the mean of the targets,
+    has no correlation and gives nan. A mean of 0 in a denominator also gives nan. At value 1 the
     gradient is 0.
 
     Parameters
@@ -449,8 +450,8 @@ class KlingGupta(Metric):
     ----------
     Gupta, Kling, Yilmaz and Martinez (2009), *Decomposition of the mean squared error and NSE
     performance criteria*; Kling, Fuchs and Paulin (2012), *Runoff conditions in the upper Danube
-    basin under an ensemble of climate change scenarios*, whose a keeps a bias out of the
-    variability. Peers default to either: ask them for the year.
+    basin under an ensemble of climate change scenarios*, where a separates variability from bias.
+    Libraries differ in the default version.
     """
 
     kind: ClassVar[str] = "moments"
@@ -478,11 +479,12 @@ class KlingGupta(Metric):
 
 
 class DevianceMoments(NamedTuple):
-    """The mean of targets; the sums of their deviances from it, and from the predictions.
+    """The mean of targets, and the sums of their deviances from the mean and the predictions.
 
-    A Tweedie deviance is a Bregman divergence: of a part, the deviances from any other number add
-    up to those from its mean and, for each sample, the deviance of its mean from that number
-    (Banerjee et al., 2005). So parts merge without a difference of large sums, as moments do.
+    A Tweedie deviance is a Bregman divergence. For a set of samples, the sum of the deviances from
+    any number c is the sum of the deviances from their mean, plus the sum of the weights times the
+    deviance of the mean from c (Banerjee et al., 2005). So two sets merge without subtracting large
+    sums, as moments do.
     """
 
     mean: Total
@@ -493,11 +495,11 @@ class DevianceMoments(NamedTuple):
 
     @property
     def elementwise(self) -> bool:
-        """Many merge at once."""
+        """Whether many states can merge in one operation."""
         return True
 
     def merge(self, other: DevianceMoments) -> DevianceMoments:
-        """Merge about the common mean; exact up to rounding, in any order."""
+        """Merge about the common mean. The result is exact up to rounding, in any order."""
         same_kind(self, other)
         xp = self.weight.merge(other.weight).xp
         with xp.quiet():
@@ -527,8 +529,8 @@ def _plus(total: Total, extra: Array) -> Total:
 def _deviance(xp: Namespace, mean: Array, y: Array, power: Any) -> Array:
     """Return the Tweedie deviance of numbers from a mean that need not be positive.
 
-    Then it is the function that the deviance is the Bregman divergence of, which vanishes there,
-    and where y does. Only negative powers can have a negative mean.
+    For a mean that is not positive, the result is the generating function of the Bregman
+    divergence at y, which is 0 for y <= 0. Only negative powers can have a negative mean.
     """
     inside, high = mean > 0, y > 0
     one = xp.ones_like(mean)
@@ -539,9 +541,10 @@ def _deviance(xp: Namespace, mean: Array, y: Array, power: Any) -> Array:
 
 
 def _of_a_step(xp: Namespace, mean: Array, step: Array, power: Any) -> Array:
-    """Return the deviance from a mean of a number a step away, which the sum of both may lose.
+    """Return the deviance of mean + step from the mean, even if rounding loses the step.
 
-    The deviance grows with the square of a small step; of a large one, nothing is lost.
+    For a small step the deviance is proportional to the square of the step, which corrects the
+    rounding of the sum. A large step needs no correction.
     """
     inside = mean > 0
     one = xp.ones_like(mean)
@@ -557,23 +560,25 @@ def _of_a_step(xp: Namespace, mean: Array, step: Array, power: Any) -> Array:
 @final
 @dataclass(frozen=True)
 class D2Tweedie(Metric):
-    r"""Share of the Tweedie deviance that is explained: one minus its ratio to that of the mean.
+    r"""D2 score of the Tweedie deviance: the share of the deviance that is explained.
 
     .. math:: 1 - \frac{\sum w \, d(y, f)}{\sum w \, d(y, E_w[y])}
 
-    with the unit deviance d of `TweedieDeviance`, of which the mean is the best constant.
+    with the unit deviance d of `TweedieDeviance`. The mean of the targets is the best constant
+    prediction. Power 0 is `R2Score`.
 
-    Kind: moments, which stream exactly: of a state, the mean and the deviances from it, which merge
-    about the common mean. Predictions ``(...)`` positive (any real number for power 0); targets
-    ``(...)`` real for power <= 0, at least 0 for powers from 1 to 2, positive from 2 on. Others
-    give nan. 1 is perfect, 0 the mean of the targets, and there is no lower end. Constant targets,
-    and a mean of them that is not positive where it must be: nan. Power 0 is `R2Score`.
+    Predictions ``(...)`` are numbers above 0, or any numbers for power 0. Targets ``(...)`` are any
+    numbers for powers <= 0, numbers from 0 on for powers from 1 to below 2, and numbers above 0 for
+    powers >= 2. A sample outside is nan. The state is the mean of the targets and sums of
+    deviances: it merges exactly, in constant memory. Perfect predictions have score 1, and the mean
+    of the targets has score 0. The score has no lower bound. For constant targets the score is nan.
+    With powers other than 0, it is also nan if the mean of the targets is not positive.
 
     Parameters
     ----------
     power : float, not between 0 and 1
-        The power of the mean that the variance is proportional to: 0 normal, 1 Poisson, 2 gamma,
-        3 inverse Gaussian.
+        The variance is proportional to this power of the mean: 0 normal, 1 Poisson, 2 gamma, 3
+        inverse Gaussian.
 
     Examples
     --------
@@ -624,14 +629,14 @@ class D2Tweedie(Metric):
 def _deviances(
     xp: Namespace, target: Array, unexplained: Mean, power: Any, total: Totals
 ) -> DevianceMoments:
-    """Summarise targets by their mean and the deviances from it."""
+    """Return the state of targets: their mean and their deviances from the mean."""
     weight = unexplained.weight
 
     def mean(x: Array) -> Array:
         return ratio(xp, total.mean(x).total.sum, weight.sum, 0.0)
 
     first = mean(target)
-    rest = mean(target - total._expand(first))  # so that the mean of equal numbers is exact
+    rest = mean(target - total._expand(first))  # makes the mean of equal numbers exact
     value = first + rest
     error = rest - (value - first)
     spread = total(_deviance(xp, total._expand(value), target, power)).value
@@ -648,22 +653,21 @@ def _deviances(
 @final
 @dataclass(frozen=True)
 class D2Pinball(Metric):
-    r"""Share of the pinball loss that is explained: one minus its ratio to that of the quantile.
+    r"""D2 score of the pinball loss: the share of the loss that is explained.
 
     .. math:: 1 - \frac{\sum w \, \rho_q(y - f)}{\min_c \sum w \, \rho_q(y - c)}
 
-    with the pinball loss of `Pinball`. For quantile 0.5 it is that of the absolute error, whose
-    best constant is the median: `d2_absolute_error_score`.
+    with the loss rho_q of `Pinball`. The best constant c is the quantile of the targets. Quantile
+    0.5 gives the score of the absolute error, whose best constant is the median:
+    `d2_absolute_error_score`.
 
-    Kind: sorted whole; predictions and targets ``(...)`` of any real numbers. The best constant is
-    a quantile of all targets, so its state is the data: merging concatenates, and it does not
-    stream in constant memory. 1 is perfect, 0 the best constant. Constant targets: nan. At y = f
-    the derivative is the average of both sides.
+    Perfect predictions have score 1, and the best constant has score 0. For constant targets the
+    score is nan. At y = f the derivative is the average of the one-sided derivatives.
 
     Parameters
     ----------
     quantile : 0 < float < 1
-        The quantile that the prediction stands for.
+        The quantile to predict.
 
     Examples
     --------
@@ -689,11 +693,11 @@ class D2Pinball(Metric):
 
 
 def _over_the_best(xp: Namespace, state: Samples, quantile: Any) -> Array:
-    """Return the pinball loss, of samples of it and of targets, over that of the quantile."""
+    """Return the pinball loss divided by that of the quantile of the targets."""
     if state.values.shape[-1] == 0:
-        return state.weight.value  # nothing to sort; `empty` takes its place
+        return state.weight.value  # no samples to sort; `empty` replaces this value
     weights = xp.astype(state.weights, xp.computing)
-    counted = xp.expand_dims(weights > 0, axis=-2)  # of other groups, even nan is no matter
+    counted = xp.expand_dims(weights > 0, axis=-2)  # excludes samples of other groups, even nan
     values = xp.where(counted, state.values, xp.zeros_like(state.values))
     losses, targets = values[..., 0, :], values[..., 1, :]
     best = _pinball(xp, targets - _quantile(xp, targets, weights, quantile), quantile)
@@ -706,7 +710,7 @@ def _pinball(xp: Namespace, short: Array, quantile: Any) -> Array:
 
 
 def _quantile(xp: Namespace, x: Array, weights: Array, quantile: Any) -> Array:
-    """Return the number that the share of the weights lies below; between two, their average."""
+    """Return the weighted quantile; between two samples, return their average."""
     order = xp.argsort(x, axis=-1)
     upto = xp.cumulative_sum(xp.take_along_axis(weights, order, axis=-1), axis=-1)
     share = quantile * upto[..., -1:]
@@ -720,7 +724,7 @@ def _quantile(xp: Namespace, x: Array, weights: Array, quantile: Any) -> Array:
 
 
 class _OfClasses(Metric):
-    """One minus a score of probabilities over that of the best constant ones."""
+    """One minus the ratio of a score to that of the best constant probabilities."""
 
     signature: ClassVar[str] = "(classes),()->()"
     kind: ClassVar[str] = "counts"
@@ -730,7 +734,7 @@ class _OfClasses(Metric):
     def _summed(
         self, xp: Namespace, prediction: Array, target: Array, terms: Array, total: Totals
     ) -> Counts:
-        """Count the classes, and sum a term among their samples."""
+        """Return, for each class, the weight and the sum of the terms of its samples."""
         terms = self._inside(xp, prediction, target, terms)
         return total.counts(target, prediction.shape[-1], terms)
 
@@ -738,15 +742,15 @@ class _OfClasses(Metric):
 @final
 @dataclass(frozen=True)
 class D2LogLoss(_OfClasses):
-    r"""Share of the log loss that is explained: one minus its ratio to that of the classes' shares.
+    r"""D2 score of the log loss: the share of the loss that is explained.
 
     .. math:: 1 - \frac{-\sum_i w_i \log p_{i, y_i}}{-\sum_c n_c \log(n_c / n)}
 
-    with the weight n_c of each class among the targets, whose share is the best constant.
+    where n_c is the weight of class c among the targets and n is the sum of all weights. The best
+    constant prediction is the share n_c / n of each class.
 
-    Kind: counts, which stream exactly; predictions ``(..., classes)`` probabilities, nan outside 0
-    to 1; targets ``(...)`` integers from 0 to classes - 1, nan outside. Probabilities are taken as
-    they are: 0 for what happened gives -inf. One class alone: nan.
+    Predictions are probabilities and are not clipped: a probability of 0 for the observed class
+    gives -inf. If all targets have the same class, the score is nan.
 
     Examples
     --------
@@ -757,7 +761,7 @@ class D2LogLoss(_OfClasses):
     References
     ----------
     McFadden (1974), *Conditional logit analysis of qualitative choice behavior*; scikit-learn's
-    ``d2_log_loss_score``, which clips.
+    ``d2_log_loss_score``, which clips probabilities.
     """
 
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Counts:
@@ -768,7 +772,7 @@ class D2LogLoss(_OfClasses):
         number, losses = (state.matrix(2)[..., k, :] for k in range(2))
         some = xp.where(number == 0, xp.ones_like(number), number)
         whole = xp.sum(number, axis=-1, keepdims=True) + 0 * number
-        rare = xp.where(number == 0, some, whole)  # log(1) of a class that there is not
+        rare = xp.where(number == 0, some, whole)  # log(1) for a class without samples
         best = xp.sum(number * xp.log_ratio(rare, some), axis=-1)
         return 1 - ratio(xp, xp.sum(losses, axis=-1), best)
 
@@ -776,14 +780,14 @@ class D2LogLoss(_OfClasses):
 @final
 @dataclass(frozen=True)
 class D2Brier(_OfClasses):
-    r"""Share of the Brier score that is explained: one minus its ratio to that of the shares.
+    r"""D2 score of the Brier score: the share of the Brier score that is explained.
 
     .. math:: 1 - \frac{\sum_i w_i \sum_c (p_{ic} - [y_i = c])^2}{\sum_c n_c (1 - n_c / n)}
 
-    with the weight n_c of each class among the targets, whose share is the best constant.
+    where n_c is the weight of class c among the targets and n is the sum of all weights. The best
+    constant prediction is the share n_c / n of each class.
 
-    Kind: counts, which stream exactly; predictions ``(..., classes)`` probabilities, nan outside 0
-    to 1; targets ``(...)`` integers from 0 to classes - 1, nan outside. One class alone: nan.
+    Predictions are probabilities. If all targets have the same class, the score is nan.
 
     Examples
     --------
@@ -804,11 +808,11 @@ class D2Brier(_OfClasses):
         number, squares = (state.matrix(2)[..., k, :] for k in range(2))
         before = xp.cumulative_sum(number, axis=-1) - number
         whole = xp.sum(number, axis=-1)
-        best = 2 * ratio(xp, xp.sum(number * before, axis=-1), whole)  # pairs of unlike labels
+        best = 2 * ratio(xp, xp.sum(number * before, axis=-1), whole)  # pairs of different labels
         return 1 - ratio(xp, xp.sum(squares, axis=-1), best)
 
 
-# --- the members most people call -----------------------------------------------------------------
+# --- default instances ----------------------------------------------------------------------------
 
 mean_absolute_scaled_error = mase = MeanAbsoluteScaledError()
 root_mean_squared_scaled_error = rmsse = RootMeanSquaredScaledError()

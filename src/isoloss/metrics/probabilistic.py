@@ -1,7 +1,7 @@
-"""Probabilistic forecasts: densities, ensembles and intervals, scored by what happened.
+"""Probabilistic forecasts: scores of densities, ensembles and intervals.
 
-In every formula y is the target. A forecast of several numbers is a tuple of arrays, in the order
-of the metric's ``prediction_names``: ``gaussian_nll((mean, variance), targets)``.
+In every formula y is the target. A forecast with several parameters is a tuple of arrays, in the
+order of the metric's ``prediction_names``: ``gaussian_nll((mean, variance), targets)``.
 """
 
 from __future__ import annotations
@@ -63,13 +63,12 @@ class GaussianNLL(Loss):
     .. math:: \tfrac12 \left(\log v + \frac{(y - \mu)^2}{v}\right)
         \qquad \left[\; + \tfrac12 \log 2 \pi \;\right]
 
-    Kind: pointwise; predictions ``(mean, variance)`` and targets, each ``(...)``, of any real mean
-    and target and a positive variance, others give nan. Nothing is clipped. Smooth everywhere.
+    Predictions are a tuple ``(mean, variance)`` and are not clipped. The loss is smooth everywhere.
 
     Parameters
     ----------
     full : bool
-        Whether to add the constant, so that losses of other distributions can be compared.
+        Whether to add the constant, which makes losses of different distributions comparable.
 
     Examples
     --------
@@ -80,9 +79,9 @@ class GaussianNLL(Loss):
     References
     ----------
     Nix and Weigend (1994), *Estimating the Mean and Variance of the Target Probability
-    Distribution*. torch's ``gaussian_nll_loss`` leaves the constant out unless asked
-    (``full=False``), takes the mean and the variance on either side of the targets, and raises
-    variances below 1e-6 to it. scoringrules takes the root of the variance.
+    Distribution*. torch's ``gaussian_nll_loss`` omits the constant by default (``full=False``),
+    takes the targets between the mean and the variance, and replaces variances below 1e-6 by 1e-6.
+    scoringrules takes the standard deviation.
     """
 
     signature: ClassVar[str] = "((),()),()->()"
@@ -92,7 +91,7 @@ class GaussianNLL(Loss):
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         mean, variance = prediction
-        # the error over the deviation: its square is in range where that of the error is not
+        # divided before it is squared, as the square of the error may be out of range
         z = xp.quotient(mean - target, xp.sqrt(variance))
         terms = 0.5 * (xp.log(variance) + z * z)
         return terms + _HALF_LOG_2PI if self.full else terms
@@ -105,13 +104,12 @@ class LaplaceNLL(Loss):
 
     .. math:: \log b + \frac{|y - \mu|}{b} \qquad [\; + \log 2 \;]
 
-    Kind: pointwise; predictions ``(location, scale)`` and targets, each ``(...)``, of any real
-    location and target and a positive scale, others give nan. Subgradient 0 at y = location.
+    Predictions are a tuple ``(location, scale)``. The subgradient at y = location is 0.
 
     Parameters
     ----------
     full : bool
-        Whether to add the constant, so that losses of other distributions can be compared.
+        Whether to add the constant, which makes losses of different distributions comparable.
 
     Examples
     --------
@@ -121,8 +119,8 @@ class LaplaceNLL(Loss):
 
     References
     ----------
-    Laplace (1774). The scale is the mean absolute error, the deviation over the root of 2, as in
-    torch's and SciPy's distributions.
+    Laplace (1774). The scale is the mean absolute error, which is the standard deviation divided by
+    sqrt(2), as in the distributions of torch and SciPy.
     """
 
     signature: ClassVar[str] = "((),()),()->()"
@@ -144,10 +142,10 @@ class StudentTNLL(Loss):
     .. math:: \log \frac{\Gamma(\nu / 2) \sqrt{\pi \nu} \, s}{\Gamma((\nu + 1) / 2)}
         + \frac{\nu + 1}{2} \log\left(1 + \frac{z^2}{\nu}\right), \quad z = \frac{y - \mu}{s}
 
-    Kind: pointwise; predictions ``(freedom, location, scale)`` and targets, each ``(...)``, of any
-    real location and target, positive degrees of freedom and a positive scale, others give nan.
-    Smooth everywhere. Exact at any number of degrees of freedom, in value and derivatives: the two
-    gamma functions are never subtracted. At inf of them it is the normal distribution's.
+    Predictions are a tuple ``(freedom, location, scale)``. The loss is smooth everywhere. The value
+    and the derivatives are accurate for any number of degrees of freedom, because the two gamma
+    functions are never subtracted. For infinite degrees of freedom, the loss is that of the normal
+    distribution.
 
     Examples
     --------
@@ -158,8 +156,8 @@ class StudentTNLL(Loss):
     References
     ----------
     Student (1908), *The Probable Error of a Mean*; Lange, Little and Taylor (1989), *Robust
-    Statistical Modeling Using the t Distribution*. The order is that of torch's ``StudentT`` and of
-    scoringrules. The scale is not the deviation, which is larger.
+    Statistical Modeling Using the t Distribution*. The order of the parameters is that of torch's
+    ``StudentT`` and of scoringrules. The scale is smaller than the standard deviation.
     """
 
     signature: ClassVar[str] = "((),(),()),()->()"
@@ -174,16 +172,16 @@ class StudentTNLL(Loss):
 @final
 @dataclass(frozen=True)
 class NegativeBinomialNLL(Loss):
-    r"""Negative log probability of a count whose variance exceeds its mean.
+    r"""Negative log likelihood of counts under a negative binomial distribution.
 
     .. math:: -\log \frac{\Gamma(y + r)}{y! \, \Gamma(r)}
         - r \log \frac{r}{r + \mu} - y \log \frac{\mu}{r + \mu}, \quad r = \frac1\alpha
 
-    The variance is ``mean + dispersion * mean^2``; dispersion 0 is the Poisson distribution.
+    where mu is the mean and alpha the dispersion. The variance is ``mean + dispersion * mean^2``.
+    Dispersion 0 gives the Poisson distribution.
 
-    Kind: pointwise; predictions ``(mean, dispersion)`` and targets, each ``(...)``, of a positive
-    mean, a dispersion of at least 0 and targets of at least 0, others give nan. Smooth everywhere.
-    Exact at any dispersion and count, in value and derivatives: the gamma functions are never
+    Predictions are a tuple ``(mean, dispersion)``. The loss is smooth everywhere. The value and the
+    derivatives are accurate for any dispersion and count, because the gamma functions are never
     subtracted.
 
     Examples
@@ -194,11 +192,11 @@ class NegativeBinomialNLL(Loss):
 
     References
     ----------
-    Cameron and Trivedi (1986), *Econometric Models Based on Count Data*, their second kind;
-    statsmodels, R's ``glm.nb`` (theta is 1 over the dispersion), GluonTS. From the parameters of
-    torch's ``NegativeBinomial(total_count, probs)``: ``mean = total_count * probs / (1 - probs)``,
-    ``dispersion = 1 / total_count``; of SciPy's ``nbinom(n, p)``: ``mean = n * (1 - p) / p``,
-    ``dispersion = 1 / n``.
+    Cameron and Trivedi (1986), *Econometric Models Based on Count Data*, second kind; statsmodels,
+    R's ``glm.nb`` (theta is 1 / dispersion) and GluonTS. For the parameters of torch's
+    ``NegativeBinomial(total_count, probs)``, use ``mean = total_count * probs / (1 - probs)`` and
+    ``dispersion = 1 / total_count``. For those of SciPy's ``nbinom(n, p)``, use
+    ``mean = n * (1 - p) / p`` and ``dispersion = 1 / n``.
     """
 
     signature: ClassVar[str] = "((),()),()->()"
@@ -213,14 +211,13 @@ class NegativeBinomialNLL(Loss):
 @final
 @dataclass(frozen=True)
 class LognormalNLL(Loss):
-    r"""Negative log density of a quantity whose logarithm is normal.
+    r"""Negative log density of a log-normal distribution.
 
     .. math:: \log y + \log \sigma + \tfrac12 \log 2 \pi
         + \tfrac12 \left(\frac{\log y - \mu}{\sigma}\right)^2
 
-    Kind: pointwise; predictions ``(mu, sigma)``, the mean and the deviation of the logarithm, and
-    targets, each ``(...)``, of any real mu, a positive sigma and positive targets, others give nan.
-    Smooth everywhere.
+    Predictions are a tuple ``(mu, sigma)`` of the mean and the standard deviation of the logarithm.
+    The loss is smooth everywhere.
 
     Examples
     --------
@@ -230,8 +227,8 @@ class LognormalNLL(Loss):
 
     References
     ----------
-    Galton (1879), McAlister (1879). torch's ``LogNormal`` calls the parameters loc and scale,
-    SciPy's ``lognorm`` log(scale) and s.
+    Galton (1879), McAlister (1879). torch's ``LogNormal`` calls the parameters loc and scale.
+    SciPy's ``lognorm`` takes s = sigma and scale = exp(mu).
     """
 
     signature: ClassVar[str] = "((),()),()->()"
@@ -256,12 +253,12 @@ class CRPSGaussian(Loss):
     .. math:: \sigma \left(z (2 \Phi(z) - 1) + 2 \varphi(z) - \frac{1}{\sqrt\pi}\right),
         \quad z = \frac{y - \mu}{\sigma}
 
-    The integral of the squared distance between the forecast's distribution function and that of
-    the target; the absolute error where the forecast is sure. In the unit of the target.
+    The score is the integral of the squared difference between the distribution functions of the
+    forecast and of the target. As the scale tends to 0, the score tends to the absolute error. The
+    value is in the unit of the target.
 
-    Kind: pointwise; predictions ``(location, scale)`` (mean and deviation) and targets, each
-    ``(...)``, of any real location and target and a positive scale, others give nan. Smooth
-    everywhere, exact however far the target is.
+    Predictions are a tuple ``(location, scale)`` of the mean and the standard deviation. The score
+    is smooth everywhere, and accurate at any distance of the target.
 
     Examples
     --------
@@ -287,7 +284,7 @@ class CRPSGaussian(Loss):
         near, power = xp.abs(z) < 1, -0.5 * z * z
         bell = xp.where(near, xp.expm1(xp.where(near, power, 0.0)), xp.exp(power) - 1)
         bell = math.sqrt(2 / math.pi) * xp.where(reached, bell, -1.0) + _CRPS_AT_0
-        # the error stands outside: what is left of the scale's slope does not cancel
+        # with the error as a factor, the derivative by the scale does not cancel
         return error * xp.where(reached, xp.erf(z / math.sqrt(2)), xp.sign(error)) + scale * bell
 
 
@@ -295,7 +292,7 @@ _CRPS_AT_0 = (math.sqrt(2) - 1) / math.sqrt(math.pi)
 
 
 def _ratio(xp: Namespace, x: Array, y: Array, where: Array) -> Array:
-    """Return x / y where it is asked for, and 0 elsewhere, with derivative 0 whatever is there."""
+    """Return x / y where the mask is true, and 0 with derivative 0 elsewhere, for any x and y."""
     x, y = xp.where(where, x, xp.zeros_like(x)), xp.where(where, y, xp.ones_like(y))
     return xp.quotient(x, y)
 
@@ -307,11 +304,10 @@ class CRPSLaplace(Loss):
 
     .. math:: b \left(|z| + e^{-|z|} - \tfrac34\right), \quad z = \frac{y - \mu}{b}
 
-    In the unit of the target.
+    The value is in the unit of the target.
 
-    Kind: pointwise; predictions ``(location, scale)`` and targets, each ``(...)``, of any real
-    location and target and a positive scale, others give nan. Differentiable twice everywhere,
-    exact however far or near the target is.
+    Predictions are a tuple ``(location, scale)``. The score is twice differentiable everywhere, and
+    accurate at any distance of the target.
 
     Examples
     --------
@@ -348,11 +344,10 @@ class CRPSLogistic(Loss):
     .. math:: s \left(z - 2 \log F(z) - 1\right), \quad F(z) = \frac{1}{1 + e^{-z}},
         \quad z = \frac{y - \mu}{s}
 
-    In the unit of the target.
+    The value is in the unit of the target.
 
-    Kind: pointwise; predictions ``(location, scale)`` and targets, each ``(...)``, of any real
-    location and target and a positive scale, others give nan. Smooth everywhere, exact however far
-    or near the target is.
+    Predictions are a tuple ``(location, scale)``. The score is smooth everywhere, and accurate at
+    any distance of the target.
 
     Examples
     --------
@@ -363,8 +358,8 @@ class CRPSLogistic(Loss):
     References
     ----------
     Taillardat et al. (2016), *Calibrated Ensemble Forecasts Using Quantile Regression Forests and
-    Ensemble Model Output Statistics*; scoringrules' ``crps_logistic``. The scale is not the
-    deviation, which is pi / sqrt(3) times as large.
+    Ensemble Model Output Statistics*; scoringrules' ``crps_logistic``. The standard deviation is
+    ``pi / sqrt(3)`` times the scale.
     """
 
     signature: ClassVar[str] = "((),()),()->()"
@@ -386,7 +381,7 @@ class CRPSLogistic(Loss):
 
 
 def _partners(metric: Any, members: int) -> int:
-    """Return by how many the distances from one member to the others are divided."""
+    """Return the divisor of the sum of distances from one member to the others."""
     if metric.estimator == "ecdf":
         return members
     if members < 2:
@@ -403,22 +398,22 @@ class CRPSEnsemble(Loss):
     .. math:: \frac1m \sum_i |x_i - y| - \frac{1}{2 m (m - 1)} \sum_{i,j} |x_i - x_j|
         \qquad [\; m^2 \text{ for } m (m - 1) \;]
 
-    Computed from the ranks of the members, in O(m log m) time and O(m) memory, as a sum of terms
-    none of which is negative: nothing cancels. In the unit of the target.
+    The estimator "ecdf" divides by m^2 in place of m (m - 1). The score is computed from the ranks
+    of the members, in O(m log m) time and O(m) memory. No term of the sum is negative, so there is
+    no cancellation. The value is in the unit of the target.
 
-    Kind: row-wise; predictions ``(..., members)``, targets ``(...)``, of any real numbers. Equal
-    members share their derivatives; that of \|x - y\| is 0 at x = y.
+    Equal members share their derivatives. The derivative of ``|x - y|`` at x = y is 0.
 
     Parameters
     ----------
     estimator : {"fair", "ecdf"}
-        Whether the members are a sample of the forecast distribution, whose score is estimated
-        without bias ("fair"), or the distribution itself ("ecdf").
+        "fair" treats the members as a sample of the forecast distribution and estimates its score
+        without bias. "ecdf" treats the members as the forecast distribution itself.
 
     Raises
     ------
     ValueError
-        For another estimator, and for a fair estimate from a single member.
+        For an unknown estimator, and for a fair estimate from a single member.
 
     Examples
     --------
@@ -431,8 +426,8 @@ class CRPSEnsemble(Loss):
     References
     ----------
     Matheson and Winkler (1976), *Scoring Rules for Continuous Probability Distributions*; Ferro
-    (2014), *Fair Scores for Ensemble Forecasts*. torchmetrics and scoringrules ("qd") default to
-    the "ecdf" estimate.
+    (2014), *Fair Scores for Ensemble Forecasts*. The default of torchmetrics and of scoringrules
+    ("qd") is the "ecdf" estimate.
     """
 
     signature: ClassVar[str] = "(members),()->()"
@@ -442,7 +437,7 @@ class CRPSEnsemble(Loss):
         error = prediction - xp.expand_dims(target, axis=-1)
         members = error.shape[-1]
         partners = _partners(self, members)
-        # times the slope by each member, whose sign is the error's; ranks of errors could be tied
+        # slope has the sign of error; members are ranked, as rounding could make errors equal
         slope = partners * xp.sign(error) - (2 * xp.rank(prediction) - (members + 1))
         return xp.sum(error * slope, axis=-1) / (members * partners)
 
@@ -450,26 +445,26 @@ class CRPSEnsemble(Loss):
 @final
 @dataclass(frozen=True)
 class EnergyScore(Loss):
-    r"""Energy score: the ranked probability score of ensembles of vectors.
+    r"""Energy score: the generalisation of `CRPSEnsemble` to ensembles of vectors.
 
     .. math:: \frac1m \sum_i \lVert x_i - y \rVert
         - \frac{1}{2 m (m - 1)} \sum_{i,j} \lVert x_i - x_j \rVert
         \qquad [\; m^2 \text{ for } m (m - 1) \;]
 
-    In the unit of the target. All distances of a sample are in memory at once.
+    The value is in the unit of the target. All distances between the vectors of a sample are in
+    memory at once.
 
-    Kind: row-wise; predictions ``(..., members, features)``, targets ``(..., features)``, of any
-    real numbers. The derivative of the distance of equal vectors is 0.
+    The derivative of the distance between equal vectors is 0.
 
     Parameters
     ----------
     estimator : {"fair", "ecdf"}
-        As in `CRPSEnsemble`, which this is for one feature.
+        As in `CRPSEnsemble`. With one feature, both scores are equal.
 
     Raises
     ------
     ValueError
-        For another estimator, and for a fair estimate from a single member.
+        For an unknown estimator, and for a fair estimate from a single member.
 
     Examples
     --------
@@ -498,15 +493,15 @@ class EnergyScore(Loss):
 @final
 @dataclass(frozen=True)
 class VariogramScore(Loss):
-    r"""Variogram score: whether an ensemble's features differ from each other as the target's do.
+    r"""Variogram score: the squared error of the expected differences between features.
 
     .. math:: \sum_{i,j} \left(|y_i - y_j|^p - \frac1m \sum_k |x_{ki} - x_{kj}|^p\right)^2
 
-    Sensitive to wrong correlations, which the energy score hardly sees, and blind to a bias that
-    all features share. All differences of a sample are in memory at once.
+    The score is sensitive to wrong correlations, which have little effect on the energy score. It
+    does not change with a bias that all features share. All differences between the features of a
+    sample are in memory at once.
 
-    Kind: row-wise; predictions ``(..., members, features)``, targets ``(..., features)``, of any
-    real numbers. The derivative of the power of a difference is 0 where the difference is.
+    Where a difference is 0, the derivative of its power is 0.
 
     Parameters
     ----------
@@ -522,8 +517,8 @@ class VariogramScore(Loss):
     References
     ----------
     Scheuerer and Hamill (2015), *Variogram-Based Proper Scoring Rules for Probabilistic Forecasts
-    of Multivariate Quantities*, with all weights 1; as theirs, and scoringrules' ``vs_ensemble``,
-    it counts each pair of features twice.
+    of Multivariate Quantities*, with all weights 1. The sum counts each pair of features twice, as
+    in the paper and in scoringrules' ``vs_ensemble``.
     """
 
     signature: ClassVar[str] = "(members, features),(features)->()"
@@ -541,38 +536,37 @@ class VariogramScore(Loss):
 # --- intervals ------------------------------------------------------------------------------------
 
 
-_ALPHAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-_END = Interval(infinite=True)  # of an interval that is open on a side
+_END = Interval(infinite=True)  # an end of an interval may be infinite
 
 
 def _outside(xp: Namespace, lower: Array, upper: Array, target: Array) -> Array:
-    """Return how far the target is from the interval."""
+    """Return the distance of the target from the interval."""
     return xp.maximum(lower - target, 0.0) + xp.maximum(target - upper, 0.0)
 
 
 def _nothing(xp: Namespace, x: Array) -> Array:
-    """Return 0, or nan where x is: a comparison, and what x has no part in, would lose it."""
+    """Return 0, or nan where x is nan, to keep a nan that a comparison would lose."""
     return 0.0 * xp.clip(x, -1.0, 1.0)
 
 
 @final
 @dataclass(frozen=True)
 class IntervalScore(Loss):
-    r"""Interval score, or Winkler score: the width of an interval, and a fine for missing.
+    r"""Interval score, or Winkler score: the width of an interval, plus a penalty for misses.
 
     .. math:: (u - l) + \frac2\alpha \left(\max(l - y, 0) + \max(y - u, 0)\right)
 
-    It is the sum of the pinball losses of the ends, as quantiles alpha / 2 and 1 - alpha / 2, times
-    2 / alpha. In the unit of the target.
+    The score is 2 / alpha times the sum of the pinball losses of both ends, as quantiles alpha / 2
+    and 1 - alpha / 2. The value is in the unit of the target.
 
-    Kind: pointwise; predictions ``(lower, upper)`` and targets, each ``(...)``, of any real
-    numbers; ends in the wrong order are not looked for. At an end the derivative is the average of
-    both sides, as that of `pinball`.
+    Predictions are a tuple ``(lower, upper)``. The order of the ends is not checked. Where the
+    target equals an end, the derivative is the average of the one-sided derivatives, as in
+    `pinball`.
 
     Parameters
     ----------
     alpha : 0 < float < 1
-        The share of targets that should lie outside.
+        The nominal share of targets outside the interval.
 
     Examples
     --------
@@ -582,8 +576,8 @@ class IntervalScore(Loss):
 
     References
     ----------
-    Winkler (1972), *A Decision-Theoretic Approach to Interval Estimation*. scoringrules' alpha is
-    this one; others ask for the level in percent, 100 (1 - alpha).
+    Winkler (1972), *A Decision-Theoretic Approach to Interval Estimation*. scoringrules uses the
+    same alpha. Other libraries take the level in percent, 100 (1 - alpha).
     """
 
     signature: ClassVar[str] = "((),()),()->()"
@@ -604,17 +598,17 @@ class WeightedIntervalScore(Loss):
     .. math:: \frac{1}{K + 1/2} \left(\tfrac12 |y - m|
         + \sum_k \tfrac{\alpha_k}{2} \, \mathrm{IS}_{\alpha_k}(l_k, u_k, y)\right)
 
-    It approximates the ranked probability score, and is twice the mean pinball loss of all its
-    quantiles. In the unit of the target.
+    The score approximates the continuous ranked probability score. It is twice the mean pinball
+    loss of all its quantiles. The value is in the unit of the target.
 
-    Kind: row-wise; predictions ``(median, lower, upper)``, ``(...)`` and twice ``(..., levels)``,
-    targets ``(...)``, of any real numbers. At an end the derivative is the average of both sides,
-    at the median 0.
+    Predictions are a tuple ``(median, lower, upper)``. Where the target equals an end, the
+    derivative is the average of the one-sided derivatives. Where the target equals the median, the
+    derivative by the median is 0.
 
     Parameters
     ----------
     alphas : tuple of 0 < float < 1
-        The share of targets that should lie outside each interval, in the order of the last axis.
+        The nominal share of targets outside each interval, in the order of the last axis.
 
     Examples
     --------
@@ -624,7 +618,7 @@ class WeightedIntervalScore(Loss):
 
     References
     ----------
-    Bracher et al. (2021), *Evaluating Epidemic Forecasts in an Interval Format*; the default is the
+    Bracher et al. (2021), *Evaluating Epidemic Forecasts in an Interval Format*. The default is the
     eleven intervals of the COVID-19 Forecast Hub.
     """
 
@@ -661,14 +655,13 @@ class WeightedIntervalScore(Loss):
 @final
 @dataclass(frozen=True)
 class IntervalCoverage(Loss):
-    r"""Share of the targets that lie in their interval, both ends included.
+    r"""Share of the targets inside their interval, both ends included.
 
     .. math:: [l \le y \le u]
 
-    Neither high nor low is better: it should be the level at which the intervals were made.
+    The best value is the nominal level of the intervals, so neither higher nor lower is better.
 
-    Kind: pointwise; predictions ``(lower, upper)`` and targets, each ``(...)``, of any real numbers
-    and ±inf. The derivative is 0.
+    Predictions are a tuple ``(lower, upper)``. The derivative is 0.
 
     Examples
     --------
@@ -694,14 +687,15 @@ class IntervalCoverage(Loss):
 @final
 @dataclass(frozen=True)
 class IntervalWidth(Loss):
-    r"""Mean width of intervals: how sharp a forecast is, whatever happens.
+    r"""Mean width of prediction intervals, a measure of sharpness.
 
     .. math:: u - l
 
-    In the unit of the target.
+    The value is in the unit of the target. The targets do not affect it, except that a target of
+    nan gives nan.
 
-    Kind: pointwise; predictions ``(lower, upper)`` and targets, each ``(...)``, of any real
-    numbers. Negative where the ends are in the wrong order.
+    Predictions are a tuple ``(lower, upper)``. The width is negative if the ends are in the wrong
+    order.
 
     Examples
     --------
@@ -723,7 +717,7 @@ class IntervalWidth(Loss):
         return upper - lower + _nothing(xp, target)
 
 
-# --- the members most people call -----------------------------------------------------------------
+# --- default instances ----------------------------------------------------------------------------
 
 gaussian_nll = GaussianNLL()
 laplace_nll = LaplaceNLL()

@@ -1,4 +1,4 @@
-"""Regression: the mean squared error, and everything that answers it.
+"""Regression: errors, quantile losses, deviances and correlations.
 
 In every formula p is the prediction, y the target, e = p - y, and E_w[f] = sum(w f) / sum(w).
 """
@@ -103,11 +103,9 @@ class MeanSquaredError(SquaredLoss):
 
     .. math:: E_w[e^2]
 
-    Differentiable everywhere, convex for linear models; one outlier can dominate it, as it grows
-    with the square of the error. In the squared unit of the target.
-
-    Kind: pointwise; predictions and targets ``(...)`` of any real numbers.
-    Second derivative 2 everywhere.
+    The value is in the squared unit of the target. The loss is differentiable everywhere and convex
+    for linear models. Its second derivative is 2. One outlier can dominate the mean, because a term
+    grows with the square of the error.
 
     Examples
     --------
@@ -117,8 +115,8 @@ class MeanSquaredError(SquaredLoss):
 
     References
     ----------
-    Gauss (1809), *Theoria motus corporum coelestium*. optax's ``l2_loss`` is half of it
-    (`half_squared_error`); with weights, Keras's loss divides by n instead of sum(w).
+    Gauss (1809), *Theoria motus corporum coelestium*. optax's ``l2_loss`` is half of this loss
+    (`half_squared_error`). With weights, Keras's loss divides by n instead of sum(w).
     """
 
     def residual(self, xp: Namespace, prediction: Array, target: Array) -> Array:
@@ -132,11 +130,9 @@ class MeanAbsoluteError(Loss):
 
     .. math:: E_w[|e|]
 
-    Minimised by the median, so an outlier moves it no more than any other sample does. In the
-    unit of the target.
-
-    Kind: pointwise; predictions and targets ``(...)`` of any real numbers.
-    Subgradient 0 at e = 0 (``jax.numpy.abs`` alone has 1 there).
+    The median of the targets minimises this loss, so an outlier has no more influence than any
+    other sample. The value is in the unit of the target. The subgradient at e = 0 is 0
+    (``jax.numpy.abs`` alone has 1).
 
     Examples
     --------
@@ -156,11 +152,9 @@ class MeanAbsoluteError(Loss):
 @final
 @dataclass(frozen=True)
 class MeanBiasError(Loss):
-    r"""Mean bias error: positive where the predictions are too high.
+    r"""Mean bias error, positive if the predictions are too high on average.
 
     .. math:: E_w[e]
-
-    Kind: pointwise; predictions and targets ``(...)`` of any real numbers.
 
     Examples
     --------
@@ -170,7 +164,7 @@ class MeanBiasError(Loss):
 
     References
     ----------
-    WMO (2008), *Guide to Meteorological Instruments*, prediction minus observation.
+    WMO (2008), *Guide to Meteorological Instruments*: prediction minus observation.
     """
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
@@ -184,14 +178,13 @@ class Huber(Loss):
 
     .. math:: q^2 / 2 + \delta (|e| - q), \quad q = \min(|e|, \delta)
 
-    Kind: pointwise; predictions and targets ``(...)`` of any real numbers.
-    At ``|e| = delta`` the derivatives are those of the quadratic side; the slope is ±delta at
+    At ``|e| = delta`` the derivatives are those of the quadratic part. The slope is ±delta at
     infinite predictions.
 
     Parameters
     ----------
     delta : float > 0
-        The error, in the unit of the target, from which the loss is linear.
+        The absolute error, in the unit of the target, above which the loss is linear.
 
     Examples
     --------
@@ -201,8 +194,8 @@ class Huber(Loss):
 
     References
     ----------
-    Huber (1964), *Robust Estimation of a Location Parameter*. `smooth_l1` is this over beta; with
-    weights, ``torch.nn.functional.huber_loss`` divides by n instead of sum(w).
+    Huber (1964), *Robust Estimation of a Location Parameter*. `smooth_l1` is this loss divided by
+    its parameter. With weights, ``torch.nn.functional.huber_loss`` divides by n instead of sum(w).
     """
 
     delta: Positive = 1.0
@@ -214,19 +207,18 @@ class Huber(Loss):
 @final
 @dataclass(frozen=True)
 class SmoothL1(Loss):
-    r"""Smooth L1 loss: the Huber loss over its parameter, so that the slope is 1 far out.
+    r"""Smooth L1 loss: the Huber loss divided by its parameter, with slope ±1 for large errors.
 
     .. math:: \mathrm{Huber}_\beta(e) / \beta
 
-    Kind: pointwise; predictions and targets ``(...)`` of any real numbers.
-    At ``|e| = beta`` the derivatives are those of the quadratic side; the slope is ±1 at infinite
+    At ``|e| = beta`` the derivatives are those of the quadratic part. The slope is ±1 at infinite
     predictions.
 
     Parameters
     ----------
     beta : float >= 0
-        The error, in the unit of the target, from which the loss is linear; 0 is the absolute
-        error.
+        The absolute error, in the unit of the target, above which the loss is linear. With beta = 0
+        the loss is the absolute error.
 
     Examples
     --------
@@ -250,17 +242,16 @@ class SmoothL1(Loss):
 @final
 @dataclass(frozen=True)
 class PseudoHuber(Loss):
-    r"""Pseudo-Huber loss: smooth between squared and absolute.
+    r"""Pseudo-Huber loss: a smooth transition from squared to absolute error.
 
     .. math:: \delta^2 \left(\sqrt{1 + (e / \delta)^2} - 1\right)
 
-    Kind: pointwise; predictions and targets ``(...)`` of any real numbers. No cancellation at
-    small errors, no overflow at large ones.
+    The computation neither cancels at small errors nor overflows at large errors.
 
     Parameters
     ----------
     delta : float > 0
-        The error, in the unit of the target, around which the loss turns linear.
+        The absolute error, in the unit of the target, around which the loss becomes linear.
 
     Examples
     --------
@@ -286,10 +277,9 @@ class LogCosh(Loss):
 
     .. math:: \log \cosh e
 
-    About ``e^2 / 2`` near zero and ``|e| - log 2`` far out; its derivative is tanh(e).
-
-    Kind: pointwise; predictions and targets ``(...)`` of any real numbers. Exact to a few ULP
-    from errors of 1e-30 to 1e30, where other libraries give 0 or inf.
+    The loss is about ``e^2 / 2`` near zero and ``|e| - log 2`` for large errors. Its derivative is
+    tanh(e). The value is accurate to a few ULP for errors from 1e-30 to 1e30, where other libraries
+    give 0 or inf.
 
     Examples
     --------
@@ -312,17 +302,16 @@ class LogCosh(Loss):
 @final
 @dataclass(frozen=True)
 class Pinball(Loss):
-    r"""Pinball loss, minimised by a quantile.
+    r"""Pinball loss, minimised by a quantile of the targets.
 
     .. math:: \max(q (y - p), (q - 1) (y - p))
 
-    Kind: pointwise; predictions and targets ``(...)`` of any real numbers.
-    At e = 0 the derivative is the average of both sides, 1/2 - quantile.
+    At e = 0 the derivative is 1/2 - quantile, the average of the one-sided derivatives.
 
     Parameters
     ----------
     quantile : 0 < float < 1
-        The quantile that the prediction stands for.
+        The quantile to predict.
 
     Examples
     --------
@@ -333,7 +322,7 @@ class Pinball(Loss):
     References
     ----------
     Koenker and Bassett (1978), *Regression Quantiles*; scikit-learn's ``mean_pinball_loss``. darts
-    multiplies by 2, so that quantile 0.5 is the absolute error: ``Scaled(pinball, 2)``.
+    multiplies by 2, so that quantile 0.5 gives the absolute error: ``Scaled(pinball, 2)``.
     """
 
     quantile: Level = 0.5
@@ -346,17 +335,16 @@ class Pinball(Loss):
 @final
 @dataclass(frozen=True)
 class MultiQuantile(Loss):
-    r"""Mean pinball loss of several quantiles predicted at once.
+    r"""Mean pinball loss of several predicted quantiles.
 
     .. math:: \frac{1}{K} \sum_k \mathrm{pinball}_{q_k}(p_k, y)
 
-    Kind: row-wise; predictions ``(..., quantiles)``, targets ``(...)``, of any real numbers.
-    At e = 0 the derivative of a quantile's term is the average of both sides.
+    At ``p_k = y`` the derivative by ``p_k`` is the average of the one-sided derivatives.
 
     Parameters
     ----------
     quantiles : tuple of 0 < float < 1
-        The quantile of each entry of the last axis of the predictions.
+        The predicted quantiles, in the order of the last axis of the predictions.
 
     Examples
     --------
@@ -389,13 +377,12 @@ class Expectile(Loss):
 
     .. math:: |\tau - [y < p]| \, e^2
 
-    Kind: pointwise; predictions and targets ``(...)`` of any real numbers.
-    At e = 0 the second derivative is that of the side y >= p.
+    At e = 0 the second derivative is that for y >= p.
 
     Parameters
     ----------
     level : 0 < float < 1
-        The level of the expectile; 0.5 is half the squared error.
+        The level of the expectile. Level 0.5 gives half the squared error.
 
     Examples
     --------
@@ -425,13 +412,13 @@ class MeanAbsolutePercentageError(Loss):
 
     .. math:: |e| / |y|, \quad\text{or}\quad |e| / \max(|y|, \varepsilon)
 
-    Kind: pointwise; predictions and targets ``(...)`` of any real numbers. Without epsilon, a
-    target of 0 gives nan, and the value does not depend on the unit. Subgradient 0 at e = 0.
+    Predictions and targets ``(...)`` are any numbers. Without ``epsilon``, a target of 0 gives nan,
+    and the value does not depend on the unit of the target. The subgradient at e = 0 is 0.
 
     Parameters
     ----------
     epsilon : float > 0, optional
-        The smallest divisor; with it, targets may be 0.
+        A lower bound of the divisor. If it is given, targets may be 0.
 
     Examples
     --------
@@ -441,9 +428,9 @@ class MeanAbsolutePercentageError(Loss):
 
     References
     ----------
-    de Myttenaere et al. (2016), *Mean Absolute Percentage Error for Regression Models*. The
-    smallest divisor is 2.2e-16 in scikit-learn, 1.17e-6 in torchmetrics and 1e-7 in Keras, which
-    multiplies by 100: ``Scaled(mape, 100)``.
+    de Myttenaere et al. (2016), *Mean Absolute Percentage Error for Regression Models*. The lower
+    bound of the divisor is 2.2e-16 in scikit-learn, 1.17e-6 in torchmetrics and 1e-7 in Keras.
+    Keras also multiplies by 100: ``Scaled(mape, 100)``.
     """
 
     epsilon: Positive | None = None
@@ -465,8 +452,7 @@ class SymmetricMeanAbsolutePercentageError(Loss):
 
     .. math:: 2 |e| / (|y| + |p|), \quad 0 / 0 = 0
 
-    Kind: pointwise; predictions and targets ``(...)`` of any real numbers.
-    Subgradient 0 at e = 0 and of |p| at p = 0.
+    The subgradients of ``|e|`` at e = 0 and of ``|p|`` at p = 0 are 0.
 
     Examples
     --------
@@ -476,8 +462,8 @@ class SymmetricMeanAbsolutePercentageError(Loss):
 
     References
     ----------
-    Makridakis and Hibon (2000), *The M3-Competition*, as a fraction. Peers scale it to 0..1
-    (``Scaled(smape, 0.5)``) or 0..200.
+    Makridakis and Hibon (2000), *The M3-Competition*, here as a fraction. Other libraries scale the
+    range to 0..1 (``Scaled(smape, 0.5)``) or 0..200.
     """
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
@@ -487,12 +473,11 @@ class SymmetricMeanAbsolutePercentageError(Loss):
 @final
 @dataclass(frozen=True)
 class WeightedAbsolutePercentageError(Metric):
-    r"""Weighted absolute percentage error: total error over total target.
+    r"""Weighted absolute percentage error: total absolute error over total absolute target.
 
     .. math:: \sum w |e| \, / \sum w |y|
 
-    Kind: sums; predictions and targets ``(...)`` of any real numbers. All targets 0: nan.
-    Subgradient 0 at e = 0.
+    If all targets are 0, the value is nan. The subgradient at e = 0 is 0.
 
     Examples
     --------
@@ -521,8 +506,7 @@ class MeanSquaredLogError(SquaredLoss):
 
     .. math:: E_w[(\log(1 + p) - \log(1 + y))^2]
 
-    Kind: pointwise; predictions and targets ``(...)`` greater than -1, others give nan. Nothing
-    is clipped (Keras clips at 0).
+    Predictions and targets are not clipped (Keras clips them at 0).
 
     Examples
     --------
@@ -538,7 +522,7 @@ class MeanSquaredLogError(SquaredLoss):
     domain: ClassVar[Domain] = Domain(ABOVE_MINUS_ONE, ABOVE_MINUS_ONE)
 
     def residual(self, xp: Namespace, prediction: Array, target: Array) -> Array:
-        # |log1p(p) - log1p(y)|, without the cancellation where p is near y
+        # |log1p(p) - log1p(y)|, without cancellation for p near y
         error, low = prediction - target, prediction < target
         ratio = xp.quotient(xp.where(low, -error, error), 1 + xp.where(low, prediction, target))
         return xp.log1p(ratio)
@@ -554,15 +538,16 @@ class PoissonNLL(Loss):
 
     .. math:: e^p - y p \quad\text{or}\quad p - y \log p, \qquad [\; + \log y! \;]
 
-    Kind: pointwise; predictions ``(...)`` real, or at least 0 without ``log_input``; targets
-    ``(...)`` at least 0, others give nan. At p = y = 0 without ``log_input`` the derivative is 1.
+    Predictions ``(...)`` are any numbers, or numbers from 0 on if ``log_input`` is False. Targets
+    ``(...)`` are numbers from 0 on. A sample outside is nan. If ``log_input`` is False, the
+    derivative at p = y = 0 is 1.
 
     Parameters
     ----------
     log_input : bool
-        Whether predictions are the logarithm of the rate.
+        Whether predictions are logarithms of the rate.
     full : bool
-        Whether to add log(y!), exactly (torch uses Stirling's approximation).
+        Whether to add the exact log(y!). torch uses Stirling's approximation.
 
     Examples
     --------
@@ -597,8 +582,6 @@ class PoissonDeviance(Loss):
 
     .. math:: 2 \left(y \log(y / p) - y + p\right), \quad 0 \log 0 = 0
 
-    Kind: pointwise; predictions ``(...)`` positive, targets ``(...)`` at least 0, others give nan.
-
     Examples
     --------
     >>> import isoloss as il
@@ -628,8 +611,6 @@ class GammaDeviance(Loss):
 
     .. math:: 2 \left(\log(p / y) + y / p - 1\right)
 
-    Kind: pointwise; predictions and targets ``(...)`` positive, others give nan.
-
     Examples
     --------
     >>> import isoloss as il
@@ -653,21 +634,21 @@ class GammaDeviance(Loss):
 @final
 @dataclass(frozen=True)
 class TweedieDeviance(Loss):
-    r"""Tweedie deviance of a power: 0 normal, 1 Poisson, 2 gamma, 3 inverse Gaussian.
+    r"""Tweedie deviance: power 0 is normal, 1 Poisson, 2 gamma, 3 inverse Gaussian.
 
     .. math:: 2 \left(\frac{\max(y, 0)^{2-P}}{(1-P)(2-P)} - \frac{y p^{1-P}}{1-P}
         + \frac{p^{2-P}}{2-P}\right)
 
-    and its limits at P = 1 and 2, through which it is smooth.
+    and its limits at P = 1 and P = 2. The deviance is smooth in P at both limits.
 
-    Kind: pointwise; predictions ``(...)`` positive (any real number for power 0); targets
-    ``(...)`` real for power <= 0, at least 0 for powers from 1 to 2, positive from 2 on. Others
-    give nan.
+    Predictions ``(...)`` are numbers above 0, or any numbers for power 0. Targets ``(...)`` are any
+    numbers for powers <= 0, numbers from 0 on for powers from 1 to below 2, and numbers above 0 for
+    powers >= 2. A sample outside is nan.
 
     Parameters
     ----------
     power : float, not between 0 and 1
-        The power of the mean that the variance is proportional to.
+        The variance is proportional to this power of the mean.
 
     Examples
     --------
@@ -706,8 +687,8 @@ class CosineSimilarity(Loss):
 
     .. math:: \langle a, b \rangle / (\|a\| \, \|b\|)
 
-    Kind: row-wise; predictions and targets ``(..., features)`` of any real numbers. A zero vector
-    has similarity 0 and gradient 0; lengths of 1e30 or 1e-30 do not matter.
+    A zero vector has similarity 0 and gradient 0. Vectors of length 1e30 or 1e-30 neither overflow
+    nor underflow.
 
     Examples
     --------
@@ -717,7 +698,8 @@ class CosineSimilarity(Loss):
 
     References
     ----------
-    Salton (1975). Keras's loss of this name is its negative; torchmetrics sums by default.
+    Salton (1975). Keras's loss of this name is the negative similarity. torchmetrics sums by
+    default.
     """
 
     signature: ClassVar[str] = "(features),(features)->()"
@@ -734,8 +716,8 @@ class CosineDistance(Loss):
 
     .. math:: 1 - \langle a, b \rangle / (\|a\| \, \|b\|)
 
-    Kind: row-wise; predictions and targets ``(..., features)`` of any real numbers. Exact for
-    nearly parallel vectors. A zero vector has distance 1 and gradient 0.
+    The distance of nearly parallel vectors is computed without cancellation. A zero vector has
+    distance 1 and gradient 0.
 
     Examples
     --------
@@ -754,19 +736,18 @@ class CosineDistance(Loss):
         return xp.cosine_distance(prediction, target)
 
 
-# --- scores of a whole sample ---------------------------------------------------------------------
+# --- scores of all samples ------------------------------------------------------------------------
 
 
 @final
 @dataclass(frozen=True)
 class R2Score(Metric):
-    r"""Coefficient of determination: the share of the targets' variance that is explained.
+    r"""Coefficient of determination: the share of target variance that the predictions explain.
 
     .. math:: 1 - \frac{\sum w e^2}{\sum w (y - E_w[y])^2}
 
-    Kind: moments; predictions and targets ``(...)`` of any real numbers. 1 is perfect, 0 the mean
-    of the targets, and there is no lower end. Constant targets: nan, where scikit-learn
-    answers 0 or 1 by default.
+    Perfect predictions have score 1, and the mean of the targets has score 0. The score has no
+    lower bound. For constant targets the score is nan; scikit-learn gives 0 or 1 by default.
 
     Examples
     --------
@@ -776,7 +757,7 @@ class R2Score(Metric):
 
     References
     ----------
-    Wright (1921), *Correlation and Causation*. Per column: ``axis=0``.
+    Wright (1921), *Correlation and Causation*. Use ``axis=0`` for one score per column.
     """
 
     kind: ClassVar[str] = "moments"
@@ -796,11 +777,11 @@ class R2Score(Metric):
 @final
 @dataclass(frozen=True)
 class ExplainedVarianceScore(Metric):
-    r"""Explained variance: like R2, but a constant bias of the predictions costs nothing.
+    r"""Explained variance: like R2, except that a constant bias does not lower the score.
 
     .. math:: 1 - \mathrm{var}_w(e) / \mathrm{var}_w(y)
 
-    Kind: moments; predictions and targets ``(...)`` of any real numbers. Constant targets: nan.
+    For constant targets the score is nan.
 
     Examples
     --------
@@ -834,7 +815,7 @@ class PearsonCorrelation(Metric):
 
     .. math:: \mathrm{cov}_w(p, y) / (s_p s_y)
 
-    Kind: moments; predictions and targets ``(...)`` of any real numbers. A constant input: nan.
+    For a constant input the value is nan.
 
     Examples
     --------
@@ -844,7 +825,8 @@ class PearsonCorrelation(Metric):
 
     References
     ----------
-    Pearson (1895). Exact over batches, where Keras averages the batches' correlations.
+    Pearson (1895). The value over several batches is exact; Keras averages the correlations of the
+    batches.
     """
 
     kind: ClassVar[str] = "moments"
@@ -868,8 +850,8 @@ class ConcordanceCorrelation(Metric):
 
     .. math:: \frac{2 \, \mathrm{cov}_w(p, y)}{s_p^2 + s_y^2 + (E_w[p] - E_w[y])^2}
 
-    Kind: moments; predictions and targets ``(...)`` of any real numbers; variances divide by
-    sum(w) (ddof 0; torchmetrics has ddof 1). Two equal constants: nan.
+    Variances divide by sum(w) (ddof 0; torchmetrics uses ddof 1). For two equal constants the value
+    is nan.
 
     Examples
     --------
@@ -890,7 +872,7 @@ class ConcordanceCorrelation(Metric):
         return "moments of prediction and target in one unit"
 
     def source_in(self, xp: Namespace) -> str:
-        # float64 holds the squares of float32 without a scale: moments in any units are the same
+        # float64 holds squares of float32 without scaling, so a common unit is not needed
         return "moments of prediction and target" if xp.wide else self.source
 
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Moments:
@@ -909,8 +891,8 @@ class MaxError(Metric):
 
     .. math:: \max |e|
 
-    Kind: extremum; predictions and targets ``(...)`` of any real numbers. Weights only exclude,
-    where they are 0. Ties share the gradient equally; at e = 0 it is 0.
+    Weights only exclude samples: a sample of weight 0 is excluded, and other weights have no
+    effect. Ties share the gradient equally. At e = 0 the gradient is 0.
 
     Examples
     --------
@@ -941,11 +923,10 @@ class MedianAbsoluteError(Metric):
 
     .. math:: \mathrm{median}_w(|e|)
 
-    where half of the weight lies on either side; between two samples, their average.
+    The median has half of the weight on either side. Between two samples, it is their average.
 
-    Kind: sorted whole; predictions and targets ``(...)`` of any real numbers. Its state is the
-    data: merging concatenates, so it does not stream in constant memory. Subgradient 0 at e = 0;
-    errors that are equal to the median share its derivative in proportion to their weights.
+    The subgradient at e = 0 is 0. Errors equal to the median share its derivative in proportion to
+    their weights.
 
     Examples
     --------
@@ -967,7 +948,7 @@ class MedianAbsoluteError(Metric):
         return state.median()
 
 
-# --- the members most people call -----------------------------------------------------------------
+# --- default instances ----------------------------------------------------------------------------
 
 mean_squared_error = MeanSquaredError()
 root_mean_squared_error = Root(mean_squared_error)

@@ -1,4 +1,4 @@
-"""Robust losses of a residual: Barron's family, the redescending ones, and LINEX.
+"""Robust losses: Barron's family, estimators of location, and LINEX.
 
 In every formula p is the prediction, y the target, e = p - y, and x = e / c for a scale c.
 """
@@ -46,24 +46,24 @@ __all__ = [
 @final
 @dataclass(frozen=True)
 class Barron(Loss):
-    r"""General robust loss of Barron, whose shape goes from squared to bounded.
+    r"""Barron's general robust loss, with a shape from squared to bounded.
 
     .. math:: \frac{|\alpha - 2|}{\alpha}
         \left(\left(\frac{x^2}{|\alpha - 2|} + 1\right)^{\alpha / 2} - 1\right)
 
-    and its limits: ``x^2 / 2`` at 2, ``log(x^2 / 2 + 1)`` at 0, ``1 - exp(-x^2 / 2)`` at -inf. At 1
-    it is `charbonnier`, at 0 `cauchy`, at -2 `geman_mcclure` and at -inf `welsch`.
+    and its limits: ``x^2 / 2`` at alpha = 2, ``log(x^2 / 2 + 1)`` at 0 and ``1 - exp(-x^2 / 2)`` at
+    -inf. The loss is `charbonnier` at alpha = 1, `cauchy` at 0, `geman_mcclure` at -2 and `welsch`
+    at -inf.
 
-    Kind: pointwise; predictions and targets ``(...)`` of any real numbers. Smooth in both, exact at
-    any residual and near the limits. The derivative by alpha grows without bound towards alpha = 2;
-    at 2 it is 0.
+    The loss is smooth in predictions and targets. It is accurate for any residual and near the
+    limits. The derivative by alpha grows without bound as alpha approaches 2; at 2 it is 0.
 
     Parameters
     ----------
     alpha : float, or -inf
-        The shape: the smaller, the less an outlier counts. A number, or an array to learn it.
+        The shape. A smaller alpha gives outliers less influence. Pass an array to learn alpha.
     scale : float > 0
-        The residual c, in the unit of the target, from which the loss is no longer quadratic.
+        The residual c, in the unit of the target, above which the loss is no longer quadratic.
 
     Examples
     --------
@@ -73,15 +73,15 @@ class Barron(Loss):
 
     References
     ----------
-    Barron (2019), *A General and Adaptive Robust Loss Function*, whose code replaces an alpha near
-    a limit by one a little off.
+    Barron (2019), *A General and Adaptive Robust Loss Function*. Its code replaces an alpha near a
+    limit by a nearby value.
     """
 
     alpha: Real = 1.0
     scale: Positive = 1.0
 
     def __post_init__(self) -> None:
-        """Take -inf, the one infinite alpha that has a meaning: the rest is checked without it."""
+        """Accept alpha = -inf, which the check of the parameters would reject."""
         welsch = isinstance(self.alpha, (float, np.floating)) and self.alpha == -math.inf
         if welsch:
             object.__setattr__(self, "alpha", 0.0)
@@ -93,14 +93,15 @@ class Barron(Loss):
         return _general(xp, (prediction - target) / self.scale, self.alpha)
 
 
-_WELSCH = -(2.0**76)  # from here down, alpha makes no difference in float64
+_WELSCH = -(2.0**76)  # below this value, alpha has no effect in float64
 
 
 def _general(xp: Namespace, x: Array, alpha: Any) -> Array:
     """Return Barron's loss of a scaled residual, without cancellation, overflow or underflow.
 
-    With b = abs(alpha - 2) and ``1 + x^2 / b = (1 + s)^2`` it is ``b ((1 + s)^alpha - 1) / alpha``,
-    which tends to ``b log(1 + s)`` as alpha does to 0, and to ``x^2 / 2`` as b or x does.
+    With b = abs(alpha - 2) and ``1 + x^2 / b = (1 + s)^2``, the loss is
+    ``b ((1 + s)^alpha - 1) / alpha``. It tends to ``b log(1 + s)`` as alpha tends to 0, and to
+    ``x^2 / 2`` as b or x tends to 0.
     """
     alpha = xp.parameter(alpha, x)
     alpha = xp.where(alpha < _WELSCH, _WELSCH, alpha)
@@ -113,12 +114,12 @@ def _general(xp: Namespace, x: Array, alpha: Any) -> Array:
     log = xp.log1p(s)
     exponent = alpha * log
     small = xp.abs(exponent) < 0.5
-    near = small | (alpha == 0)  # an infinite residual has no exponent there
+    near = small | (alpha == 0)  # for alpha = 0, an infinite residual has exponent nan
     low = root * (root * (log * (1 + xp.relative_expm1(xp.where(small, exponent, zero)))))
-    # 1 + s has lost digits of a small s, exp(alpha log(1 + s)) those of a large exponent; where
-    # alpha is so low that its square may be out of range, there is nothing left of either
+    # (1 + s)^alpha loses digits for small s, exp(alpha log(1 + s)) for large exponents. For very
+    # low alpha, whose square may overflow, both are 0
     far = ~near & (s >= 0.5) & (alpha > -(2.0**12))
-    unit = xp.where((alpha > 1) & (b < 1), 2.0**-12, 1.0)  # in it, 1 / b is in range
+    unit = xp.where((alpha > 1) & (b < 1), 2.0**-12, 1.0)  # in this unit, 1 / b does not overflow
     whole = unit**alpha
     grown = whole * xp.exp(xp.where(near | far, zero, exponent))
     grown = xp.where(far, xp.where(far, unit * (1 + s), one) ** alpha, grown)
@@ -130,17 +131,17 @@ def _general(xp: Namespace, x: Array, alpha: Any) -> Array:
 @final
 @dataclass(frozen=True)
 class Charbonnier(Loss):
-    r"""Charbonnier loss: squared near zero, absolute far out.
+    r"""Charbonnier loss: squared near zero, absolute for large residuals.
 
     .. math:: \sqrt{x^2 + 1} - 1
 
-    Kind: pointwise; predictions and targets ``(...)`` of any real numbers. Smooth; no cancellation
-    at small residuals, no overflow at large ones.
+    The loss is smooth. The computation neither cancels at small residuals nor overflows at large
+    residuals.
 
     Parameters
     ----------
     scale : float > 0
-        The residual c, in the unit of the target, around which the loss turns linear.
+        The residual c, in the unit of the target, around which the loss becomes linear.
 
     Examples
     --------
@@ -151,7 +152,7 @@ class Charbonnier(Loss):
     References
     ----------
     Charbonnier et al. (1994), *Two Deterministic Half-Quadratic Regularization Algorithms for
-    Computed Imaging*. `pseudo_huber` is this times the square of its parameter.
+    Computed Imaging*. `pseudo_huber` is this loss times the square of its parameter.
     """
 
     scale: Positive = 1.0
@@ -163,17 +164,17 @@ class Charbonnier(Loss):
 @final
 @dataclass(frozen=True)
 class Cauchy(Loss):
-    r"""Cauchy loss, also called Lorentzian: squared near zero, logarithmic far out.
+    r"""Cauchy loss, also called Lorentzian: squared near zero, logarithmic for large residuals.
 
     .. math:: \log(x^2 / 2 + 1)
 
-    Kind: pointwise; predictions and targets ``(...)`` of any real numbers. Smooth; exact at any
-    residual.
+    The loss is smooth, and accurate for any residual.
 
     Parameters
     ----------
     scale : float > 0
-        The residual c, in the unit of the target, around which outliers begin to count less.
+        The residual c, in the unit of the target, around which the influence of a sample begins to
+        decrease.
 
     Examples
     --------
@@ -183,15 +184,15 @@ class Cauchy(Loss):
 
     References
     ----------
-    Black and Anandan (1996), *The Robust Estimation of Multiple Motions*. In statistics the scale
-    of ``c^2 / 2 log(1 + (e / c)^2)`` is sqrt(2) of this one.
+    Black and Anandan (1996), *The Robust Estimation of Multiple Motions*. Texts on statistics write
+    ``c^2 / 2 log(1 + (e / c)^2)``; their scale is sqrt(2) times this scale.
     """
 
     scale: Positive = 1.0
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
         x = (prediction - target) / self.scale
-        far = xp.abs(x) > 2.0**30  # the 1 is lost, and the square may be out of range
+        far = xp.abs(x) > 2.0**30  # the 1 is rounded away, and the square may overflow
         inside, outside = xp.where(far, 0.0, x), xp.where(far, x, 1.0)
         tail = 2 * xp.log(xp.abs(outside)) - math.log(2)
         return xp.where(far, tail, xp.log1p(inside * inside / 2))
@@ -200,17 +201,17 @@ class Cauchy(Loss):
 @final
 @dataclass(frozen=True)
 class GemanMcClure(Loss):
-    r"""Geman-McClure loss: squared near zero, bounded by 2 far out.
+    r"""Geman-McClure loss: squared near zero, bounded by 2.
 
     .. math:: 2 x^2 / (x^2 + 4)
 
-    Kind: pointwise; predictions and targets ``(...)`` of any real numbers. Smooth; the derivative
-    falls like ``16 / x^3``.
+    The loss is smooth. Its derivative decreases like ``16 / x^3``.
 
     Parameters
     ----------
     scale : float > 0
-        The residual c, in the unit of the target, around which outliers begin to count less.
+        The residual c, in the unit of the target, around which the influence of a sample begins to
+        decrease.
 
     Examples
     --------
@@ -220,8 +221,8 @@ class GemanMcClure(Loss):
 
     References
     ----------
-    Geman and McClure (1985), *Bayesian Image Analysis*, whose ``x^2 / (x^2 + 1)`` is half of this
-    at twice the scale.
+    Geman and McClure (1985), *Bayesian Image Analysis*. Their ``x^2 / (x^2 + 1)`` at scale 2 c is
+    half of this loss at scale c.
     """
 
     scale: Positive = 1.0
@@ -237,17 +238,17 @@ class GemanMcClure(Loss):
 @final
 @dataclass(frozen=True)
 class Welsch(Loss):
-    r"""Welsch loss, also called Leclerc: squared near zero, bounded by 1 far out.
+    r"""Welsch loss, also called Leclerc: squared near zero, bounded by 1.
 
     .. math:: 1 - \exp(-x^2 / 2)
 
-    Kind: pointwise; predictions and targets ``(...)`` of any real numbers. Smooth; the derivative
-    vanishes faster than any power.
+    The loss is smooth. Its derivative decreases faster than any power of ``1 / x``.
 
     Parameters
     ----------
     scale : float > 0
-        The residual c, in the unit of the target, around which outliers begin to count less.
+        The residual c, in the unit of the target, around which the influence of a sample begins to
+        decrease.
 
     Examples
     --------
@@ -257,14 +258,14 @@ class Welsch(Loss):
 
     References
     ----------
-    Dennis and Welsch (1978), *Techniques for Nonlinear Least Squares and Robust Regression*, with
-    ``exp(-x^2)`` and a factor ``c^2 / 2``: the scale there is sqrt(2) of this one.
+    Dennis and Welsch (1978), *Techniques for Nonlinear Least Squares and Robust Regression*. They
+    use ``exp(-x^2)`` and a factor ``c^2 / 2``; their scale is sqrt(2) times this scale.
     """
 
     scale: Positive = 1.0
 
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:
-        x = xp.clip((prediction - target) / self.scale, -256.0, 256.0)  # nothing is left beyond
+        x = xp.clip((prediction - target) / self.scale, -256.0, 256.0)  # beyond, the loss is 1
         drop = x * x / 2
         near = drop < 1
         inside, outside = xp.where(near, drop, 0.0), xp.where(near, 1.0, drop)
@@ -277,19 +278,18 @@ class Welsch(Loss):
 @final
 @dataclass(frozen=True)
 class Tukey(Loss):
-    r"""Tukey's biweight loss: squared near zero, constant far out.
+    r"""Tukey's biweight loss: squared near zero, constant for large residuals.
 
     .. math:: \frac{c^2}{6} \left(1 - (1 - x^2)^3\right) \text{ for } |e| \le c, \quad
         \frac{c^2}{6} \text{ beyond}
 
-    Kind: pointwise; predictions and targets ``(...)`` of any real numbers. At ``|e| = c``, where
-    the sides meet, both derivatives are 0.
+    At ``|e| = c`` the first and the second derivative are 0.
 
     Parameters
     ----------
     c : float > 0
-        The residual, in the unit of the target, from which the loss is constant. With residuals of
-        variance 1, the default has 95 % of the efficiency of the squared error.
+        The absolute residual, in the unit of the target, above which the loss is constant. With
+        residuals of variance 1, the default has 95 % of the efficiency of the squared error.
 
     Examples
     --------
@@ -299,7 +299,8 @@ class Tukey(Loss):
 
     References
     ----------
-    Beaton and Tukey (1974), *The Fitting of Power Series*. Some leave out the factor ``c^2 / 6``.
+    Beaton and Tukey (1974), *The Fitting of Power Series*. Some authors omit the factor
+    ``c^2 / 6``.
     """
 
     c: Positive = 4.6851
@@ -309,7 +310,7 @@ class Tukey(Loss):
         near = xp.abs(error) < self.c / 2
         inside, outside = xp.where(near, error, 0.0), xp.where(near, self.c, error)
         square = (inside / self.c) * (inside / self.c)
-        # not 1 - x^2, where x is rounded: what is left of c is exact, and this is its share
+        # 1 - x^2 without the rounding error of x: the difference c - |e| is exact
         left = (self.c - xp.abs(outside)) / self.c
         rest = left * (2 - left)
         low = inside * inside * ((3 - square * (3 - square)) / 6)
@@ -319,18 +320,17 @@ class Tukey(Loss):
 @final
 @dataclass(frozen=True)
 class Andrews(Loss):
-    r"""Andrews's wave loss: squared near zero, constant far out.
+    r"""Andrews's wave loss: squared near zero, constant for large residuals.
 
     .. math:: c^2 (1 - \cos x) \text{ for } |x| \le \pi, \quad 2 c^2 \text{ beyond}
 
-    Kind: pointwise; predictions and targets ``(...)`` of any real numbers. At ``|x| = pi``, where
-    the sides meet, the derivatives are those of the wave: 0, and the second -1.
+    At ``|x| = pi`` the derivatives are those of the cosine: the first is 0 and the second is -1.
 
     Parameters
     ----------
     c : float > 0
-        The length of the wave over 2 pi, in the unit of the target. With residuals of variance 1,
-        the default has 95 % of the efficiency of the squared error.
+        The wavelength divided by 2 pi, in the unit of the target. With residuals of variance 1, the
+        default has 95 % of the efficiency of the squared error.
 
     Examples
     --------
@@ -340,8 +340,8 @@ class Andrews(Loss):
 
     References
     ----------
-    Andrews (1974), *A Robust Method for Multiple Linear Regression*. Some have the factor c in
-    place of ``c^2``.
+    Andrews (1974), *A Robust Method for Multiple Linear Regression*. Some authors use the factor c
+    instead of ``c^2``.
     """
 
     c: Positive = 1.339
@@ -360,24 +360,23 @@ class Hampel(Loss):
     .. math:: \rho' = e, \quad a \operatorname{sign} e, \quad
         a \frac{c - |e|}{c - b} \operatorname{sign} e, \quad 0
 
-    for ``|e|`` up to a, up to b, up to c, and beyond.
+    for ``|e|`` up to a, from a to b, from b to c, and above c.
 
-    Kind: pointwise; predictions and targets ``(...)`` of any real numbers. At ``|e|`` of a, b and
-    c the derivatives are those of the inner side.
+    At ``|e|`` equal to a, b or c the derivatives are those of the inner part.
 
     Parameters
     ----------
     a : float > 0
-        The residual, in the unit of the target, from which the loss is linear.
+        The absolute residual, in the unit of the target, above which the loss is linear.
     b : float >= a
-        The residual from which it levels off.
+        The absolute residual above which the slope decreases.
     c : float > b
-        The residual from which it is constant.
+        The absolute residual above which the loss is constant.
 
     Raises
     ------
     ValueError
-        Where a, b and c do not rise.
+        If ``a <= b < c`` does not hold.
 
     Examples
     --------
@@ -387,7 +386,7 @@ class Hampel(Loss):
 
     References
     ----------
-    Andrews et al. (1972), *Robust Estimates of Location*, where Hampel's 17A is the default.
+    Andrews et al. (1972), *Robust Estimates of Location*. The default is Hampel's 17A.
     """
 
     a: Positive = 1.7
@@ -395,7 +394,7 @@ class Hampel(Loss):
     c: Positive = 8.5
 
     def __post_init__(self) -> None:
-        """Check that the three rise, where all of them are numbers."""
+        """Check that a <= b < c, if all three are numbers."""
         super().__post_init__()
         numbers = all(isinstance(one, (int, float)) for one in (self.a, self.b, self.c))
         if numbers and not self.a <= self.b < self.c:
@@ -405,29 +404,30 @@ class Hampel(Loss):
         error = prediction - target
         size, width = xp.abs(error), self.c - self.b
         low, high = xp.clip(error, -self.a, self.a), xp.clip(error, -self.b, self.b)
-        # not clipped at b, where the slope would be counted on both sides
+        # a clip at b would count the slope at |e| = b twice
         rest = xp.where(size > self.b, (self.c - xp.clip(size, max=self.c)) / width, 1.0)
         return low * (high - low / 2) + self.a * (width * ((1 - rest * rest) / 2))
 
 
-_ARTANH = tuple(1 / (2 * k + 3) for k in range(17))  # (artanh(z) - z) / z^3 in z^2, to 1 / 3
+# series of (artanh(z) - z) / z^3 in z^2, for z <= 1 / 3
+_ARTANH = tuple(1 / (2 * k + 3) for k in range(17))
 
 
 @final
 @dataclass(frozen=True)
 class Fair(Loss):
-    r"""Fair's loss: squared near zero, absolute far out.
+    r"""Fair's loss: squared near zero, absolute for large residuals.
 
     .. math:: c^2 \left(|x| - \log(1 + |x|)\right)
 
-    Kind: pointwise; predictions and targets ``(...)`` of any real numbers. At e = 0 the derivatives
-    are 0 and 1. No cancellation at small residuals.
+    At e = 0 the first derivative is 0 and the second derivative is 1. The computation does not
+    cancel at small residuals.
 
     Parameters
     ----------
     c : float > 0
-        The residual, in the unit of the target, around which the loss turns linear. With residuals
-        of variance 1, the default has 95 % of the efficiency of the squared error.
+        The absolute residual, in the unit of the target, around which the loss becomes linear. With
+        residuals of variance 1, the default has 95 % of the efficiency of the squared error.
 
     Examples
     --------
@@ -447,7 +447,7 @@ class Fair(Loss):
         size = xp.where(error < 0, -error, error)  # |e|, smooth at 0
         near = size < self.c
         inside, outside = xp.where(near, size, 0.0), xp.where(near, self.c, size)
-        # log(1 + x) = 2 artanh(x / (2 + x)), whose first term is subtracted exactly
+        # log(1 + x) = 2 artanh(x / (2 + x)); the first term of its series is subtracted exactly
         part = inside / (2 * self.c + inside)
         square = part * part
         low = self.c * part * (inside - 2 * self.c * square * polynomial(_ARTANH, square))
@@ -460,23 +460,22 @@ class Fair(Loss):
 @final
 @dataclass(frozen=True)
 class Linex(Loss):
-    r"""LINEX loss: exponential on one side of zero, about linear on the other.
+    r"""LINEX loss: exponential for errors of one sign, about linear for errors of the other sign.
 
     .. math:: \exp(a e) - a e - 1
 
-    Kind: pointwise; predictions and targets ``(...)`` of any real numbers. Smooth; about
-    ``(a e)^2 / 2`` near zero, without cancellation.
+    The loss is smooth. Near zero it is about ``(a e)^2 / 2`` and is computed without cancellation.
 
     Parameters
     ----------
     a : float, not 0
-        How steep the loss is, in one over the unit of the target: above 0, predictions that are too
-        high cost more, below 0 those that are too low.
+        The steepness, in the inverse unit of the target. If a is positive, predictions that are too
+        high cost more. If a is negative, predictions that are too low cost more.
 
     Raises
     ------
     ValueError
-        Where a is 0, which would make the loss 0 everywhere.
+        If a is 0, because the loss would be 0 everywhere.
 
     Examples
     --------
@@ -487,13 +486,13 @@ class Linex(Loss):
     References
     ----------
     Zellner (1986), *Bayesian Estimation and Prediction Using Asymmetric Loss Functions*, with his
-    factor b of 1; Varian (1975), who wrote ``b exp(a e) - c e - b``, has the same at c = a b.
+    factor b = 1. Varian (1975) writes ``b exp(a e) - c e - b``, which is the same for c = a b.
     """
 
     a: Real = 1.0
 
     def __post_init__(self) -> None:
-        """Check the one number that makes no loss."""
+        """Check that a is not 0."""
         super().__post_init__()
         if isinstance(self.a, (int, float)) and self.a == 0:
             raise fail(self, "a must not be 0, where the loss is 0 everywhere")
@@ -505,7 +504,7 @@ class Linex(Loss):
         return xp.where(near, inside * xp.relative_expm1(inside), xp.exp(outside) - 1 - outside)
 
 
-# --- the members most people call -----------------------------------------------------------------
+# --- default instances ----------------------------------------------------------------------------
 
 barron = Barron()
 charbonnier = Charbonnier()
