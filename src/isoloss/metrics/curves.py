@@ -68,7 +68,7 @@ class ROCAUC(_OfSamples):
         \left([s_i > s_j] + \tfrac{1}{2} [s_i = s_j]\right)
 
     Predictions may be logits, probabilities or other scores: only their order matters. If only one
-    label occurs, the result is nan, as in scikit-learn. `BinnedROCAUC` needs constant memory.
+    label occurs, the result is nan, as in scikit-learn. `BinnedROCAUC` needs only constant memory.
     Gradient 0.
 
     Examples
