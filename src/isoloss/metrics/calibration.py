@@ -119,23 +119,23 @@ class _OfProbability(Metric):
 @final
 @dataclass(frozen=True)
 class ExpectedCalibrationError(_OfConfidence):
-    r"""Expected calibration error: the difference between confidence and accuracy, over bins.
+    r"""Expected calibration error: the gap between confidence and accuracy, averaged over bins.
 
     .. math:: \left(\sum_b \frac{n_b}{n} |acc_b - conf_b|^k\right)^{1/k}
 
     acc_b is the accuracy and conf_b is the mean confidence of the n_b samples in bin b.
 
-    Predictions are probabilities. The predicted label is the class with the largest probability,
-    and the first of equal classes. The confidence is the largest probability. Bins have equal
-    width; a confidence at an edge belongs to the bin below the edge. If the difference of a bin is
-    0, the subgradient of the bin is 0.
+    Predictions are probabilities. The predicted label is the first class with the largest
+    probability. The confidence is the largest probability. Bins have equal width; a confidence at
+    an edge belongs to the bin below the edge. If the difference of a bin is 0, the subgradient of
+    the bin is 0.
 
     Parameters
     ----------
     bins : int >= 1
         The number of bins.
     norm : {"l1", "l2", "max"}
-        "l1" is k = 1, "l2" is k = 2, and "max" is the largest difference of a non-empty bin.
+        "l1" uses k = 1, "l2" uses k = 2, and "max" gives the largest difference of non-empty bins.
 
     Examples
     --------
@@ -174,7 +174,7 @@ class BinaryExpectedCalibrationError(_OfProbability):
     bins : int >= 1
         The number of bins.
     norm : {"l1", "l2", "max"}
-        "l1" is k = 1, "l2" is k = 2, and "max" is the largest difference of a non-empty bin.
+        "l1" uses k = 1, "l2" uses k = 2, and "max" gives the largest difference of non-empty bins.
 
     Examples
     --------
@@ -258,10 +258,9 @@ class ReliabilityDiagram(_OfConfidence):
     The result has the shape ``(3, bins)``, after the axes that are not reduced. The first bin is
     the bin next to 0.
 
-    Predictions are probabilities. The predicted label is the class with the largest probability,
-    and the first of equal classes. The confidence is the largest probability. Bins have equal
-    width; a confidence at an edge belongs to the bin below the edge. The means of an empty bin are
-    nan, which plots omit.
+    Predictions are probabilities. The predicted label is the first class with the largest
+    probability. The confidence is the largest probability. Bins have equal width; a confidence at
+    an edge belongs to the bin below the edge. The means of an empty bin are nan, which plots omit.
 
     Parameters
     ----------
@@ -339,9 +338,8 @@ class BrierDecomposition(_OfProbability):
 
     Bars denote means: with the index b over the n_b samples in bin b, otherwise over all samples.
     The result is an array of these three parts, after the axes that are not reduced. Reliability
-    minus resolution plus uncertainty is the Brier score of the probabilities after each is replaced
-    by the mean of its bin. If all probabilities in each bin are equal, this is the Brier score of
-    the probabilities themselves.
+    minus resolution plus uncertainty is the Brier score after each probability is replaced by the
+    mean of its bin. The replacement has no effect if all probabilities in each bin are equal.
 
     Predictions are probabilities of the label 1. Targets may have any dtype. Bins have equal width;
     a probability at an edge belongs to the bin below the edge. Low reliability and high resolution
@@ -413,9 +411,9 @@ class LogLossDecomposition(_OfProbability):
 
     D is the Kullback-Leibler divergence. Bars denote means: with the index b over the n_b samples
     in bin b, otherwise over all samples. The result is an array of these three parts, after the
-    axes that are not reduced. Reliability minus resolution plus uncertainty is the log loss of the
-    probabilities after each is replaced by the mean of its bin. If all probabilities in each bin
-    are equal, this is the log loss of the probabilities themselves.
+    axes that are not reduced. Reliability minus resolution plus uncertainty is the log loss after
+    each probability is replaced by the mean of its bin. The replacement has no effect if all
+    probabilities in each bin are equal.
 
     Predictions are probabilities of the label 1. Targets may have any dtype. Bins have equal width;
     a probability at an edge belongs to the bin below the edge. If all probabilities in a bin are 0

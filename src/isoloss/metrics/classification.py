@@ -96,7 +96,9 @@ class SigmoidCrossEntropy(Loss):
     Parameters
     ----------
     pos_weight : float > 0, optional
-        The weight of the positive labels, or an array with one weight per class.
+        The weight w_+ of the positive labels, or an array with one weight per class.
+    label_smoothing : 0 <= float <= 1
+        The share of each label that is spread evenly over both classes.
     label_smoothing : 0 <= float <= 1
         The share of each label that is spread evenly over both classes.
 
@@ -657,9 +659,9 @@ class Accuracy(Loss):
 
     .. math:: [\hat y = y]
 
-    For scores, the predicted label is the class with the largest score, and the first of equal
-    classes. A row of scores that contains nan is nan. If predictions are integers, the number of
-    classes is unknown, and labels have no upper limit.
+    For scores, the predicted label is the first class with the largest score. A row of scores that
+    contains nan is nan. If predictions are integers, the number of classes is unknown, and labels
+    have no upper limit.
 
     Examples
     --------

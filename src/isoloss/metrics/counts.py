@@ -150,10 +150,9 @@ class ConfusionMatrix(_OfMatrix):
     .. math:: C_{ij} = \sum w \, [y = i] [\hat y = j]
 
     Predictions are ``(...)`` integers from 0 to num_classes - 1, or ``(..., num_classes)`` scores.
-    For scores, the predicted label is the class with the largest score, and the first of equal
-    classes. Targets are ``(...)`` integers from 0 to num_classes - 1. A label outside this range
-    makes the whole matrix nan. The state is the confusion matrix: it merges exactly, in constant
-    memory.
+    For scores, the predicted label is the first class with the largest score. Targets are ``(...)``
+    integers from 0 to num_classes - 1. A label outside this range makes the whole matrix nan. The
+    state is the confusion matrix: it merges exactly, in constant memory.
 
     The result has the shape ``(num_classes, num_classes)``, after the axes that are not reduced.
     Counts remain exact above 2^24.
@@ -196,9 +195,9 @@ class Precision(_OfClasses):
     .. math:: \frac{TP}{TP + FP}
 
     Predictions are ``(...)`` integers from 0 to num_classes - 1, or ``(..., num_classes)`` scores.
-    For scores, the predicted label is the class with the largest score, and the first of equal
-    classes. Targets are ``(...)`` integers from 0 to num_classes - 1. A label outside this range
-    gives nan. The state is the confusion matrix: it merges exactly, in constant memory.
+    For scores, the predicted label is the first class with the largest score. Targets are ``(...)``
+    integers from 0 to num_classes - 1. A label outside this range gives nan. The state is the
+    confusion matrix: it merges exactly, in constant memory.
 
     The ratio 0 / 0 is 0, which is also the default of scikit-learn. A class with neither targets
     nor predictions is excluded from the macro average. Gradient 0.
@@ -239,9 +238,9 @@ class Recall(_OfClasses):
     .. math:: \frac{TP}{TP + FN}
 
     Predictions are ``(...)`` integers from 0 to num_classes - 1, or ``(..., num_classes)`` scores.
-    For scores, the predicted label is the class with the largest score, and the first of equal
-    classes. Targets are ``(...)`` integers from 0 to num_classes - 1. A label outside this range
-    gives nan. The state is the confusion matrix: it merges exactly, in constant memory.
+    For scores, the predicted label is the first class with the largest score. Targets are ``(...)``
+    integers from 0 to num_classes - 1. A label outside this range gives nan. The state is the
+    confusion matrix: it merges exactly, in constant memory.
 
     The ratio 0 / 0 is 0, which is also the default of scikit-learn. A class with neither targets
     nor predictions is excluded from the macro average. Gradient 0.
@@ -281,9 +280,9 @@ class F1Score(_OfClasses):
     .. math:: \frac{2 TP}{2 TP + FP + FN}
 
     Predictions are ``(...)`` integers from 0 to num_classes - 1, or ``(..., num_classes)`` scores.
-    For scores, the predicted label is the class with the largest score, and the first of equal
-    classes. Targets are ``(...)`` integers from 0 to num_classes - 1. A label outside this range
-    gives nan. The state is the confusion matrix: it merges exactly, in constant memory.
+    For scores, the predicted label is the first class with the largest score. Targets are ``(...)``
+    integers from 0 to num_classes - 1. A label outside this range gives nan. The state is the
+    confusion matrix: it merges exactly, in constant memory.
 
     The ratio 0 / 0 is 0, which is also the default of scikit-learn. A class with neither targets
     nor predictions is excluded from the macro average. Gradient 0.
@@ -323,9 +322,9 @@ class FBeta(_OfClasses):
     .. math:: \frac{(1 + \beta^2) TP}{(1 + \beta^2) TP + FP + \beta^2 FN}
 
     Predictions are ``(...)`` integers from 0 to num_classes - 1, or ``(..., num_classes)`` scores.
-    For scores, the predicted label is the class with the largest score, and the first of equal
-    classes. Targets are ``(...)`` integers from 0 to num_classes - 1. A label outside this range
-    gives nan. The state is the confusion matrix: it merges exactly, in constant memory.
+    For scores, the predicted label is the first class with the largest score. Targets are ``(...)``
+    integers from 0 to num_classes - 1. A label outside this range gives nan. The state is the
+    confusion matrix: it merges exactly, in constant memory.
 
     The ratio 0 / 0 is 0, which is also the default of scikit-learn. A class with neither targets
     nor predictions is excluded from the macro average. Gradient 0.
@@ -369,9 +368,9 @@ class Specificity(_OfClasses):
     .. math:: \frac{TN}{TN + FP}
 
     Predictions are ``(...)`` integers from 0 to num_classes - 1, or ``(..., num_classes)`` scores.
-    For scores, the predicted label is the class with the largest score, and the first of equal
-    classes. Targets are ``(...)`` integers from 0 to num_classes - 1. A label outside this range
-    gives nan. The state is the confusion matrix: it merges exactly, in constant memory.
+    For scores, the predicted label is the first class with the largest score. Targets are ``(...)``
+    integers from 0 to num_classes - 1. A label outside this range gives nan. The state is the
+    confusion matrix: it merges exactly, in constant memory.
 
     The ratio 0 / 0 is 0, which is also the default of scikit-learn. A class with neither targets
     nor predictions is excluded from the macro average. Gradient 0.
@@ -411,9 +410,9 @@ class NegativePredictiveValue(_OfClasses):
     .. math:: \frac{TN}{TN + FN}
 
     Predictions are ``(...)`` integers from 0 to num_classes - 1, or ``(..., num_classes)`` scores.
-    For scores, the predicted label is the class with the largest score, and the first of equal
-    classes. Targets are ``(...)`` integers from 0 to num_classes - 1. A label outside this range
-    gives nan. The state is the confusion matrix: it merges exactly, in constant memory.
+    For scores, the predicted label is the first class with the largest score. Targets are ``(...)``
+    integers from 0 to num_classes - 1. A label outside this range gives nan. The state is the
+    confusion matrix: it merges exactly, in constant memory.
 
     The ratio 0 / 0 is 0, which is also the default of scikit-learn. A class with neither targets
     nor predictions is excluded from the macro average. Gradient 0.
@@ -453,9 +452,9 @@ class JaccardScore(_OfClasses):
     .. math:: \frac{TP}{TP + FP + FN}
 
     Predictions are ``(...)`` integers from 0 to num_classes - 1, or ``(..., num_classes)`` scores.
-    For scores, the predicted label is the class with the largest score, and the first of equal
-    classes. Targets are ``(...)`` integers from 0 to num_classes - 1. A label outside this range
-    gives nan. The state is the confusion matrix: it merges exactly, in constant memory.
+    For scores, the predicted label is the first class with the largest score. Targets are ``(...)``
+    integers from 0 to num_classes - 1. A label outside this range gives nan. The state is the
+    confusion matrix: it merges exactly, in constant memory.
 
     The ratio 0 / 0 is 0, which is also the default of scikit-learn. A class with neither targets
     nor predictions is excluded from the macro average. Gradient 0.
@@ -495,9 +494,9 @@ class DiceScore(_OfClasses):
     .. math:: \frac{2 TP}{2 TP + FP + FN}
 
     Predictions are ``(...)`` integers from 0 to num_classes - 1, or ``(..., num_classes)`` scores.
-    For scores, the predicted label is the class with the largest score, and the first of equal
-    classes. Targets are ``(...)`` integers from 0 to num_classes - 1. A label outside this range
-    gives nan. The state is the confusion matrix: it merges exactly, in constant memory.
+    For scores, the predicted label is the first class with the largest score. Targets are ``(...)``
+    integers from 0 to num_classes - 1. A label outside this range gives nan. The state is the
+    confusion matrix: it merges exactly, in constant memory.
 
     The ratio 0 / 0 is 0, which is also the default of scikit-learn. A class with neither targets
     nor predictions is excluded from the macro average. Gradient 0.
@@ -537,9 +536,9 @@ class BalancedAccuracy(_OfMatrix):
     .. math:: \frac{1}{C} \sum_c \frac{TP_c}{TP_c + FN_c}
 
     Predictions are ``(...)`` integers from 0 to num_classes - 1, or ``(..., num_classes)`` scores.
-    For scores, the predicted label is the class with the largest score, and the first of equal
-    classes. Targets are ``(...)`` integers from 0 to num_classes - 1. A label outside this range
-    gives nan. The state is the confusion matrix: it merges exactly, in constant memory. Gradient 0.
+    For scores, the predicted label is the first class with the largest score. Targets are ``(...)``
+    integers from 0 to num_classes - 1. A label outside this range gives nan. The state is the
+    confusion matrix: it merges exactly, in constant memory. Gradient 0.
 
     C is the number of classes that occur among the targets. Classes without targets are excluded.
 
@@ -581,9 +580,9 @@ class Informedness(_OfMatrix):
     .. math:: \frac{B - 1 / C}{1 - 1 / C}
 
     Predictions are ``(...)`` integers from 0 to num_classes - 1, or ``(..., num_classes)`` scores.
-    For scores, the predicted label is the class with the largest score, and the first of equal
-    classes. Targets are ``(...)`` integers from 0 to num_classes - 1. A label outside this range
-    gives nan. The state is the confusion matrix: it merges exactly, in constant memory. Gradient 0.
+    For scores, the predicted label is the first class with the largest score. Targets are ``(...)``
+    integers from 0 to num_classes - 1. A label outside this range gives nan. The state is the
+    confusion matrix: it merges exactly, in constant memory. Gradient 0.
 
     The maximum is 1. B is the balanced accuracy, and C is the number of classes that occur among
     the targets. If only one class occurs, the result is nan.
@@ -621,9 +620,9 @@ class MatthewsCorrelation(_OfMatrix):
         {\sqrt{n^2 - \sum_c p_c^2} \sqrt{n^2 - \sum_c t_c^2}}
 
     Predictions are ``(...)`` integers from 0 to num_classes - 1, or ``(..., num_classes)`` scores.
-    For scores, the predicted label is the class with the largest score, and the first of equal
-    classes. Targets are ``(...)`` integers from 0 to num_classes - 1. A label outside this range
-    gives nan. The state is the confusion matrix: it merges exactly, in constant memory. Gradient 0.
+    For scores, the predicted label is the first class with the largest score. Targets are ``(...)``
+    integers from 0 to num_classes - 1. A label outside this range gives nan. The state is the
+    confusion matrix: it merges exactly, in constant memory. Gradient 0.
 
     t_c and p_c are the numbers of targets and predictions of a class, and n is the number of
     samples. If all targets or all predictions are of one class, the result is 0.
@@ -667,9 +666,9 @@ class CohenKappa(_OfMatrix):
     .. math:: \frac{\sum_c C_{cc} / n - \sum_c p_c t_c / n^2}{1 - \sum_c p_c t_c / n^2}
 
     Predictions are ``(...)`` integers from 0 to num_classes - 1, or ``(..., num_classes)`` scores.
-    For scores, the predicted label is the class with the largest score, and the first of equal
-    classes. Targets are ``(...)`` integers from 0 to num_classes - 1. A label outside this range
-    gives nan. The state is the confusion matrix: it merges exactly, in constant memory. Gradient 0.
+    For scores, the predicted label is the first class with the largest score. Targets are ``(...)``
+    integers from 0 to num_classes - 1. A label outside this range gives nan. The state is the
+    confusion matrix: it merges exactly, in constant memory. Gradient 0.
 
     t_c and p_c are the numbers of targets and predictions of a class, and n is the number of
     samples. If all targets and predictions are of one class, the result is nan.

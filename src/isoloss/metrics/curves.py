@@ -96,7 +96,7 @@ class AveragePrecision(_OfSamples):
     P_k and R_k are the precision and the recall of the samples down to the k-th highest score.
 
     Predictions may be logits, probabilities or other scores: only their order matters. If no label
-    is 1, the result is nan; scikit-learn returns 0 and warns. `BinnedAveragePrecision` needs
+    is 1, the result is nan; scikit-learn returns 0 and warns. `BinnedAveragePrecision` needs only
     constant memory. Gradient 0.
 
     Examples
