@@ -99,8 +99,6 @@ class SigmoidCrossEntropy(Loss):
         The weight w_+ of the positive labels, or an array with one weight per class.
     label_smoothing : 0 <= float <= 1
         The share of each label that is spread evenly over both classes.
-    label_smoothing : 0 <= float <= 1
-        The share of each label that is spread evenly over both classes.
 
     Examples
     --------
