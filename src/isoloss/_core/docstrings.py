@@ -22,7 +22,7 @@ _WORDS = {
     LOGITS: "of any numbers, ±inf included",
     UNIT: "from 0 to 1",
     POSITIVE: "above 0",
-    NON_NEGATIVE: "from 0 on",
+    NON_NEGATIVE: "of 0 or more",
 }
 _SECTION = re.compile(r"\n\n *(Parameters|Examples|References)\n *-{3,}\n")
 
@@ -49,7 +49,8 @@ def inputs_of(kind: Any) -> str:
     if one == other and not kind.prediction_names:
         both = f"predictions and targets {one}"
     outside = domain.bounded or any(isinstance(x, Labels) for x in domain.of_targets)
-    nan = " A sample outside is nan." if outside else ""
+    nan = "A sample outside is nan." if kind.kind == "mean" else "A sample outside gives nan."
+    nan = f" {nan}" if outside else ""
     return f"Inputs: {both}.{nan}{_STATES[kind.kind]}"
 
 
@@ -62,7 +63,7 @@ def _side(names: tuple[str, ...], parts: Any, values: tuple[Any, ...], known: se
 
 def _array(core: tuple[str, ...], values: Interval | Labels, known: set[str]) -> str:
     if isinstance(values, Labels) and values.scores:
-        scores = "``(..., classes)`` scores, whose largest counts"
+        scores = "``(..., classes)`` scores, of which the largest is the answer"
         return f"``(...)`` {_numbers(values, known)}, or {scores}"
     return f"``({', '.join(('...', *core))})`` {_numbers(values, known)}"
 
@@ -73,5 +74,5 @@ def _numbers(values: Interval | Labels, known: set[str]) -> str:
         classes = values.classes
         if isinstance(classes, int):
             return f"integers from 0 to {classes - 1}"
-        return f"integers from 0 {f'to {classes} - 1' if classes in known else 'on'}"
+        return f"integers from 0 {f'to {classes} - 1' if classes in known else 'up'}"
     return _WORDS.get(values) or str(values)

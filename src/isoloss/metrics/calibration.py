@@ -1,7 +1,7 @@
-"""Calibration: whether probabilities are as often right as they say.
+"""Calibration: agreement of predicted probabilities with observed frequencies.
 
-Bins are of probabilities. Those of equal widths count in constant memory; those of equal weights
-need all samples in order.
+Samples are grouped into bins of predicted probability. Bins of equal width need constant memory.
+Bins of equal weight need all samples in sorted order.
 """
 
 from __future__ import annotations
@@ -40,26 +40,26 @@ __all__ = [
 
 
 def _bin_of(xp: Namespace, sure: Array, bins: int) -> Array:
-    """Return the bin of each probability, the lowest first; one at an edge belongs below."""
+    """Return the bin of each probability, in ascending order; an edge belongs to the bin below."""
     edges = tuple(-_rounded(k / bins, xp.eps) for k in range(bins - 1, 0, -1))
     from_the_top = xp.bin_of(-sure, edges)
     return xp.where(from_the_top < 0, from_the_top, bins - 1 - from_the_top)
 
 
 def _rounded(x: float, eps: float) -> float:
-    """Round as numbers of a dtype are, so that 0.3 in float32 is at the edge of 0.3."""
+    """Round to the spacing ``eps`` of a dtype, so that 0.3 in float32 is at the edge 0.3."""
     fraction, exponent = math.frexp(x)
     return math.ldexp(round(fraction * 2 / eps) * eps / 2, exponent)
 
 
 def _rows(state: Counts, number: int) -> tuple[Array, ...]:
-    """Return the counts of the bins, and each of the sums."""
+    """Return the count of each bin, and the other sums of each bin."""
     matrix = state.matrix(number)
     return tuple(matrix[..., k, :] for k in range(number))
 
 
 def _calibration_error(xp: Namespace, rows: Sequence[Array], norm: str) -> Array:
-    """Return how far the mean probability of each bin is from what came true, over the bins."""
+    """Return the norm over bins of the gap between mean probability and observed frequency."""
     number, sure, right = rows
     share = ratio(xp, number, xp.sum(number, axis=-1, keepdims=True) + 0 * number)
     gap = xp.abs(ratio(xp, right - sure, number, 0.0))
@@ -71,15 +71,15 @@ def _calibration_error(xp: Namespace, rows: Sequence[Array], norm: str) -> Array
 
 
 def _diagram(xp: Namespace, number: Array, sure: Array, right: Array) -> Array:
-    """Return the weight of each bin, its mean probability, and the share that came true."""
+    """Return the weight, the mean probability and the observed frequency of each bin."""
     return xp.stack([number, ratio(xp, sure, number), ratio(xp, right, number)], axis=-2)
 
 
-# --- bins of equal widths -------------------------------------------------------------------------
+# --- bins of equal width --------------------------------------------------------------------------
 
 
 class _OfConfidence(Metric):
-    """A metric of the largest probability of each sample, in bins."""
+    """A metric of the confidence (the largest probability) of each sample, in bins."""
 
     signature: ClassVar[str] = "(classes),()->()"
     kind: ClassVar[str] = "counts"
@@ -92,7 +92,7 @@ class _OfConfidence(Metric):
 
     @final
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Counts:
-        """Sum confidence and right answers in each bin."""
+        """Sum the confidence and the correct predictions in each bin."""
         answer = xp.argmax(prediction, axis=-1)
         sure = self._inside(xp, prediction, target, xp.pick(prediction, answer))
         right = xp.astype(target == answer, xp.computing)
@@ -111,7 +111,7 @@ class _OfProbability(Metric):
         return "probability in bins", self.bins
 
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Counts:
-        """Sum probabilities and labels in each bin."""
+        """Sum the probabilities and the labels in each bin."""
         sure = self._inside(xp, prediction, target, prediction)
         return total.counts(_bin_of(xp, sure, self.bins), self.bins, sure, target)
 
@@ -119,23 +119,23 @@ class _OfProbability(Metric):
 @final
 @dataclass(frozen=True)
 class ExpectedCalibrationError(_OfConfidence):
-    r"""Expected calibration error: how far confidence is from accuracy, over bins of confidence.
+    r"""Expected calibration error: the gap between confidence and accuracy, averaged over bins.
 
     .. math:: \left(\sum_b \frac{n_b}{n} |acc_b - conf_b|^k\right)^{1/k}
 
-    with the share of right answers and the mean confidence of the n_b samples in bin b.
+    acc_b is the accuracy and conf_b is the mean confidence of the n_b samples in bin b.
 
-    Kind: counts, which stream exactly; predictions ``(..., classes)`` probabilities, of which the
-    first of the largest is the answer and its value the confidence, nan outside 0 to 1; targets
-    ``(...)`` integers from 0 to classes - 1, nan outside. Bins have equal widths; a confidence at
-    an edge is in the bin below it. Where a bin's difference is 0 its subgradient is 0.
+    Predictions are probabilities. The predicted label is the first class with the largest
+    probability. The confidence is the largest probability. Bins have equal width; a confidence at
+    an edge belongs to the bin below the edge. If the difference of a bin is 0, the subgradient of
+    the bin is 0.
 
     Parameters
     ----------
     bins : int >= 1
         The number of bins.
     norm : {"l1", "l2", "max"}
-        k = 1; k = 2; or the largest difference of a bin that is not empty.
+        "l1" uses k = 1, "l2" uses k = 2, and "max" gives the largest difference of non-empty bins.
 
     Examples
     --------
@@ -163,19 +163,18 @@ class BinaryExpectedCalibrationError(_OfProbability):
 
     .. math:: \left(\sum_b \frac{n_b}{n} |\bar y_b - \bar p_b|^k\right)^{1/k}
 
-    with the share of labels 1 and the mean probability of the n_b samples in bin b.
+    The bars denote the share of labels 1 and the mean probability of the n_b samples in bin b.
 
-    Kind: counts, which stream exactly; predictions ``(...)`` probabilities, nan outside 0 to 1;
-    targets ``(...)`` 0 or 1, of any dtype, nan otherwise. Bins have equal widths from 0 to 1; a
-    probability at an edge is in the bin below it. Where a bin's difference is 0 its subgradient
-    is 0.
+    Predictions are probabilities of the label 1. Targets may have any dtype. Bins have equal width
+    from 0 to 1; a probability at an edge belongs to the bin below the edge. If the difference of a
+    bin is 0, the subgradient of the bin is 0.
 
     Parameters
     ----------
     bins : int >= 1
         The number of bins.
     norm : {"l1", "l2", "max"}
-        k = 1; k = 2; or the largest difference of a bin that is not empty.
+        "l1" uses k = 1, "l2" uses k = 2, and "max" gives the largest difference of non-empty bins.
 
     Examples
     --------
@@ -185,8 +184,9 @@ class BinaryExpectedCalibrationError(_OfProbability):
 
     References
     ----------
-    Naeini et al. (2015); torchmetrics's ``binary_calibration_error``. With both classes as
-    columns, `ExpectedCalibrationError` has bins of the larger probability, from 1/2 to 1, instead.
+    Naeini et al. (2015); torchmetrics's ``binary_calibration_error``. With the probabilities of
+    both classes, `ExpectedCalibrationError` uses bins of the larger probability, which lies between
+    1/2 and 1.
     """
 
     bins: Count = 15
@@ -199,17 +199,15 @@ class BinaryExpectedCalibrationError(_OfProbability):
 @final
 @dataclass(frozen=True)
 class ClasswiseCalibrationError(Metric):
-    r"""Classwise expected calibration error: that of each class's probability, and their mean.
+    r"""Classwise expected calibration error: the mean of the calibration errors of all classes.
 
     .. math:: \frac{1}{K} \sum_c \sum_b \frac{n_{bc}}{n} |\bar y_{bc} - \bar p_{bc}|
 
-    with the share of class c and the mean of its probability among the n_bc samples for which that
-    lies in bin b, of K classes.
+    K is the number of classes. The bars denote the share of class c and the mean probability of
+    class c, over the n_bc samples with this probability in bin b.
 
-    Kind: counts, which stream exactly; predictions ``(..., classes)`` probabilities, nan outside 0
-    to 1; targets ``(...)`` integers from 0 to classes - 1, nan outside. Bins have equal widths; a
-    probability at an edge is in the bin below it. Where a bin's difference is 0 its subgradient
-    is 0.
+    Predictions are probabilities. Bins have equal width; a probability at an edge belongs to the
+    bin below the edge. If the difference of a bin is 0, the subgradient of the bin is 0.
 
     Parameters
     ----------
@@ -253,17 +251,16 @@ class ClasswiseCalibrationError(Metric):
 @final
 @dataclass(frozen=True)
 class ReliabilityDiagram(_OfConfidence):
-    r"""Reliability diagram: of each bin of confidence, its weight, mean confidence and accuracy.
+    r"""Reliability diagram: the weight, mean confidence and accuracy of each bin of confidence.
 
     .. math:: (n_b, \, conf_b, \, acc_b)
 
-    as an array of shape ``(3, bins)``, after the axes that are kept; the bin next to 0 is the
-    first.
+    The result has the shape ``(3, bins)``, after the axes that are not reduced. The first bin is
+    the bin next to 0.
 
-    Kind: counts, which stream exactly; predictions ``(..., classes)`` probabilities, of which the
-    first of the largest is the answer and its value the confidence, nan outside 0 to 1; targets
-    ``(...)`` integers from 0 to classes - 1, nan outside. Bins have equal widths; a confidence at
-    an edge is in the bin below it. The means of an empty bin are nan, which plots leave out.
+    Predictions are probabilities. The predicted label is the first class with the largest
+    probability. The confidence is the largest probability. Bins have equal width; a confidence at
+    an edge belongs to the bin below the edge. The means of an empty bin are nan, which plots omit.
 
     Parameters
     ----------
@@ -292,16 +289,16 @@ class ReliabilityDiagram(_OfConfidence):
 @final
 @dataclass(frozen=True)
 class BinaryReliabilityDiagram(_OfProbability):
-    r"""Reliability diagram: of each bin of the probability of 1, its weight and both means.
+    r"""Reliability diagram of probabilities of the label 1: the weight and both means of each bin.
 
     .. math:: (n_b, \, \bar p_b, \, \bar y_b)
 
-    as an array of shape ``(3, bins)``, after the axes that are kept; the bin next to 0 is the
-    first.
+    The bars denote the mean probability and the share of labels 1. The result has the shape
+    ``(3, bins)``, after the axes that are not reduced. The first bin is the bin next to 0.
 
-    Kind: counts, which stream exactly; predictions ``(...)`` probabilities, nan outside 0 to 1;
-    targets ``(...)`` 0 or 1, of any dtype, nan otherwise. Bins have equal widths; a probability at
-    an edge is in the bin below it. The means of an empty bin are nan, which plots leave out.
+    Predictions are probabilities of the label 1. Targets may have any dtype. Bins have equal width;
+    a probability at an edge belongs to the bin below the edge. The means of an empty bin are nan,
+    which plots omit.
 
     Parameters
     ----------
@@ -319,7 +316,7 @@ class BinaryReliabilityDiagram(_OfProbability):
     References
     ----------
     Murphy and Winkler (1977), *Reliability of Subjective Probability Forecasts of Precipitation and
-    Temperature*; scikit-learn's ``calibration_curve``, which leaves empty bins out.
+    Temperature*; scikit-learn's ``calibration_curve``, which omits empty bins.
     """
 
     bins: Count = 15
@@ -328,27 +325,26 @@ class BinaryReliabilityDiagram(_OfProbability):
         return _diagram(xp, *_rows(state, 3))
 
 
-# --- scores taken apart ---------------------------------------------------------------------------
+# --- decompositions of scores ---------------------------------------------------------------------
 
 
 @final
 @dataclass(frozen=True)
 class BrierDecomposition(_OfProbability):
-    r"""Brier score taken apart into reliability, resolution and uncertainty.
+    r"""Decomposition of the Brier score into reliability, resolution and uncertainty.
 
     .. math:: \sum_b \frac{n_b}{n} (\bar p_b - \bar y_b)^2, \quad
         \sum_b \frac{n_b}{n} (\bar y_b - \bar y)^2, \quad \bar y (1 - \bar y)
 
-    with the means of the n_b samples in bin b, as an array of these three, after the axes that are
-    kept. The first less the second and plus the third is the Brier score of the probabilities,
-    each replaced by the mean of its bin: that of the forecasts themselves where those in a bin are
-    equal.
+    Bars denote means: with the index b over the n_b samples in bin b, otherwise over all samples.
+    The result is an array of these three parts, after the axes that are not reduced. Reliability
+    minus resolution plus uncertainty is the Brier score after each probability is replaced by the
+    mean of its bin. The replacement has no effect if all probabilities in each bin are equal.
 
-    Kind: counts, which stream exactly; predictions ``(...)`` probabilities of the label 1, nan
-    outside 0 to 1; targets ``(...)`` 0 or 1, of any dtype, nan otherwise. Bins have equal widths; a
-    probability at an edge is in the bin below it. Low reliability and high resolution are good;
-    uncertainty is that of the labels. For one of several classes, pass its column and
-    ``labels == c``.
+    Predictions are probabilities of the label 1. Targets may have any dtype. Bins have equal width;
+    a probability at an edge belongs to the bin below the edge. Low reliability and high resolution
+    are good; uncertainty depends only on the labels. For one of several classes, pass the
+    probabilities of the class and ``labels == c``.
 
     Parameters
     ----------
@@ -364,8 +360,8 @@ class BrierDecomposition(_OfProbability):
     References
     ----------
     Murphy (1973), *A New Vector Partition of the Probability Score*; Stephenson, Coelho and
-    Jolliffe (2008), *Two Extra Components in the Brier Score Decomposition*, on what bins leave
-    out.
+    Jolliffe (2008), *Two Extra Components in the Brier Score Decomposition*, on the variation
+    within bins.
     """
 
     bins: Count = 10
@@ -382,9 +378,10 @@ class BrierDecomposition(_OfProbability):
 
 
 def _divergence(xp: Namespace, p: Array, y: Array) -> Array:
-    """Return y log(y / p) - y + p, of which two make a Kullback-Leibler divergence; 0 log 0 is 0.
+    """Return ``y log(y / p) - y + p``, where 0 log 0 is 0.
 
-    Neither part is negative, so that nothing cancels where p is near y.
+    The sum of these terms for both labels is a Kullback-Leibler divergence. No term is negative, so
+    the sum does not cancel where p is near y.
     """
     none = p == 0
     known = xp.where(none, xp.ones_like(p), p)
@@ -393,7 +390,7 @@ def _divergence(xp: Namespace, p: Array, y: Array) -> Array:
 
 
 def _information(xp: Namespace, number: Array, sure: Array, right: Array) -> tuple[Array, ...]:
-    """Return the parts of reliability, resolution and uncertainty that are one label's."""
+    """Return the contributions of one label to reliability, resolution and uncertainty."""
     whole, base = (xp.sum(x, axis=-1, keepdims=True) for x in (number, right))
     expected = number * ratio(xp, base, whole)
     none = base == 0
@@ -406,21 +403,21 @@ def _information(xp: Namespace, number: Array, sure: Array, right: Array) -> tup
 @final
 @dataclass(frozen=True)
 class LogLossDecomposition(_OfProbability):
-    r"""Log loss taken apart into reliability, resolution and uncertainty.
+    r"""Decomposition of the log loss into reliability, resolution and uncertainty, in nats.
 
     .. math:: \sum_b \frac{n_b}{n} D(\bar y_b \| \bar p_b), \quad
         \sum_b \frac{n_b}{n} D(\bar y_b \| \bar y), \quad
         -\bar y \log \bar y - (1 - \bar y) \log(1 - \bar y)
 
-    with the Kullback-Leibler divergence D and the means of the n_b samples in bin b, as an array of
-    these three, after the axes that are kept. The first less the second and plus the third is the
-    log loss of the probabilities, each replaced by the mean of its bin: that of the forecasts
-    themselves where those in a bin are equal.
+    D is the Kullback-Leibler divergence. Bars denote means: with the index b over the n_b samples
+    in bin b, otherwise over all samples. The result is an array of these three parts, after the
+    axes that are not reduced. Reliability minus resolution plus uncertainty is the log loss after
+    each probability is replaced by the mean of its bin. The replacement has no effect if all
+    probabilities in each bin are equal.
 
-    Kind: counts, which stream exactly; predictions ``(...)`` probabilities of the label 1, nan
-    outside 0 to 1; targets ``(...)`` 0 or 1, of any dtype, nan otherwise. Bins have equal widths; a
-    probability at an edge is in the bin below it. In nats. Where all of a bin is sure of what did
-    not happen, reliability is inf.
+    Predictions are probabilities of the label 1. Targets may have any dtype. Bins have equal width;
+    a probability at an edge belongs to the bin below the edge. If all probabilities in a bin are 0
+    for a label that occurs in the bin, reliability is inf.
 
     Parameters
     ----------
@@ -458,14 +455,14 @@ class LogLossDecomposition(_OfProbability):
         return xp.stack(parts, axis=-1)
 
 
-# --- bins of equal weights ------------------------------------------------------------------------
+# --- bins of equal weight -------------------------------------------------------------------------
 
 
 def _of_equal_bins(xp: Namespace, state: Samples, bins: int, first: int) -> Array:
-    """Return the mean over classes, the first of them of that label, of the gap over their bins."""
+    """Return the mean over classes, numbered from ``first``, of the gap over their bins."""
     if state.values.shape[-1] == 0:
-        return state.weight.value  # nothing to sort; `empty` takes its place
-    counted = xp.expand_dims(state.weights > 0, axis=-2)  # of other groups, even nan is no matter
+        return state.weight.value  # no samples to sort; the option `empty` gives the value
+    counted = xp.expand_dims(state.weights > 0, axis=-2)  # nan in another group has no effect
     values = xp.where(counted, state.values, xp.zeros_like(state.values))
     sure, label = values[..., :-1, :], values[..., -1:, :]
     number = xp.cumulative_sum(xp.ones_like(sure), axis=-2) - 1
@@ -477,10 +474,11 @@ def _of_equal_bins(xp: Namespace, state: Samples, bins: int, first: int) -> Arra
 
 
 def _gap(xp: Namespace, bins: int, sure: Array, right: Array, weights: Array) -> Array:
-    """Return the mean gap between probability and what came true, over bins of equal weight.
+    """Return the mean gap between probability and observed frequency, in bins of equal weight.
 
-    In the order of probability, the gaps are added up, and a bin has what they grow by from one of
-    its edges to the other. An edge among samples of one probability divides all of them alike.
+    The gaps are accumulated in the order of the probabilities. The gap of a bin is the increase of
+    the accumulated gap between the edges of the bin. An edge among samples of equal probability
+    divides all of these samples in the same proportion.
     """
     n = sure.shape[-1]
     place = _places(xp, xp.stop_gradient(sure))
@@ -502,12 +500,12 @@ def _gap(xp: Namespace, bins: int, sure: Array, right: Array, weights: Array) ->
 
 
 def _places(xp: Namespace, x: Array) -> Array:
-    """Return the place of each number among the different ones in sorted order."""
+    """Return the rank of each number among the distinct numbers, in ascending order."""
     order = xp.argsort(x, axis=-1)
     x = xp.take_along_axis(x, order, axis=-1)
     at = xp.places(x)
     new = x != xp.take_along_axis(x, xp.clip(at - 1, min=0), axis=-1)
-    new = new & (at > 0)  # nan differs from itself: all of a row would have one number too many
+    new = new & (at > 0)  # the first number has no predecessor; nan differs from itself
     place = xp.cumulative_sum(xp.astype(new, xp.counting), axis=-1)
     return xp.take_along_axis(place, xp.argsort(order, axis=-1), axis=-1)
 
@@ -515,19 +513,18 @@ def _places(xp: Namespace, x: Array) -> Array:
 @final
 @dataclass(frozen=True)
 class AdaptiveCalibrationError(Metric):
-    r"""Adaptive calibration error: over bins of equal weight, of every class's probability.
+    r"""Adaptive calibration error: the calibration error of every class, over bins of equal weight.
 
     .. math:: \frac{1}{K B} \sum_c \sum_b |\bar y_{bc} - \bar p_{bc}|
 
-    with the share of class c and the mean of its probability in bin b: the b-th of the B parts of
-    equal weight into which the samples fall in the order of that probability, of K classes.
+    K is the number of classes, and B is the number of bins. For each class c, the samples are
+    sorted by the probability of the class and divided into bins of equal weight. The bars denote
+    the share of class c and the mean probability of class c in bin b.
 
-    Kind: sorted whole; predictions ``(..., classes)`` probabilities, nan outside 0 to 1; targets
-    ``(...)`` integers from 0 to classes - 1, nan outside. Its state is the data: merging
-    concatenates, so it does not stream in constant memory (`ClasswiseCalibrationError` does).
-    Weights are divided exactly: an edge inside a sample, or among samples of one probability, gives
-    each side its part of them all, so the order of samples does not matter. Where a bin's
-    difference is 0 its subgradient is 0.
+    Predictions are probabilities. Weights are divided exactly: an edge inside a sample, or among
+    samples of equal probability, divides the weight of all these samples in the same proportion.
+    The order of the samples does not change the result. If the difference of a bin is 0, the
+    subgradient of the bin is 0. `ClasswiseCalibrationError` needs only constant memory.
 
     Parameters
     ----------
@@ -542,8 +539,8 @@ class AdaptiveCalibrationError(Metric):
 
     References
     ----------
-    Nixon et al. (2019), *Measuring Calibration in Deep Learning*, where bins have the same number
-    of samples but for the last.
+    Nixon et al. (2019), *Measuring Calibration in Deep Learning*, where all bins except the last
+    have the same number of samples.
     """
 
     signature: ClassVar[str] = "(classes),()->()"
@@ -567,19 +564,18 @@ class AdaptiveCalibrationError(Metric):
 @final
 @dataclass(frozen=True)
 class BinaryAdaptiveCalibrationError(Metric):
-    r"""Adaptive calibration error of probabilities of the label 1: over bins of equal weight.
+    r"""Adaptive calibration error of probabilities of the label 1, over bins of equal weight.
 
     .. math:: \frac{1}{B} \sum_b |\bar y_b - \bar p_b|
 
-    with the share of labels 1 and the mean probability in bin b: the b-th of the B parts of equal
-    weight into which the samples fall in the order of probability.
+    The samples are sorted by probability and divided into B bins of equal weight. The bars denote
+    the share of labels 1 and the mean probability in bin b.
 
-    Kind: sorted whole; predictions ``(...)`` probabilities, nan outside 0 to 1; targets ``(...)`` 0
-    or 1, of any dtype, nan otherwise. Its state is the data: merging concatenates, so it does not
-    stream in constant memory (`BinaryExpectedCalibrationError` does). Weights are divided exactly:
-    an edge inside a sample, or among samples of one probability, gives each side its part of them
-    all, so the order of samples does not matter. Where a bin's difference is 0 its subgradient
-    is 0.
+    Predictions are probabilities of the label 1. Targets may have any dtype. Weights are divided
+    exactly: an edge inside a sample, or among samples of equal probability, divides the weight of
+    all these samples in the same proportion. The order of the samples does not change the result.
+    If the difference of a bin is 0, the subgradient of the bin is 0.
+    `BinaryExpectedCalibrationError` needs only constant memory.
 
     Parameters
     ----------
@@ -613,7 +609,7 @@ class BinaryAdaptiveCalibrationError(Metric):
         return _of_equal_bins(xp, state, self.bins, 1)
 
 
-# --- the members most people call -----------------------------------------------------------------
+# --- default instances ----------------------------------------------------------------------------
 
 expected_calibration_error = ExpectedCalibrationError()
 binary_expected_calibration_error = BinaryExpectedCalibrationError()

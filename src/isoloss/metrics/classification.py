@@ -1,7 +1,7 @@
-"""Classification: cross-entropies, hinges and scores of one label per sample.
+"""Classification: cross-entropies, hinge losses and accuracies for one label per sample.
 
-In every formula z is a logit, p a probability, y the label, and s(z) = 1 / (1 + exp(-z)); of many
-classes, c is one.
+In the formulas, z is a logit, p is a probability, y is the label, c is a class, and
+s(z) = 1 / (1 + exp(-z)) is the sigmoid function.
 """
 
 from __future__ import annotations
@@ -77,28 +77,28 @@ __all__ = [
 
 MINUS_ONE_OR_ONE = Interval(-1.0, 1.0).without(-1.0, 1.0)
 
-# --- one label of two -----------------------------------------------------------------------------
+# --- binary labels --------------------------------------------------------------------------------
 
 
 @final
 @dataclass(frozen=True)
 class SigmoidCrossEntropy(Loss):
-    r"""Cross-entropy of labels and the logits of their probabilities.
+    r"""Binary cross-entropy of labels, from logits.
 
     .. math:: -w_+ \, y \log s(z) - (1 - y) \log s(-z)
 
-    where a smoothed label takes the place of y: ``y (1 - label_smoothing) + label_smoothing / 2``.
+    A smoothed label ``y (1 - label_smoothing) + label_smoothing / 2`` replaces y.
 
-    Kind: pointwise; predictions ``(...)`` any logits, ±inf included; targets ``(...)`` between 0
-    and 1 (soft labels are taken), nan outside. Exact at any logit, to second order: no sum of two
-    large numbers, no probability rounded to 1.
+    Predictions are logits, and may be ±inf. Targets may be soft labels. The value and its first and
+    second derivatives are accurate for every logit: no large numbers are subtracted, and no
+    probability is rounded to 1.
 
     Parameters
     ----------
     pos_weight : float > 0, optional
-        The weight of the positive labels, or an array of one for each class.
+        The weight w_+ of the positive labels, or an array with one weight per class.
     label_smoothing : 0 <= float <= 1
-        The share of the label that is spread over both classes.
+        The share of each label that is spread evenly over both classes.
 
     Examples
     --------
@@ -128,20 +128,20 @@ class SigmoidCrossEntropy(Loss):
 @final
 @dataclass(frozen=True)
 class BinaryCrossEntropy(Loss):
-    r"""Cross-entropy of labels and their probabilities.
+    r"""Binary cross-entropy of labels, from probabilities.
 
     .. math:: -y \log p - (1 - y) \log(1 - p)
 
-    where a smoothed label takes the place of y: ``y (1 - label_smoothing) + label_smoothing / 2``.
+    A smoothed label ``y (1 - label_smoothing) + label_smoothing / 2`` replaces y.
 
-    Kind: pointwise; predictions and targets ``(...)`` between 0 and 1, nan outside. Nothing is
-    clipped: a probability of 0 for what happened is inf (torch stops at 100, Keras at 16.1). A
-    term whose factor is 0 is 0, with derivative 0.
+    Predictions are probabilities of the label 1. Targets may be soft labels. A probability of 0 for
+    the observed label gives inf; probabilities are not clipped (torch limits the loss to 100, Keras
+    to 16.1). A term with the factor 0 is 0, with derivative 0.
 
     Parameters
     ----------
     label_smoothing : 0 <= float <= 1
-        The share of the label that is spread over both classes.
+        The share of each label that is spread evenly over both classes.
 
     Examples
     --------
@@ -151,8 +151,8 @@ class BinaryCrossEntropy(Loss):
 
     References
     ----------
-    Good (1952), *Rational Decisions*; scikit-learn's ``log_loss`` of two classes. With logits:
-    `sigmoid_cross_entropy`, which is as exact near a probability of 1 as near 0.
+    Good (1952), *Rational Decisions*; scikit-learn's ``log_loss`` for two classes.
+    `sigmoid_cross_entropy` takes logits, and is equally accurate near the probabilities 0 and 1.
     """
 
     domain: ClassVar[Domain] = Domain(UNIT, UNIT)
@@ -166,7 +166,7 @@ class BinaryCrossEntropy(Loss):
 
 
 def _smoothed(label: Array, share: Number) -> tuple[Array, Array]:
-    """Return the weights of a label's two classes, a share of it spread over both."""
+    """Return the weights of both classes, after a share of the label is spread over both."""
     if is_zero(share):
         return label, 1 - label
     kept, spread = 1 - share, share / 2
@@ -176,20 +176,20 @@ def _smoothed(label: Array, share: Number) -> tuple[Array, Array]:
 @final
 @dataclass(frozen=True)
 class SigmoidFocal(Loss):
-    r"""Focal loss: a cross-entropy that counts the less, the surer the right answer.
+    r"""Focal loss: binary cross-entropy that down-weights confident correct predictions.
 
     .. math:: -\alpha_y (1 - q)^\gamma \log q, \quad q = s(z) \text{ for y = 1}, \; s(-z)
         \text{ for y = 0}
 
-    Kind: pointwise; predictions ``(...)`` any logits, ±inf included; targets ``(...)`` 0 or 1, nan
-    otherwise.
+    Predictions are logits, and may be ±inf.
 
     Parameters
     ----------
     gamma : float >= 0
-        How much sure answers are discounted; 0 is the cross-entropy.
+        The strength of the down-weighting; 0 gives the cross-entropy.
     alpha : 0 <= float <= 1, optional
-        The weight of the label 1; that of 0 is 1 - alpha. Without it, both are 1.
+        The weight of the label 1; the label 0 has the weight 1 - alpha. By default, both weights
+        are 1.
 
     Examples
     --------
@@ -199,8 +199,8 @@ class SigmoidFocal(Loss):
 
     References
     ----------
-    Lin et al. (2017), *Focal Loss for Dense Object Detection*. torchvision and optax have an alpha
-    of 0.25 and none; Keras one that is off unless asked for.
+    Lin et al. (2017), *Focal Loss for Dense Object Detection*. The default alpha is 0.25 in
+    torchvision and None in optax; Keras applies an alpha only on request.
     """
 
     domain: ClassVar[Domain] = Domain(targets=ZERO_OR_ONE)
@@ -217,17 +217,18 @@ class SigmoidFocal(Loss):
 @final
 @dataclass(frozen=True)
 class Hinge(Loss):
-    r"""Hinge loss: how far a score is from being right by a margin.
+    r"""Hinge loss: the amount by which a score misses the margin.
 
     .. math:: \max(0, m - y z)
 
-    Kind: pointwise; predictions ``(...)`` any scores, targets ``(...)`` -1 or 1, nan otherwise:
-    labels 0 and 1 are never guessed at (``2 * labels - 1``). Subgradient 0 at ``y z = margin``.
+    Predictions are scores, and m is the margin. Labels 0 and 1 are not converted: pass
+    ``2 * labels - 1``. Subgradient 0 at ``y z = margin``.
 
     Parameters
     ----------
     margin : float >= 0
-        The score from which a right answer costs nothing; 0 is the perceptron's criterion.
+        The score at which the loss of a correct prediction becomes 0. A margin of 0 gives the
+        perceptron criterion.
 
     Examples
     --------
@@ -238,7 +239,7 @@ class Hinge(Loss):
     References
     ----------
     Cortes and Vapnik (1995), *Support-Vector Networks*; scikit-learn's ``hinge_loss`` and Keras's
-    ``hinge``, which turns labels 0 into -1.
+    ``hinge``, which converts labels 0 to -1.
     """
 
     domain: ClassVar[Domain] = Domain(targets=MINUS_ONE_OR_ONE)
@@ -256,13 +257,13 @@ class SquaredHinge(SquaredLoss):
 
     .. math:: \max(0, m - y z)^2
 
-    Kind: pointwise; predictions ``(...)`` any scores, targets ``(...)`` -1 or 1, nan otherwise.
-    At ``y z = margin`` both derivatives are 0.
+    Predictions are scores, and m is the margin. At ``y z = margin`` the first and second
+    derivatives are 0.
 
     Parameters
     ----------
     margin : float >= 0
-        The score from which a right answer costs nothing.
+        The score at which the loss of a correct prediction becomes 0.
 
     Examples
     --------
@@ -295,8 +296,8 @@ class BrierScore(SquaredLoss):
 
     .. math:: (p - y)^2
 
-    Kind: pointwise; predictions and targets ``(...)`` between 0 and 1, nan outside. Lower is
-    better, for all its name.
+    Predictions are probabilities of the label 1. Targets may be soft labels. Despite the name,
+    lower is better.
 
     Examples
     --------
@@ -306,8 +307,8 @@ class BrierScore(SquaredLoss):
 
     References
     ----------
-    Brier (1950), *Verification of Forecasts Expressed in Terms of Probability*, who sums over both
-    classes: ``Scaled(brier_score, 2)``. scikit-learn's ``brier_score_loss``.
+    Brier (1950), *Verification of Forecasts Expressed in Terms of Probability*, with a sum over
+    both classes: ``Scaled(brier_score, 2)``. scikit-learn's ``brier_score_loss``.
     """
 
     domain: ClassVar[Domain] = Domain(UNIT, UNIT)
@@ -316,31 +317,32 @@ class BrierScore(SquaredLoss):
         return prediction - target
 
 
-# --- one label of many ----------------------------------------------------------------------------
+# --- labels of several classes --------------------------------------------------------------------
 
 
 @final
 @dataclass(frozen=True)
 class SoftmaxCrossEntropy(Loss):
-    r"""Cross-entropy of integer labels and the logits of all classes.
+    r"""Softmax cross-entropy of integer labels, from logits.
 
     .. math:: \log \sum_c \exp z_c - z_y
 
-    Kind: row-wise; predictions ``(..., classes)`` any logits, of which -inf rules a class out;
-    targets ``(...)`` integers from 0 to classes - 1, nan outside. Exact at any logits, to second
-    order: computed from the odds of the other classes, so that sure answers keep all their digits.
-    Another axis of classes than the last: ``event_axis=1``, say.
+    Predictions are logits; a logit of -inf excludes a class. The value and its first and second
+    derivatives are accurate for all logits: the loss is computed from the odds of the other
+    classes, so the small losses of confident predictions keep all their digits. If the classes are
+    not on the last axis, pass ``event_axis``, for example ``event_axis=1``.
 
     Parameters
     ----------
     ignore_index : int, optional
-        The label of samples that do not count, as with ``where``.
+        Samples with this label are excluded, as with ``where``.
     label_smoothing : 0 <= float <= 1
-        The share of each label that is spread over all classes evenly.
+        The share of each label that is spread evenly over all classes.
     class_weights : tuple of float >= 0, optional
-        The weight of each class; the mean divides by the sum of the weights of the labels.
+        The weight of each class. The weighted sum of the losses is divided by the sum of the
+        weights of the labels.
     z_loss : float >= 0
-        Adds so much times the square of ``log sum exp z``.
+        The factor of an additional term, the square of ``log sum exp z``.
 
     Examples
     --------
@@ -351,8 +353,8 @@ class SoftmaxCrossEntropy(Loss):
     References
     ----------
     Bridle (1990); label smoothing: Szegedy et al. (2016); z-loss: Chowdhery et al. (2022), *PaLM*.
-    torch's ``cross_entropy`` has the classes on axis 1 and ignores -100 unless told otherwise;
-    optax's ``softmax_cross_entropy_with_integer_labels`` takes the label -1 for the last class.
+    torch's ``cross_entropy`` expects the classes on axis 1 and ignores the label -100 by default.
+    optax's ``softmax_cross_entropy_with_integer_labels`` treats the label -1 as the last class.
     """
 
     signature: ClassVar[str] = "(classes),()->()"
@@ -379,7 +381,7 @@ class SoftmaxCrossEntropy(Loss):
         return loss if is_zero(self.z_loss) else loss + _z_loss(xp, prediction, self.z_loss)
 
     def _spread(self, xp: Namespace, prediction: Array, target: Array, loss: Array) -> Array:
-        """What smoothing adds: the mean loss of all labels, each with its weight, less this one."""
+        """Return ``mean_c(w_c loss_c) / w_y - loss``, the term that label smoothing scales."""
         above = xp.pick(prediction, target)
         if self.class_weights is None:
             return above - xp.mean(prediction, axis=-1)
@@ -403,23 +405,23 @@ def _as_many(weights: Any) -> dict[str, int]:
 @final
 @dataclass(frozen=True)
 class SoftmaxCrossEntropyWithProbabilities(Loss):
-    r"""Cross-entropy of the probabilities of all classes and the logits of all classes.
+    r"""Softmax cross-entropy of target probabilities, from logits.
 
     .. math:: -\sum_c t_c \log \mathrm{softmax}(z)_c
 
-    Kind: row-wise; predictions ``(..., classes)`` any logits, of which -inf rules a class out;
-    targets ``(..., classes)`` between 0 and 1, nan outside. A class of probability 0 contributes 0,
-    whatever its logit. Of the probabilities 0 and 1, it is `softmax_cross_entropy`, with weights of
-    classes too.
+    Predictions are logits; a logit of -inf excludes a class. A class with target probability 0
+    contributes 0, even if its logit is -inf. For targets of only 0 and 1, the loss equals
+    `softmax_cross_entropy`, also with class weights.
 
     Parameters
     ----------
     label_smoothing : 0 <= float <= 1
-        The share of the probabilities that is spread over all classes evenly.
+        The share of the probabilities that is spread evenly over all classes.
     class_weights : tuple of float >= 0, optional
-        The weight of each class; the mean divides by the sum of w_c t_c.
+        The weight of each class. The weighted sum of the losses is divided by the sum of
+        ``w_c t_c``.
     z_loss : float >= 0
-        Adds so much times the square of ``log sum exp z``.
+        The factor of an additional term, the square of ``log sum exp z``.
 
     Examples
     --------
@@ -429,8 +431,9 @@ class SoftmaxCrossEntropyWithProbabilities(Loss):
 
     References
     ----------
-    Bridle (1990). With weights, torch's ``cross_entropy`` divides by n for probabilities, and by
-    the sum of the weights for labels; optax's ``softmax_cross_entropy`` is nan for a logit of -inf.
+    Bridle (1990). With class weights, torch's ``cross_entropy`` divides by n for probabilities, and
+    by the sum of the weights for labels. optax's ``softmax_cross_entropy`` gives nan for a logit of
+    -inf.
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
@@ -463,18 +466,16 @@ class SoftmaxCrossEntropyWithProbabilities(Loss):
 @final
 @dataclass(frozen=True)
 class NegativeLogLikelihood(Loss):
-    r"""Negative log likelihood of integer labels, from the logarithms of probabilities.
+    r"""Negative log-likelihood of integer labels, from log-probabilities.
 
     .. math:: -\log p_y
 
-    Kind: row-wise; predictions ``(..., classes)`` logarithms of probabilities, -inf included;
-    a row with a number above 0 is nan; targets ``(...)`` integers from 0 to classes - 1, nan
-    outside.
+    Predictions are log-probabilities, and may be -inf.
 
     Parameters
     ----------
     ignore_index : int, optional
-        The label of samples that do not count, as with ``where``.
+        Samples with this label are excluded, as with ``where``.
 
     Examples
     --------
@@ -484,8 +485,8 @@ class NegativeLogLikelihood(Loss):
 
     References
     ----------
-    Fisher (1922). torch's ``nll_loss`` has the classes on axis 1; scikit-learn's ``log_loss`` takes
-    probabilities: pass their logarithms.
+    Fisher (1922). torch's ``nll_loss`` expects the classes on axis 1. scikit-learn's ``log_loss``
+    takes probabilities: pass their logarithms.
     """
 
     signature: ClassVar[str] = "(classes),()->()"
@@ -502,13 +503,12 @@ class NegativeLogLikelihood(Loss):
 @final
 @dataclass(frozen=True)
 class LogLoss(Loss):
-    r"""Log loss: the negative log likelihood of integer labels, from probabilities.
+    r"""Log loss: the negative log-likelihood of integer labels, from probabilities.
 
     .. math:: -\log p_y
 
-    Kind: row-wise; predictions ``(..., classes)`` probabilities, a row with a number outside 0 to 1
-    is nan; targets ``(...)`` integers from 0 to classes - 1, nan outside. Probabilities are neither
-    clipped nor divided by their sum: 0 for what happened gives inf.
+    Predictions are probabilities. A probability of 0 for the observed label gives inf;
+    probabilities are neither clipped nor normalised.
 
     Examples
     --------
@@ -518,8 +518,8 @@ class LogLoss(Loss):
 
     References
     ----------
-    Good (1952). scikit-learn's ``log_loss``, which clips at the dtype's spacing; its form for
-    probabilities of the label 1 alone is `BinaryCrossEntropy`.
+    Good (1952). scikit-learn's ``log_loss`` clips probabilities at the machine epsilon of the
+    dtype. `BinaryCrossEntropy` takes probabilities of the label 1 only.
     """
 
     signature: ClassVar[str] = "(classes),()->()"
@@ -532,19 +532,19 @@ class LogLoss(Loss):
 @final
 @dataclass(frozen=True)
 class SoftmaxFocal(Loss):
-    r"""Focal loss of many classes: a cross-entropy that counts the less, the surer the answer.
+    r"""Multiclass focal loss: cross-entropy that down-weights confident correct predictions.
 
     .. math:: -\alpha_y (1 - q)^\gamma \log q, \quad q = \mathrm{softmax}(z)_y
 
-    Kind: row-wise; predictions ``(..., classes)`` any logits, of which -inf rules a class out;
-    targets ``(...)`` integers from 0 to classes - 1, nan outside.
+    Predictions are logits; a logit of -inf excludes a class.
 
     Parameters
     ----------
     gamma : float >= 0
-        How much sure answers are discounted; 0 is the cross-entropy.
+        The strength of the down-weighting; 0 gives the cross-entropy.
     alpha : tuple of float >= 0, optional
-        A factor of the loss of each class; unlike class weights, they are no part of the divisor.
+        The factor of the loss for each class. Unlike class weights, the factors do not change the
+        divisor of the mean.
 
     Examples
     --------
@@ -555,7 +555,7 @@ class SoftmaxFocal(Loss):
     References
     ----------
     Lin et al. (2017), *Focal Loss for Dense Object Detection*. Keras multiplies by an alpha of 0.25
-    unless told otherwise: ``SoftmaxFocal(alpha=(0.25,) * classes)``.
+    by default: ``SoftmaxFocal(alpha=(0.25,) * classes)``.
     """
 
     signature: ClassVar[str] = "(classes),()->()"
@@ -573,27 +573,26 @@ class SoftmaxFocal(Loss):
 
 
 def _focal(xp: Namespace, wrong: Array, gamma: Number) -> Array:
-    """Return the focal loss of the logit of the wrong answer."""
+    """Return the focal loss from the logit against the label."""
     lost, none = wrong == math.inf, xp.zeros_like(wrong)
-    near = xp.where(lost, none, wrong)  # a slope of 0 times an infinite loss is no answer
+    near = xp.where(lost, none, wrong)  # a slope of 0 times an infinite loss is nan
     return xp.sigmoid_power(near, gamma) * xp.softplus(near) + xp.where(lost, wrong, none)
 
 
 @final
 @dataclass(frozen=True)
 class MulticlassHinge(Loss):
-    r"""Hinge loss of many classes: how far the right one is from being first by a margin.
+    r"""Multiclass hinge loss: the shortfall of the label's score from a margin over the others.
 
     .. math:: \max(0, m + \max_{c \ne y} z_c - z_y)
 
-    Kind: row-wise; predictions ``(..., classes)`` any scores, of two classes at least; targets
-    ``(...)`` integers from 0 to classes - 1, nan outside. Subgradient 0 at the margin; classes that
-    tie for the largest score share it.
+    Predictions are scores of at least two classes, and m is the margin. Subgradient 0 at the
+    margin. Classes that tie for the largest score share the subgradient.
 
     Parameters
     ----------
     margin : float >= 0
-        By how much the right class must be first for the loss to be 0.
+        The lead of the label's score over all other scores at which the loss becomes 0.
 
     Examples
     --------
@@ -603,9 +602,9 @@ class MulticlassHinge(Loss):
 
     References
     ----------
-    Crammer and Singer (2001); scikit-learn's ``hinge_loss``. torch's ``multi_margin_loss`` adds up
-    the shortfalls of all classes and divides by their number. Keras's ``categorical_hinge`` counts
-    a score of 0 among the other classes.
+    Crammer and Singer (2001); scikit-learn's ``hinge_loss``. torch's ``multi_margin_loss`` sums the
+    shortfalls over all classes and divides by the number of classes. Keras's ``categorical_hinge``
+    includes a score of 0 among the other classes.
     """
 
     signature: ClassVar[str] = "(classes),()->()"
@@ -621,12 +620,12 @@ class MulticlassHinge(Loss):
 @final
 @dataclass(frozen=True)
 class MulticlassBrierScore(Loss):
-    r"""Brier score of many classes: the squared errors of all probabilities.
+    r"""Multiclass Brier score: the sum of the squared errors of all probabilities.
 
     .. math:: \sum_c (p_c - [c = y])^2
 
-    Kind: row-wise; predictions ``(..., classes)`` between 0 and 1, nan outside; targets ``(...)``
-    integers from 0 to classes - 1, nan outside. From 0 to 2; lower is better, for all its name.
+    Predictions are probabilities. For rows that sum to 1, the score lies between 0 and 2. Despite
+    the name, lower is better.
 
     Examples
     --------
@@ -648,19 +647,19 @@ class MulticlassBrierScore(Loss):
         return xp.sum((prediction - right) * (prediction - right), axis=-1)
 
 
-# --- scores of labels -----------------------------------------------------------------------------
+# --- accuracies -----------------------------------------------------------------------------------
 
 
 @final
 @dataclass(frozen=True)
 class Accuracy(Loss):
-    r"""Share of the samples whose label is predicted.
+    r"""Accuracy: the share of the samples with a correctly predicted label.
 
     .. math:: [\hat y = y]
 
-    Kind: row-wise; predictions ``(...)`` integer labels, or ``(..., classes)`` floating scores, of
-    which the first of the largest is the prediction; targets ``(...)`` integers from 0, below
-    classes if that is known, nan outside. A row with a score of nan is nan.
+    For scores, the predicted label is the first class with the largest score. A row of scores that
+    contains nan is nan. If predictions are integers, the number of classes is unknown, and labels
+    have no upper limit.
 
     Examples
     --------
@@ -673,7 +672,7 @@ class Accuracy(Loss):
     References
     ----------
     scikit-learn's ``accuracy_score``; torchmetrics's ``multiclass_accuracy`` is `BalancedAccuracy`
-    unless told otherwise.
+    by default.
     """
 
     signature: ClassVar[str] = "(classes),()->()"
@@ -687,11 +686,11 @@ class Accuracy(Loss):
 @final
 @dataclass(frozen=True)
 class ZeroOneLoss(Loss):
-    r"""Share of the samples whose label is not predicted.
+    r"""Zero-one loss: the share of the samples with an incorrectly predicted label.
 
     .. math:: [\hat y \ne y]
 
-    Kind: row-wise; inputs as for `Accuracy`, which is 1 minus this.
+    The loss equals 1 minus `Accuracy`, with the same treatment of scores, ties and nan.
 
     Examples
     --------
@@ -714,18 +713,18 @@ class ZeroOneLoss(Loss):
 @final
 @dataclass(frozen=True)
 class TopKAccuracy(Loss):
-    r"""Share of the samples whose label is among the k classes of the largest scores.
+    r"""Top-k accuracy: the share of the samples with the label among the k highest scores.
 
     .. math:: [\#\{c : s_c > s_y\} + \#\{c < y : s_c = s_y\} < k]
 
-    Kind: row-wise; predictions ``(..., classes)`` any scores, targets ``(...)`` integers from 0 to
-    classes - 1, nan outside. Of equal scores, the class that comes first is the first; a row with a
-    score of nan is nan.
+    Among classes with equal scores s, the first class ranks highest. A row that contains nan is
+    nan.
 
     Parameters
     ----------
     k : int >= 1
-        How many classes are looked at; from the number of classes on, all are right.
+        The number of top classes to consider. If k is at least the number of classes, every sample
+        is correct.
 
     Examples
     --------
@@ -735,8 +734,8 @@ class TopKAccuracy(Loss):
 
     References
     ----------
-    Russakovsky et al. (2015), *ImageNet*. scikit-learn's ``top_k_accuracy_score`` has a k of 2 by
-    default, and the last of equal scores first.
+    Russakovsky et al. (2015), *ImageNet*. scikit-learn's ``top_k_accuracy_score`` has k = 2 by
+    default, and ranks the last of equal scores highest.
     """
 
     signature: ClassVar[str] = "(classes),()->()"
@@ -752,7 +751,7 @@ class TopKAccuracy(Loss):
         return xp.where(lost, math.nan, xp.where(before < self.k, 1.0, 0.0))
 
 
-# --- the members most people call -----------------------------------------------------------------
+# --- default instances ----------------------------------------------------------------------------
 
 sigmoid_cross_entropy = SigmoidCrossEntropy()
 binary_cross_entropy = BinaryCrossEntropy()

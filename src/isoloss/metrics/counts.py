@@ -1,8 +1,10 @@
-"""Counts: what follows from how often each class was predicted for each class.
+"""Counts: metrics computed from a confusion matrix.
 
-One confusion matrix serves all of them, and `evaluate` makes it once. Its rows are the classes of
-the targets, its columns those predicted. Of one class, TP is how often it was predicted rightly, FP
-how often wrongly, FN how often another was predicted instead, and TN everything else.
+All metrics with the same number of classes share one confusion matrix, which `evaluate` computes
+once. The rows of the matrix are the target classes, and the columns are the predicted classes. For
+one class, TP counts the samples of the class that are predicted as the class, FP the other samples
+that are predicted as the class, FN the samples of the class that are predicted as another class,
+and TN all other samples.
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ Average = Literal["macro", "micro", "weighted"]
 
 
 class _OfMatrix(Metric):
-    """A function of the confusion matrix of so many classes."""
+    """A function of the confusion matrix of ``num_classes`` classes."""
 
     signature: ClassVar[str] = "(classes),()->()"
     kind: ClassVar[str] = "counts"
@@ -75,21 +77,21 @@ class _OfMatrix(Metric):
 
     @final
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Counts:
-        """Count the pairs of labels."""
+        """Count the pairs of target and predicted labels."""
         return total.confusion(prediction, target, self.num_classes)
 
     @final
     def formula(self, xp: Namespace, state: Counts) -> Array:
-        """Return the value that the matrix gives."""
+        """Compute the value from the counts."""
         return self.of_matrix(xp, state.matrix(self.num_classes))
 
     @abstractmethod
     def of_matrix(self, xp: Namespace, matrix: Array) -> Array:
-        """Return the value that a matrix gives."""
+        """Compute the value from a confusion matrix."""
 
 
 def _of_classes(xp: Namespace, matrix: Array) -> tuple[Array, Array, Array, Array]:
-    """Return TP, FP, FN and TN of each class; nothing is subtracted, so that 0 is exactly 0."""
+    """Return TP, FP, FN and TN of each class, without subtractions: a count of 0 is exactly 0."""
     turned = xp.moveaxis(matrix, -1, -2)
     extra, missed = _others(xp, turned), _others(xp, matrix)
     rest = _others(xp, xp.moveaxis(missed, -1, -2))
@@ -102,7 +104,7 @@ def _diagonal(xp: Namespace, matrix: Array) -> Array:
 
 
 def _others(xp: Namespace, matrix: Array) -> Array:
-    """Return for each place of a row the sum over all others."""
+    """Return for each entry of a row the sum of all other entries."""
     none, turned = xp.zeros_like(matrix[..., :1]), xp.flip(matrix, axis=-1)
     before, after = (
         xp.concat([none, xp.cumulative_sum(x, axis=-1)[..., :-1]], axis=-1)
@@ -118,13 +120,13 @@ def _identity(xp: Namespace, matrix: Array) -> Array:
 
 
 class _OfClasses(_OfMatrix):
-    """A ratio of counts of each class, and its average over the classes."""
+    """A ratio of the counts of each class, and its average over the classes."""
 
     average: Average | None
 
     @final
     def of_matrix(self, xp: Namespace, matrix: Array) -> Array:
-        """Return the ratio of each class, or their average."""
+        """Return the ratio of each class, or the average of the ratios."""
         counts = _of_classes(xp, matrix)
         if self.average == "micro":
             return ratio(xp, *self.ratio_of(*(xp.sum(x, axis=-1) for x in counts)), 0.0)
@@ -133,33 +135,37 @@ class _OfClasses(_OfMatrix):
             return scores
         right, extra, missed, _ = counts
         named = right + extra + missed
-        named = ratio(xp, named, named, 0.0)  # else a class has no part in the mean; nan is nan
+        named = ratio(xp, named, named, 0.0)  # 1, or 0 for an absent class; nan stays nan
         weights = right + missed if self.average == "weighted" else named
         return ratio(xp, xp.sum(weights * scores, axis=-1), xp.sum(weights, axis=-1), 0.0)
 
     @abstractmethod
     def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
-        """Return numerator and denominator."""
+        """Return the numerator and the denominator."""
 
 
 @final
 @dataclass(frozen=True)
 class ConfusionMatrix(_OfMatrix):
-    r"""Confusion matrix: how often each class was predicted for each class.
+    r"""Confusion matrix: the number of samples for each pair of target and predicted class.
 
     .. math:: C_{ij} = \sum w \, [y = i] [\hat y = j]
 
-    Kind: counts; predictions ``(...)`` integer labels or ``(..., classes)`` floating scores, of
-    which the first of the largest is the prediction; targets ``(...)`` integers from 0 to
-    num_classes - 1. The result is ``(num_classes, num_classes)``, after the axes that are kept.
-    Counts are exact beyond 2^24; a label outside makes all of it nan.
+    Predictions are ``(...)`` integers from 0 to num_classes - 1, or ``(..., num_classes)`` scores.
+    For scores, the predicted label is the first class with the largest score. Targets are ``(...)``
+    integers from 0 to num_classes - 1. A label outside this range makes the whole matrix nan. The
+    state is the confusion matrix: it merges exactly, in constant memory.
+
+    The result has the shape ``(num_classes, num_classes)``, after the axes that are not reduced.
+    Counts remain exact above 2^24.
 
     Parameters
     ----------
     num_classes : int >= 1
         The number of classes.
     normalize : {None, "true", "pred", "all"}
-        Divide by the sum of each row, of each column, or of all; 0 where that is 0.
+        "true" divides by the sum of each row, "pred" by the sum of each column, and "all" by the
+        sum of all entries. Entries with a sum of 0 become 0.
 
     Examples
     --------
@@ -186,23 +192,26 @@ class ConfusionMatrix(_OfMatrix):
 @final
 @dataclass(frozen=True)
 class Precision(_OfClasses):
-    r"""Precision: the share of what was predicted as a class that is of it.
+    r"""Precision: the share of the predictions of a class that are correct.
 
     .. math:: \frac{TP}{TP + FP}
 
-    Kind: counts, of one confusion matrix; predictions ``(...)`` integer labels or
-    ``(..., classes)`` floating scores, of which the first of the largest is the prediction; targets
-    ``(...)`` integers from 0 to num_classes - 1. A label outside gives nan. 0 / 0 is 0, as by
-    default in scikit-learn, and a class that neither a target nor a prediction names has no part in
-    the macro average. Gradient 0.
+    Predictions are ``(...)`` integers from 0 to num_classes - 1, or ``(..., num_classes)`` scores.
+    For scores, the predicted label is the first class with the largest score. Targets are ``(...)``
+    integers from 0 to num_classes - 1. A label outside this range gives nan. The state is the
+    confusion matrix: it merges exactly, in constant memory.
+
+    The ratio 0 / 0 is 0, which is also the default of scikit-learn. A class with neither targets
+    nor predictions is excluded from the macro average. Gradient 0.
 
     Parameters
     ----------
     num_classes : int >= 1
         The number of classes.
     average : {"macro", "micro", "weighted", None}
-        The mean over classes; the ratio of sums over classes; the mean weighted by how often each
-        class is a target; or the value of each class, in an axis more.
+        "macro" is the mean over the classes. "micro" is the ratio of the sums over the classes.
+        "weighted" is the mean with the number of targets of each class as weight. None gives one
+        value per class, along a trailing axis.
 
     Examples
     --------
@@ -212,8 +221,8 @@ class Precision(_OfClasses):
 
     References
     ----------
-    van Rijsbergen (1979), *Information Retrieval*; scikit-learn's ``precision_score``,
-    whose average is that of class 1 of two unless told otherwise.
+    van Rijsbergen (1979), *Information Retrieval*; scikit-learn's ``precision_score``, which by
+    default gives the precision of class 1 of two.
     """
 
     num_classes: Count
@@ -226,23 +235,26 @@ class Precision(_OfClasses):
 @final
 @dataclass(frozen=True)
 class Recall(_OfClasses):
-    r"""Recall: the share of a class that was predicted as it; sensitivity, true positive rate.
+    r"""Recall (sensitivity, true positive rate): the share of a class that is predicted correctly.
 
     .. math:: \frac{TP}{TP + FN}
 
-    Kind: counts, of one confusion matrix; predictions ``(...)`` integer labels or
-    ``(..., classes)`` floating scores, of which the first of the largest is the prediction; targets
-    ``(...)`` integers from 0 to num_classes - 1. A label outside gives nan. 0 / 0 is 0, as by
-    default in scikit-learn, and a class that neither a target nor a prediction names has no part in
-    the macro average. Gradient 0.
+    Predictions are ``(...)`` integers from 0 to num_classes - 1, or ``(..., num_classes)`` scores.
+    For scores, the predicted label is the first class with the largest score. Targets are ``(...)``
+    integers from 0 to num_classes - 1. A label outside this range gives nan. The state is the
+    confusion matrix: it merges exactly, in constant memory.
+
+    The ratio 0 / 0 is 0, which is also the default of scikit-learn. A class with neither targets
+    nor predictions is excluded from the macro average. Gradient 0.
 
     Parameters
     ----------
     num_classes : int >= 1
         The number of classes.
     average : {"macro", "micro", "weighted", None}
-        The mean over classes; the ratio of sums over classes; the mean weighted by how often each
-        class is a target; or the value of each class, in an axis more.
+        "macro" is the mean over the classes. "micro" is the ratio of the sums over the classes.
+        "weighted" is the mean with the number of targets of each class as weight. None gives one
+        value per class, along a trailing axis.
 
     Examples
     --------
@@ -269,19 +281,22 @@ class F1Score(_OfClasses):
 
     .. math:: \frac{2 TP}{2 TP + FP + FN}
 
-    Kind: counts, of one confusion matrix; predictions ``(...)`` integer labels or
-    ``(..., classes)`` floating scores, of which the first of the largest is the prediction; targets
-    ``(...)`` integers from 0 to num_classes - 1. A label outside gives nan. 0 / 0 is 0, as by
-    default in scikit-learn, and a class that neither a target nor a prediction names has no part in
-    the macro average. Gradient 0.
+    Predictions are ``(...)`` integers from 0 to num_classes - 1, or ``(..., num_classes)`` scores.
+    For scores, the predicted label is the first class with the largest score. Targets are ``(...)``
+    integers from 0 to num_classes - 1. A label outside this range gives nan. The state is the
+    confusion matrix: it merges exactly, in constant memory.
+
+    The ratio 0 / 0 is 0, which is also the default of scikit-learn. A class with neither targets
+    nor predictions is excluded from the macro average. Gradient 0.
 
     Parameters
     ----------
     num_classes : int >= 1
         The number of classes.
     average : {"macro", "micro", "weighted", None}
-        The mean over classes; the ratio of sums over classes; the mean weighted by how often each
-        class is a target; or the value of each class, in an axis more.
+        "macro" is the mean over the classes. "micro" is the ratio of the sums over the classes.
+        "weighted" is the mean with the number of targets of each class as weight. None gives one
+        value per class, along a trailing axis.
 
     Examples
     --------
@@ -308,21 +323,24 @@ class FBeta(_OfClasses):
 
     .. math:: \frac{(1 + \beta^2) TP}{(1 + \beta^2) TP + FP + \beta^2 FN}
 
-    Kind: counts, of one confusion matrix; predictions ``(...)`` integer labels or
-    ``(..., classes)`` floating scores, of which the first of the largest is the prediction; targets
-    ``(...)`` integers from 0 to num_classes - 1. A label outside gives nan. 0 / 0 is 0, as by
-    default in scikit-learn, and a class that neither a target nor a prediction names has no part in
-    the macro average. Gradient 0.
+    Predictions are ``(...)`` integers from 0 to num_classes - 1, or ``(..., num_classes)`` scores.
+    For scores, the predicted label is the first class with the largest score. Targets are ``(...)``
+    integers from 0 to num_classes - 1. A label outside this range gives nan. The state is the
+    confusion matrix: it merges exactly, in constant memory.
+
+    The ratio 0 / 0 is 0, which is also the default of scikit-learn. A class with neither targets
+    nor predictions is excluded from the macro average. Gradient 0.
 
     Parameters
     ----------
     num_classes : int >= 1
         The number of classes.
     average : {"macro", "micro", "weighted", None}
-        The mean over classes; the ratio of sums over classes; the mean weighted by how often each
-        class is a target; or the value of each class, in an axis more.
+        "macro" is the mean over the classes. "micro" is the ratio of the sums over the classes.
+        "weighted" is the mean with the number of targets of each class as weight. None gives one
+        value per class, along a trailing axis.
     beta : float > 0
-        How many times as important recall is as precision.
+        The importance of recall, relative to precision.
 
     Examples
     --------
@@ -347,23 +365,26 @@ class FBeta(_OfClasses):
 @final
 @dataclass(frozen=True)
 class Specificity(_OfClasses):
-    r"""Specificity: the share of the other classes that was not predicted as a class.
+    r"""Specificity: the share of the samples outside a class that are predicted as another class.
 
     .. math:: \frac{TN}{TN + FP}
 
-    Kind: counts, of one confusion matrix; predictions ``(...)`` integer labels or
-    ``(..., classes)`` floating scores, of which the first of the largest is the prediction; targets
-    ``(...)`` integers from 0 to num_classes - 1. A label outside gives nan. 0 / 0 is 0, as by
-    default in scikit-learn, and a class that neither a target nor a prediction names has no part in
-    the macro average. Gradient 0.
+    Predictions are ``(...)`` integers from 0 to num_classes - 1, or ``(..., num_classes)`` scores.
+    For scores, the predicted label is the first class with the largest score. Targets are ``(...)``
+    integers from 0 to num_classes - 1. A label outside this range gives nan. The state is the
+    confusion matrix: it merges exactly, in constant memory.
+
+    The ratio 0 / 0 is 0, which is also the default of scikit-learn. A class with neither targets
+    nor predictions is excluded from the macro average. Gradient 0.
 
     Parameters
     ----------
     num_classes : int >= 1
         The number of classes.
     average : {"macro", "micro", "weighted", None}
-        The mean over classes; the ratio of sums over classes; the mean weighted by how often each
-        class is a target; or the value of each class, in an axis more.
+        "macro" is the mean over the classes. "micro" is the ratio of the sums over the classes.
+        "weighted" is the mean with the number of targets of each class as weight. None gives one
+        value per class, along a trailing axis.
 
     Examples
     --------
@@ -386,23 +407,26 @@ class Specificity(_OfClasses):
 @final
 @dataclass(frozen=True)
 class NegativePredictiveValue(_OfClasses):
-    r"""Negative predictive value: the share of what was not predicted as a class that is not.
+    r"""Negative predictive value: the share of a class's negative predictions that are correct.
 
     .. math:: \frac{TN}{TN + FN}
 
-    Kind: counts, of one confusion matrix; predictions ``(...)`` integer labels or
-    ``(..., classes)`` floating scores, of which the first of the largest is the prediction; targets
-    ``(...)`` integers from 0 to num_classes - 1. A label outside gives nan. 0 / 0 is 0, as by
-    default in scikit-learn, and a class that neither a target nor a prediction names has no part in
-    the macro average. Gradient 0.
+    Predictions are ``(...)`` integers from 0 to num_classes - 1, or ``(..., num_classes)`` scores.
+    For scores, the predicted label is the first class with the largest score. Targets are ``(...)``
+    integers from 0 to num_classes - 1. A label outside this range gives nan. The state is the
+    confusion matrix: it merges exactly, in constant memory.
+
+    The ratio 0 / 0 is 0, which is also the default of scikit-learn. A class with neither targets
+    nor predictions is excluded from the macro average. Gradient 0.
 
     Parameters
     ----------
     num_classes : int >= 1
         The number of classes.
     average : {"macro", "micro", "weighted", None}
-        The mean over classes; the ratio of sums over classes; the mean weighted by how often each
-        class is a target; or the value of each class, in an axis more.
+        "macro" is the mean over the classes. "micro" is the ratio of the sums over the classes.
+        "weighted" is the mean with the number of targets of each class as weight. None gives one
+        value per class, along a trailing axis.
 
     Examples
     --------
@@ -425,23 +449,26 @@ class NegativePredictiveValue(_OfClasses):
 @final
 @dataclass(frozen=True)
 class JaccardScore(_OfClasses):
-    r"""Jaccard score: intersection over union of a class.
+    r"""Jaccard score: intersection over union of the targets and the predictions of a class.
 
     .. math:: \frac{TP}{TP + FP + FN}
 
-    Kind: counts, of one confusion matrix; predictions ``(...)`` integer labels or
-    ``(..., classes)`` floating scores, of which the first of the largest is the prediction; targets
-    ``(...)`` integers from 0 to num_classes - 1. A label outside gives nan. 0 / 0 is 0, as by
-    default in scikit-learn, and a class that neither a target nor a prediction names has no part in
-    the macro average. Gradient 0.
+    Predictions are ``(...)`` integers from 0 to num_classes - 1, or ``(..., num_classes)`` scores.
+    For scores, the predicted label is the first class with the largest score. Targets are ``(...)``
+    integers from 0 to num_classes - 1. A label outside this range gives nan. The state is the
+    confusion matrix: it merges exactly, in constant memory.
+
+    The ratio 0 / 0 is 0, which is also the default of scikit-learn. A class with neither targets
+    nor predictions is excluded from the macro average. Gradient 0.
 
     Parameters
     ----------
     num_classes : int >= 1
         The number of classes.
     average : {"macro", "micro", "weighted", None}
-        The mean over classes; the ratio of sums over classes; the mean weighted by how often each
-        class is a target; or the value of each class, in an axis more.
+        "macro" is the mean over the classes. "micro" is the ratio of the sums over the classes.
+        "weighted" is the mean with the number of targets of each class as weight. None gives one
+        value per class, along a trailing axis.
 
     Examples
     --------
@@ -464,23 +491,26 @@ class JaccardScore(_OfClasses):
 @final
 @dataclass(frozen=True)
 class DiceScore(_OfClasses):
-    r"""Dice score: twice the intersection over the sum of sizes; the same number as F1.
+    r"""Dice score: twice the intersection over the sum of the sizes; equal to the F1 score.
 
     .. math:: \frac{2 TP}{2 TP + FP + FN}
 
-    Kind: counts, of one confusion matrix; predictions ``(...)`` integer labels or
-    ``(..., classes)`` floating scores, of which the first of the largest is the prediction; targets
-    ``(...)`` integers from 0 to num_classes - 1. A label outside gives nan. 0 / 0 is 0, as by
-    default in scikit-learn, and a class that neither a target nor a prediction names has no part in
-    the macro average. Gradient 0.
+    Predictions are ``(...)`` integers from 0 to num_classes - 1, or ``(..., num_classes)`` scores.
+    For scores, the predicted label is the first class with the largest score. Targets are ``(...)``
+    integers from 0 to num_classes - 1. A label outside this range gives nan. The state is the
+    confusion matrix: it merges exactly, in constant memory.
+
+    The ratio 0 / 0 is 0, which is also the default of scikit-learn. A class with neither targets
+    nor predictions is excluded from the macro average. Gradient 0.
 
     Parameters
     ----------
     num_classes : int >= 1
         The number of classes.
     average : {"macro", "micro", "weighted", None}
-        The mean over classes; the ratio of sums over classes; the mean weighted by how often each
-        class is a target; or the value of each class, in an axis more.
+        "macro" is the mean over the classes. "micro" is the ratio of the sums over the classes.
+        "weighted" is the mean with the number of targets of each class as weight. None gives one
+        value per class, along a trailing axis.
 
     Examples
     --------
@@ -503,15 +533,16 @@ class DiceScore(_OfClasses):
 @final
 @dataclass(frozen=True)
 class BalancedAccuracy(_OfMatrix):
-    r"""Balanced accuracy: the mean recall of the classes that occur.
+    r"""Balanced accuracy: the mean recall of the classes that occur among the targets.
 
     .. math:: \frac{1}{C} \sum_c \frac{TP_c}{TP_c + FN_c}
 
-    Kind: counts, of one confusion matrix; predictions ``(...)`` integer labels or
-    ``(..., classes)`` floating scores, of which the first of the largest is the prediction; targets
-    ``(...)`` integers from 0 to num_classes - 1. A label outside gives nan. Gradient 0.
+    Predictions are ``(...)`` integers from 0 to num_classes - 1, or ``(..., num_classes)`` scores.
+    For scores, the predicted label is the first class with the largest score. Targets are ``(...)``
+    integers from 0 to num_classes - 1. A label outside this range gives nan. The state is the
+    confusion matrix: it merges exactly, in constant memory. Gradient 0.
 
-    Classes that no target names are left out.
+    C is the number of classes that occur among the targets. Classes without targets are excluded.
 
     Parameters
     ----------
@@ -536,7 +567,7 @@ class BalancedAccuracy(_OfMatrix):
 
 
 def _mean_recall(xp: Namespace, matrix: Array) -> tuple[Array, Array]:
-    """Return the mean recall of the classes that occur, and how many these are."""
+    """Return the mean recall of the classes that occur, and the number of these classes."""
     right, _, missed, _ = _of_classes(xp, matrix)
     occurs = ratio(xp, right + missed, right + missed, 0.0)
     recall = ratio(xp, right, right + missed, 0.0)
@@ -546,15 +577,17 @@ def _mean_recall(xp: Namespace, matrix: Array) -> tuple[Array, Array]:
 @final
 @dataclass(frozen=True)
 class Informedness(_OfMatrix):
-    r"""Informedness: balanced accuracy from 0, for guessing, to 1; of two classes, Youden's J.
+    r"""Informedness: balanced accuracy with guessing at 0; for two classes, Youden's J.
 
     .. math:: \frac{B - 1 / C}{1 - 1 / C}
 
-    Kind: counts, of one confusion matrix; predictions ``(...)`` integer labels or
-    ``(..., classes)`` floating scores, of which the first of the largest is the prediction; targets
-    ``(...)`` integers from 0 to num_classes - 1. A label outside gives nan. Gradient 0.
+    Predictions are ``(...)`` integers from 0 to num_classes - 1, or ``(..., num_classes)`` scores.
+    For scores, the predicted label is the first class with the largest score. Targets are ``(...)``
+    integers from 0 to num_classes - 1. A label outside this range gives nan. The state is the
+    confusion matrix: it merges exactly, in constant memory. Gradient 0.
 
-    B is the balanced accuracy and C the number of classes that occur; nan where it is one.
+    The maximum is 1. B is the balanced accuracy, and C is the number of classes that occur among
+    the targets. If only one class occurs, the result is nan.
 
     Parameters
     ----------
@@ -588,12 +621,13 @@ class MatthewsCorrelation(_OfMatrix):
     .. math:: \frac{n \sum_c C_{cc} - \sum_c p_c t_c}
         {\sqrt{n^2 - \sum_c p_c^2} \sqrt{n^2 - \sum_c t_c^2}}
 
-    Kind: counts, of one confusion matrix; predictions ``(...)`` integer labels or
-    ``(..., classes)`` floating scores, of which the first of the largest is the prediction; targets
-    ``(...)`` integers from 0 to num_classes - 1. A label outside gives nan. Gradient 0.
+    Predictions are ``(...)`` integers from 0 to num_classes - 1, or ``(..., num_classes)`` scores.
+    For scores, the predicted label is the first class with the largest score. Targets are ``(...)``
+    integers from 0 to num_classes - 1. A label outside this range gives nan. The state is the
+    confusion matrix: it merges exactly, in constant memory. Gradient 0.
 
-    t_c and p_c are how often a class is a target and a prediction. 0 where all targets, or all
-    predictions, are of one class.
+    t_c and p_c are the numbers of targets and predictions of a class, and n is the number of
+    samples. If all targets or all predictions are of one class, the result is 0.
 
     Parameters
     ----------
@@ -622,23 +656,24 @@ class MatthewsCorrelation(_OfMatrix):
 
 
 def _spread(xp: Namespace, shares: Array) -> Array:
-    """Return ``1 - sum(shares^2)``, exactly 0 where one share is all."""
+    """Return ``1 - sum(shares^2)``, which is exactly 0 if one share is 1."""
     return xp.sum(shares * (xp.sum(shares, axis=-1, keepdims=True) - shares), axis=-1)
 
 
 @final
 @dataclass(frozen=True)
 class CohenKappa(_OfMatrix):
-    r"""Cohen's kappa: agreement beyond that of chance.
+    r"""Cohen's kappa: the agreement of targets and predictions beyond chance.
 
     .. math:: \frac{\sum_c C_{cc} / n - \sum_c p_c t_c / n^2}{1 - \sum_c p_c t_c / n^2}
 
-    Kind: counts, of one confusion matrix; predictions ``(...)`` integer labels or
-    ``(..., classes)`` floating scores, of which the first of the largest is the prediction; targets
-    ``(...)`` integers from 0 to num_classes - 1. A label outside gives nan. Gradient 0.
+    Predictions are ``(...)`` integers from 0 to num_classes - 1, or ``(..., num_classes)`` scores.
+    For scores, the predicted label is the first class with the largest score. Targets are ``(...)``
+    integers from 0 to num_classes - 1. A label outside this range gives nan. The state is the
+    confusion matrix: it merges exactly, in constant memory. Gradient 0.
 
-    t_c and p_c are how often a class is a target and a prediction. nan where all targets and
-    predictions are of one class.
+    t_c and p_c are the numbers of targets and predictions of a class, and n is the number of
+    samples. If all targets and predictions are of one class, the result is nan.
 
     Parameters
     ----------
@@ -666,11 +701,11 @@ class CohenKappa(_OfMatrix):
         return 1 - ratio(xp, wrong, by_chance)
 
 
-# --- one class of two, by a threshold -------------------------------------------------------------
+# --- binary labels, by a threshold ----------------------------------------------------------------
 
 
 class _Binary(Metric):
-    """A ratio of the counts of scores at or above a threshold, and of labels."""
+    """A ratio of counts of binary labels and scores on both sides of a threshold."""
 
     kind: ClassVar[str] = "counts"
     greater_is_better: ClassVar[bool] = True
@@ -697,25 +732,24 @@ class _Binary(Metric):
 
     @abstractmethod
     def ratio_of(self, tp: Array, fp: Array, fn: Array, tn: Array) -> tuple[Array, Array]:
-        """Return numerator and denominator."""
+        """Return the numerator and the denominator."""
 
 
 @final
 @dataclass(frozen=True)
 class BinaryAccuracy(_Binary):
-    r"""Accuracy of scores: the share of the samples on the side of their label.
+    r"""Binary accuracy: the share of the samples with a correctly predicted label.
 
     .. math:: \frac{TP + TN}{TP + TN + FP + FN}
 
-    Kind: counts; predictions ``(...)`` scores, of which those at or above the threshold are
-    positive; targets ``(...)`` 0 or 1, of any dtype. Any other target and a score of nan give nan;
-    0 / 0 is 0. No sigmoid is applied: for logits, the threshold 0 is the probability 1/2.
-    Gradient 0.
+    A prediction is positive if its score is at or above the threshold. The scores are not
+    transformed: for logits, the threshold 0 corresponds to the probability 1/2. Targets may have
+    any dtype. A score of nan gives nan. The ratio 0 / 0 is 0. Gradient 0.
 
     Parameters
     ----------
     threshold : float
-        The least score that is positive.
+        The lowest score of a positive prediction.
 
     Examples
     --------
@@ -725,7 +759,7 @@ class BinaryAccuracy(_Binary):
 
     References
     ----------
-    torchmetrics and Keras take a score equal to the threshold as negative.
+    torchmetrics and Keras treat a score equal to the threshold as negative.
     """
 
     threshold: Real = 0.5
@@ -737,19 +771,18 @@ class BinaryAccuracy(_Binary):
 @final
 @dataclass(frozen=True)
 class BinaryPrecision(_Binary):
-    r"""Precision of scores: the share of the positive ones whose label is 1.
+    r"""Binary precision: the share of the positive predictions with the label 1.
 
     .. math:: \frac{TP}{TP + FP}
 
-    Kind: counts; predictions ``(...)`` scores, of which those at or above the threshold are
-    positive; targets ``(...)`` 0 or 1, of any dtype. Any other target and a score of nan give nan;
-    0 / 0 is 0. No sigmoid is applied: for logits, the threshold 0 is the probability 1/2.
-    Gradient 0.
+    A prediction is positive if its score is at or above the threshold. The scores are not
+    transformed: for logits, the threshold 0 corresponds to the probability 1/2. Targets may have
+    any dtype. A score of nan gives nan. The ratio 0 / 0 is 0. Gradient 0.
 
     Parameters
     ----------
     threshold : float
-        The least score that is positive.
+        The lowest score of a positive prediction.
 
     Examples
     --------
@@ -760,7 +793,7 @@ class BinaryPrecision(_Binary):
     References
     ----------
     van Rijsbergen (1979); `Precision`.
-    torchmetrics and Keras take a score equal to the threshold as negative.
+    torchmetrics and Keras treat a score equal to the threshold as negative.
     """
 
     threshold: Real = 0.5
@@ -772,19 +805,18 @@ class BinaryPrecision(_Binary):
 @final
 @dataclass(frozen=True)
 class BinaryRecall(_Binary):
-    r"""Recall of scores: the share of the labels 1 that is positive.
+    r"""Binary recall: the share of the labels 1 with a positive prediction.
 
     .. math:: \frac{TP}{TP + FN}
 
-    Kind: counts; predictions ``(...)`` scores, of which those at or above the threshold are
-    positive; targets ``(...)`` 0 or 1, of any dtype. Any other target and a score of nan give nan;
-    0 / 0 is 0. No sigmoid is applied: for logits, the threshold 0 is the probability 1/2.
-    Gradient 0.
+    A prediction is positive if its score is at or above the threshold. The scores are not
+    transformed: for logits, the threshold 0 corresponds to the probability 1/2. Targets may have
+    any dtype. A score of nan gives nan. The ratio 0 / 0 is 0. Gradient 0.
 
     Parameters
     ----------
     threshold : float
-        The least score that is positive.
+        The lowest score of a positive prediction.
 
     Examples
     --------
@@ -795,7 +827,7 @@ class BinaryRecall(_Binary):
     References
     ----------
     van Rijsbergen (1979); `Recall`.
-    torchmetrics and Keras take a score equal to the threshold as negative.
+    torchmetrics and Keras treat a score equal to the threshold as negative.
     """
 
     threshold: Real = 0.5
@@ -807,19 +839,18 @@ class BinaryRecall(_Binary):
 @final
 @dataclass(frozen=True)
 class BinaryF1Score(_Binary):
-    r"""F1 of scores: the harmonic mean of precision and recall.
+    r"""Binary F1 score: the harmonic mean of precision and recall.
 
     .. math:: \frac{2 TP}{2 TP + FP + FN}
 
-    Kind: counts; predictions ``(...)`` scores, of which those at or above the threshold are
-    positive; targets ``(...)`` 0 or 1, of any dtype. Any other target and a score of nan give nan;
-    0 / 0 is 0. No sigmoid is applied: for logits, the threshold 0 is the probability 1/2.
-    Gradient 0.
+    A prediction is positive if its score is at or above the threshold. The scores are not
+    transformed: for logits, the threshold 0 corresponds to the probability 1/2. Targets may have
+    any dtype. A score of nan gives nan. The ratio 0 / 0 is 0. Gradient 0.
 
     Parameters
     ----------
     threshold : float
-        The least score that is positive.
+        The lowest score of a positive prediction.
 
     Examples
     --------
@@ -830,7 +861,7 @@ class BinaryF1Score(_Binary):
     References
     ----------
     van Rijsbergen (1979); `F1Score`.
-    torchmetrics and Keras take a score equal to the threshold as negative.
+    torchmetrics and Keras treat a score equal to the threshold as negative.
     """
 
     threshold: Real = 0.5
@@ -842,21 +873,20 @@ class BinaryF1Score(_Binary):
 @final
 @dataclass(frozen=True)
 class BinaryFBeta(_Binary):
-    r"""F-beta of scores: the weighted harmonic mean of precision and recall.
+    r"""Binary F-beta score: the weighted harmonic mean of precision and recall.
 
     .. math:: \frac{(1 + \beta^2) TP}{(1 + \beta^2) TP + FP + \beta^2 FN}
 
-    Kind: counts; predictions ``(...)`` scores, of which those at or above the threshold are
-    positive; targets ``(...)`` 0 or 1, of any dtype. Any other target and a score of nan give nan;
-    0 / 0 is 0. No sigmoid is applied: for logits, the threshold 0 is the probability 1/2.
-    Gradient 0.
+    A prediction is positive if its score is at or above the threshold. The scores are not
+    transformed: for logits, the threshold 0 corresponds to the probability 1/2. Targets may have
+    any dtype. A score of nan gives nan. The ratio 0 / 0 is 0. Gradient 0.
 
     Parameters
     ----------
     threshold : float
-        The least score that is positive.
+        The lowest score of a positive prediction.
     beta : float > 0
-        How many times as important recall is as precision.
+        The importance of recall, relative to precision.
 
     Examples
     --------
@@ -867,7 +897,7 @@ class BinaryFBeta(_Binary):
     References
     ----------
     van Rijsbergen (1979); `FBeta`.
-    torchmetrics and Keras take a score equal to the threshold as negative.
+    torchmetrics and Keras treat a score equal to the threshold as negative.
     """
 
     threshold: Real = 0.5
@@ -881,19 +911,18 @@ class BinaryFBeta(_Binary):
 @final
 @dataclass(frozen=True)
 class BinarySpecificity(_Binary):
-    r"""Specificity of scores: the share of the labels 0 that is negative.
+    r"""Binary specificity: the share of the labels 0 with a negative prediction.
 
     .. math:: \frac{TN}{TN + FP}
 
-    Kind: counts; predictions ``(...)`` scores, of which those at or above the threshold are
-    positive; targets ``(...)`` 0 or 1, of any dtype. Any other target and a score of nan give nan;
-    0 / 0 is 0. No sigmoid is applied: for logits, the threshold 0 is the probability 1/2.
-    Gradient 0.
+    A prediction is positive if its score is at or above the threshold. The scores are not
+    transformed: for logits, the threshold 0 corresponds to the probability 1/2. Targets may have
+    any dtype. A score of nan gives nan. The ratio 0 / 0 is 0. Gradient 0.
 
     Parameters
     ----------
     threshold : float
-        The least score that is positive.
+        The lowest score of a positive prediction.
 
     Examples
     --------
@@ -904,7 +933,7 @@ class BinarySpecificity(_Binary):
     References
     ----------
     Yerushalmy (1947); `Specificity`.
-    torchmetrics and Keras take a score equal to the threshold as negative.
+    torchmetrics and Keras treat a score equal to the threshold as negative.
     """
 
     threshold: Real = 0.5
@@ -916,19 +945,18 @@ class BinarySpecificity(_Binary):
 @final
 @dataclass(frozen=True)
 class BinaryNegativePredictiveValue(_Binary):
-    r"""Negative predictive value of scores: the share of the negative ones whose label is 0.
+    r"""Binary negative predictive value: the share of the negative predictions with the label 0.
 
     .. math:: \frac{TN}{TN + FN}
 
-    Kind: counts; predictions ``(...)`` scores, of which those at or above the threshold are
-    positive; targets ``(...)`` 0 or 1, of any dtype. Any other target and a score of nan give nan;
-    0 / 0 is 0. No sigmoid is applied: for logits, the threshold 0 is the probability 1/2.
-    Gradient 0.
+    A prediction is positive if its score is at or above the threshold. The scores are not
+    transformed: for logits, the threshold 0 corresponds to the probability 1/2. Targets may have
+    any dtype. A score of nan gives nan. The ratio 0 / 0 is 0. Gradient 0.
 
     Parameters
     ----------
     threshold : float
-        The least score that is positive.
+        The lowest score of a positive prediction.
 
     Examples
     --------
@@ -939,7 +967,7 @@ class BinaryNegativePredictiveValue(_Binary):
     References
     ----------
     Vecchio (1966); `NegativePredictiveValue`.
-    torchmetrics and Keras take a score equal to the threshold as negative.
+    torchmetrics and Keras treat a score equal to the threshold as negative.
     """
 
     threshold: Real = 0.5
@@ -951,19 +979,18 @@ class BinaryNegativePredictiveValue(_Binary):
 @final
 @dataclass(frozen=True)
 class BinaryJaccardScore(_Binary):
-    r"""Jaccard score of scores: intersection over union of the positive ones and the labels 1.
+    r"""Binary Jaccard score: intersection over union of positive predictions and labels 1.
 
     .. math:: \frac{TP}{TP + FP + FN}
 
-    Kind: counts; predictions ``(...)`` scores, of which those at or above the threshold are
-    positive; targets ``(...)`` 0 or 1, of any dtype. Any other target and a score of nan give nan;
-    0 / 0 is 0. No sigmoid is applied: for logits, the threshold 0 is the probability 1/2.
-    Gradient 0.
+    A prediction is positive if its score is at or above the threshold. The scores are not
+    transformed: for logits, the threshold 0 corresponds to the probability 1/2. Targets may have
+    any dtype. A score of nan gives nan. The ratio 0 / 0 is 0. Gradient 0.
 
     Parameters
     ----------
     threshold : float
-        The least score that is positive.
+        The lowest score of a positive prediction.
 
     Examples
     --------
@@ -974,7 +1001,7 @@ class BinaryJaccardScore(_Binary):
     References
     ----------
     Jaccard (1901); `JaccardScore`.
-    torchmetrics and Keras take a score equal to the threshold as negative.
+    torchmetrics and Keras treat a score equal to the threshold as negative.
     """
 
     threshold: Real = 0.5
@@ -983,7 +1010,7 @@ class BinaryJaccardScore(_Binary):
         return tp, tp + fp + fn
 
 
-# --- the members most people call -----------------------------------------------------------------
+# --- default instances ----------------------------------------------------------------------------
 
 binary_accuracy = BinaryAccuracy()
 binary_precision = BinaryPrecision()

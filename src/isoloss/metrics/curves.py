@@ -1,6 +1,8 @@
-"""Curves: how well scores order the samples of label 1 before those of label 0.
+"""Curves: areas under the ROC curve and the precision-recall curve of binary labels.
 
-P and N are the weights of the labels 1 and 0; scores that are equal cannot be told apart.
+In the formulas, s is a score, y the label and w the weight of a sample. For `ROCAUC` and
+`BinnedROCAUC`, P and N are the total weights of the labels 1 and 0. Samples with equal scores are
+ties: their order does not change the value.
 """
 
 from __future__ import annotations
@@ -26,14 +28,14 @@ __all__ = [
 
 
 def _area(xp: Namespace, positive: Array, negative: Array) -> Array:
-    """Return the area under the ROC curve, of weights in the order of scores, highest first."""
-    before = xp.cumulative_sum(positive, axis=-1) - positive / 2  # equal scores count half
+    """Return the area under the ROC curve, from weights in descending score order."""
+    before = xp.cumulative_sum(positive, axis=-1) - positive / 2  # a tie counts one half
     p, n = (xp.sum(x, axis=-1) for x in (positive, negative))
     return ratio(xp, ratio(xp, xp.sum(before * negative, axis=-1), n), p)
 
 
 def _average_precision(xp: Namespace, positive: Array, negative: Array) -> Array:
-    """Return the mean precision at each label 1, of weights in the order of scores."""
+    """Return the mean precision over the labels 1, from weights in descending score order."""
     found = xp.cumulative_sum(positive, axis=-1)
     seen = xp.cumulative_sum(positive + negative, axis=-1)
     precision = ratio(xp, found, seen, 0.0)
@@ -41,7 +43,7 @@ def _average_precision(xp: Namespace, positive: Array, negative: Array) -> Array
 
 
 class _OfSamples(Metric):
-    """A metric of scores in their order, and of labels."""
+    """A metric of sorted scores and their labels."""
 
     kind: ClassVar[str] = "sorted whole"
     greater_is_better: ClassVar[bool] = True
@@ -60,15 +62,14 @@ class _OfSamples(Metric):
 @final
 @dataclass(frozen=True)
 class ROCAUC(_OfSamples):
-    r"""Area under the ROC curve: the share of pairs of both labels that scores put in order.
+    r"""Area under the ROC curve: the share of correctly ordered pairs of labels 1 and 0.
 
     .. math:: \frac{1}{P N} \sum_{y_i = 1} \sum_{y_j = 0} w_i w_j
         \left([s_i > s_j] + \tfrac{1}{2} [s_i = s_j]\right)
 
-    Kind: sorted whole; predictions ``(...)`` any scores, logits or probabilities alike; targets
-    ``(...)`` 0 or 1, nan otherwise. Its state is the data: merging concatenates, so it does not
-    stream in constant memory (`BinnedROCAUC` does). Labels of one kind alone: nan, as in
-    scikit-learn. Gradient 0.
+    Predictions may be logits, probabilities or other scores: only their order matters. If only one
+    label occurs, the result is nan, as in scikit-learn. `BinnedROCAUC` needs only constant memory.
+    Gradient 0.
 
     Examples
     --------
@@ -88,16 +89,15 @@ class ROCAUC(_OfSamples):
 @final
 @dataclass(frozen=True)
 class AveragePrecision(_OfSamples):
-    r"""Average precision: the mean over the labels 1 of the precision down to their score.
+    r"""Average precision: the mean over the labels 1 of the precision at their scores.
 
     .. math:: \sum_k (R_k - R_{k - 1}) P_k
 
-    with precision P and recall R down to the k-th highest score.
+    P_k and R_k are the precision and the recall of the samples down to the k-th highest score.
 
-    Kind: sorted whole; predictions ``(...)`` any scores, targets ``(...)`` 0 or 1, nan otherwise.
-    Its state is the data: merging concatenates, so it does not stream in constant memory
-    (`BinnedAveragePrecision` does). No label of 1: nan, where scikit-learn answers 0 and warns.
-    Gradient 0.
+    Predictions may be logits, probabilities or other scores: only their order matters. If no label
+    is 1, the result is nan; scikit-learn returns 0 and warns. `BinnedAveragePrecision` needs only
+    constant memory. Gradient 0.
 
     Examples
     --------
@@ -115,7 +115,7 @@ class AveragePrecision(_OfSamples):
 
 
 class _OfBins(Metric):
-    """A metric of the counts of both labels between thresholds."""
+    """A metric of the counts of both labels in bins between thresholds."""
 
     kind: ClassVar[str] = "counts"
     greater_is_better: ClassVar[bool] = True
@@ -128,7 +128,7 @@ class _OfBins(Metric):
 
     @final
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> Counts:
-        """Count the labels of both kinds in each bin."""
+        """Count both labels in each bin."""
         bins = len(self.thresholds) + 1
         known = (target == 0) | (target == 1)
         index = xp.bin_of(prediction, tuple(sorted(self.thresholds)))
@@ -137,7 +137,7 @@ class _OfBins(Metric):
         return total.counts(index, 2 * bins)
 
     def _of_labels(self, xp: Namespace, state: Counts) -> tuple[Array, Array]:
-        """Return the counts of labels 1 and 0, those of the highest scores first."""
+        """Return the counts of the labels 1 and 0, with the highest scores first."""
         both = xp.flip(state.matrix(2), axis=-1)
         return both[..., 1, :], both[..., 0, :]
 
@@ -145,19 +145,21 @@ class _OfBins(Metric):
 @final
 @dataclass(frozen=True)
 class BinnedROCAUC(_OfBins):
-    r"""Area under the ROC curve, of scores that are known to lie between thresholds.
+    r"""Area under the ROC curve, computed from counts of scores between thresholds.
 
     .. math:: \frac{1}{P N} \sum_k N_k \left(\sum_{l > k} P_l + \tfrac{1}{2} P_k\right)
 
-    Kind: counts, which stream in constant memory; predictions ``(...)`` any scores, targets
-    ``(...)`` 0 or 1, nan otherwise. Scores in one bin, from a threshold to below the next, are as
-    equal: with each of the scores as a threshold it is `ROCAUC`. Labels of one kind alone: nan.
-    Gradient 0.
+    P_k and N_k are the weights of the labels 1 and 0 in bin k.
+
+    A bin contains the scores from one threshold up to, but not including, the next. Scores in one
+    bin count as equal. If every score is a threshold, the value equals `ROCAUC`. If only one label
+    occurs, the result is nan. Gradient 0.
 
     Parameters
     ----------
     thresholds : tuple of float
-        Any grid, in any order: of logits, of probabilities, of the scores' own quantiles.
+        The thresholds, in any order and on any scale: logits, probabilities or quantiles of the
+        scores.
 
     Examples
     --------
@@ -167,8 +169,8 @@ class BinnedROCAUC(_OfBins):
 
     References
     ----------
-    Hanley and McNeil (1982). Keras's and torchmetrics's grids are even on [0, 1], where scores that
-    are all small fall into one bin.
+    Hanley and McNeil (1982). Keras and torchmetrics use a uniform grid on [0, 1], for which small
+    scores all fall into one bin.
     """
 
     thresholds: Annotated[Numbers, REAL]
@@ -180,21 +182,21 @@ class BinnedROCAUC(_OfBins):
 @final
 @dataclass(frozen=True)
 class BinnedAveragePrecision(_OfBins):
-    r"""Average precision, of scores that are known to lie between thresholds.
+    r"""Average precision, computed from counts of scores between thresholds.
 
     .. math:: \sum_k (R_k - R_{k - 1}) P_k
 
-    with precision P and recall R down to each threshold.
+    P_k and R_k are the precision and the recall of the samples down to the k-th highest threshold.
 
-    Kind: counts, which stream in constant memory; predictions ``(...)`` any scores, targets
-    ``(...)`` 0 or 1, nan otherwise. Scores in one bin, from a threshold to below the next, are as
-    equal: with each of the scores as a threshold it is `AveragePrecision`. No label of 1: nan.
-    Gradient 0.
+    A bin contains the scores from one threshold up to, but not including, the next. Scores in one
+    bin count as equal. If every score is a threshold, the value equals `AveragePrecision`. If no
+    label is 1, the result is nan. Gradient 0.
 
     Parameters
     ----------
     thresholds : tuple of float
-        Any grid, in any order: of logits, of probabilities, of the scores' own quantiles.
+        The thresholds, in any order and on any scale: logits, probabilities or quantiles of the
+        scores.
 
     Examples
     --------
@@ -213,7 +215,7 @@ class BinnedAveragePrecision(_OfBins):
         return _average_precision(xp, *self._of_labels(xp, state))
 
 
-# --- the members most people call -----------------------------------------------------------------
+# --- default instances ----------------------------------------------------------------------------
 
 roc_auc_score = ROCAUC()
 average_precision_score = AveragePrecision()

@@ -1,8 +1,8 @@
-"""Divergences: how far a predicted distribution over classes is from the true one.
+"""Divergences: differences between a predicted and a true distribution over classes.
 
-In every formula p is the prediction and t the target, both along the last axis, over which is
-summed. Rows need not sum to 1 exactly, as those of floating-point numbers rarely do: the formulas
-hold for the numbers as they are.
+In the formulas, p is the prediction, t is the target, and sums run over the classes, along the last
+axis. Rows need not sum to exactly 1, because rounded numbers rarely do: the formulas are applied to
+the numbers without normalisation.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ __all__ = [
     "wasserstein_1d",
 ]
 
-# --- relatives of the Kullback-Leibler divergence -------------------------------------------------
+# --- Kullback-Leibler and related divergences -----------------------------------------------------
 
 
 @final
@@ -55,9 +55,8 @@ class KLDivergence(Loss):
 
     .. math:: \sum t \log(t / p), \quad 0 \log 0 = 0
 
-    Kind: row-wise; predictions and targets ``(..., classes)`` between 0 and 1, a row with any
-    other number is nan. Nothing is clipped: p = 0 where t > 0 gives inf, with derivative 0; a
-    class of t = 0 adds 0, with derivative 0. Exact for nearly equal rows.
+    p = 0 where t > 0 gives inf, with derivative 0; probabilities are not clipped. A class with
+    t = 0 adds 0, with derivative 0. The value is accurate for nearly equal rows.
 
     Examples
     --------
@@ -67,10 +66,11 @@ class KLDivergence(Loss):
 
     References
     ----------
-    Kullback and Leibler (1951), *On Information and Sufficiency*. Always KL(target || prediction),
-    prediction first; torch's ``kl_div`` and optax's ``kl_divergence`` take the logarithm of the
-    prediction, and torch's "mean" divides by the number of classes too. torchmetrics takes the
-    target first, and divides rows by their sums. Keras clips at 1e-7.
+    Kullback and Leibler (1951), *On Information and Sufficiency*. The prediction is the first
+    argument, and the value is always KL(target || prediction). torch's ``kl_div`` and optax's
+    ``kl_divergence`` take the logarithm of the prediction; torch's "mean" also divides by the
+    number of classes. torchmetrics takes the target first, and divides rows by their sums. Keras
+    clips at 1e-7.
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
@@ -87,11 +87,10 @@ class KLDivergenceWithLogits(Loss):
 
     .. math:: \sum t \log(t / \mathrm{softmax}(z)), \quad 0 \log 0 = 0
 
-    Kind: row-wise; predictions ``(..., classes)`` any logits, of which -inf rules a class out;
-    targets ``(..., classes)`` between 0 and 1, a row with any other number is nan. A class of t = 0
-    adds 0; one that is ruled out where t > 0 gives inf. Exact for far logits; near the
-    target, as exact as the softmax is. The gradient is that of the softmax cross-entropy, which is
-    larger by the entropy of the target.
+    Predictions are logits; a logit of -inf excludes a class. A class with t = 0 adds 0. An excluded
+    class with t > 0 gives inf. The value is accurate for logits far from the target. Near the
+    target, the accuracy is that of the softmax. The gradient equals that of the softmax
+    cross-entropy, which exceeds the divergence by the entropy of the target.
 
     Examples
     --------
@@ -102,7 +101,7 @@ class KLDivergenceWithLogits(Loss):
     References
     ----------
     Kullback and Leibler (1951). torch's ``kl_div`` takes ``log_softmax`` of the logits, and its
-    "mean" divides by the number of classes too; `DistillationKL` takes logits on both sides.
+    "mean" also divides by the number of classes. `DistillationKL` takes logits for both arguments.
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
@@ -115,14 +114,13 @@ class KLDivergenceWithLogits(Loss):
 @final
 @dataclass(frozen=True)
 class JensenShannonDivergence(Loss):
-    r"""Jensen-Shannon divergence, in nats: that of two distributions from their mixture.
+    r"""Jensen-Shannon divergence, in nats: the mean divergence from the mixture of p and t.
 
     .. math:: \beta \sum t \log(t / m) + (1 - \beta) \sum p \log(p / m),
         \quad m = \beta t + (1 - \beta) p
 
-    Kind: row-wise; predictions and targets ``(..., classes)`` between 0 and 1, a row with any
-    other number is nan. Always finite; at most log 2 for beta = 1/2. A class of p = 0 has
-    derivative 0, where the limit is infinite. Exact for nearly equal rows.
+    The value is always finite, and at most log 2 for beta = 1/2. A class with p = 0 has derivative
+    0, although the limit is infinite. The value is accurate for nearly equal rows.
 
     Parameters
     ----------
@@ -137,10 +135,10 @@ class JensenShannonDivergence(Loss):
 
     References
     ----------
-    Lin (1991), *Divergence Measures Based on the Shannon Entropy*. Liger's ``beta`` weighs the
-    target too; there 0 and 1 select KL(target || prediction) and KL(prediction || target), which
-    are the limits of this over beta and over 1 - beta. ``scipy.spatial.distance.jensenshannon`` is
-    the root of beta = 1/2.
+    Lin (1991), *Divergence Measures Based on the Shannon Entropy*. Liger's ``beta`` also weights
+    the target. Liger's values 0 and 1 select KL(target || prediction) and KL(prediction || target),
+    which are the limits of this divergence divided by beta and by 1 - beta.
+    ``scipy.spatial.distance.jensenshannon`` is the square root for beta = 1/2.
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
@@ -164,17 +162,17 @@ class AlphaDivergence(Loss):
 
     .. math:: \sum \frac{t^\alpha p^{1 - \alpha} - \alpha t + (\alpha - 1) p}{\alpha (\alpha - 1)}
 
-    and its limits, through which it is smooth: KL(t || p) at alpha = 1 and KL(p || t) at 0, for
-    rows that sum to 1. 1/2 is four times the squared `hellinger` distance, 2 half of `chi_squared`.
+    The divergence is smooth in alpha. For rows that sum to 1, the limits are KL(t || p) at
+    alpha = 1 and KL(p || t) at alpha = 0. For alpha = 1/2, the divergence is four times the squared
+    `hellinger` distance; for alpha = 2, it is half of `chi_squared`.
 
-    Kind: row-wise; predictions and targets ``(..., classes)`` between 0 and 1, a row with any
-    other number is nan. p = 0 < t gives inf from alpha = 1 on, and t = 0 < p up to alpha = 0. A
-    class of p = 0 has derivative 0 where the limit is infinite, and where t is 0 too.
+    p = 0 < t gives inf for alpha >= 1, and t = 0 < p gives inf for alpha <= 0. A class with p = 0
+    has derivative 0 if t = 0 or if the limit is infinite.
 
     Parameters
     ----------
     alpha : float
-        The order: large values punish p < t, small ones p > t.
+        The order. Large values penalise p < t; small values penalise p > t.
 
     Examples
     --------
@@ -185,7 +183,7 @@ class AlphaDivergence(Loss):
     References
     ----------
     Cichocki and Amari (2010), *Families of Alpha-, Beta- and Gamma-Divergences*; Minka (2005).
-    Amari's own order is ``2 alpha - 1`` (or its negative).
+    Amari's own order is ``2 alpha - 1``, or its negative.
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
@@ -199,22 +197,23 @@ class AlphaDivergence(Loss):
 @final
 @dataclass(frozen=True)
 class BetaDivergence(Loss):
-    r"""Beta divergence, of positive quantities as well as of probabilities.
+    r"""Beta divergence of probabilities or of other positive quantities.
 
     .. math:: \sum \frac{t^\beta}{\beta (\beta - 1)} + \frac{p^\beta}{\beta}
         - \frac{t p^{\beta - 1}}{\beta - 1}
 
-    and its limits, through which it is smooth: KL(t || p) at beta = 1, for rows of equal sums, and
-    `itakura_saito` at 0. 2 is half the squared error.
+    The divergence is smooth in beta. The limits are KL(t || p) at beta = 1, for rows of equal sums,
+    and `itakura_saito` at beta = 0. For beta = 2, the divergence is half the squared error.
 
-    Kind: row-wise; predictions and targets ``(..., classes)`` at least 0 for beta > 0, positive
-    otherwise; a row with any other number is nan. p = 0 < t gives inf up to beta = 1. A class of
-    p = 0 has derivative 0 where the limit is infinite, and where t is 0 too.
+    Predictions and targets are ``(..., classes)`` from 0 on for beta > 0, and above 0 otherwise. A
+    sample outside is nan. p = 0 < t gives inf for beta <= 1. A class with p = 0 has derivative 0 if
+    t = 0 or if the limit is infinite.
 
     Parameters
     ----------
     beta : float
-        The order: smaller values are less sensitive to scale, of which 0 is independent.
+        The order. A factor c of p and t multiplies the divergence by c^beta: for beta = 0, the
+        divergence is independent of scale.
 
     Examples
     --------
@@ -225,8 +224,8 @@ class BetaDivergence(Loss):
     References
     ----------
     Eguchi and Kano (2001); Cichocki and Amari (2010); scikit-learn's ``beta_loss``. Basu et al.
-    (1998) count from 0, which is beta = 1, and multiply by it. Half of `TweedieDeviance` of the
-    power 2 - beta.
+    (1998) use the order beta - 1, and multiply the divergence by beta. The divergence is half of
+    `TweedieDeviance` with the power 2 - beta.
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
@@ -244,12 +243,11 @@ class BetaDivergence(Loss):
 @final
 @dataclass(frozen=True)
 class ItakuraSaito(Loss):
-    r"""Itakura-Saito divergence of spectra: independent of their scale.
+    r"""Itakura-Saito divergence of spectra, which is independent of their scale.
 
     .. math:: \sum t / p - \log(t / p) - 1
 
-    Kind: row-wise; predictions and targets ``(..., classes)`` positive, a row with any other number
-    is nan. Exact for nearly equal rows.
+    The value is accurate for nearly equal rows.
 
     Examples
     --------
@@ -260,7 +258,8 @@ class ItakuraSaito(Loss):
     References
     ----------
     Itakura and Saito (1968), *Analysis Synthesis Telephony Based on the Maximum Likelihood Method*.
-    Half of `gamma_deviance`; `beta_divergence` of 0; scikit-learn's ``beta_loss="itakura-saito"``.
+    Half of `gamma_deviance`; `BetaDivergence` with beta = 0; scikit-learn's
+    ``beta_loss="itakura-saito"``.
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
@@ -277,17 +276,18 @@ class RenyiDivergence(Loss):
 
     .. math:: \frac{1}{\alpha - 1} \log \frac{\sum t^\alpha p^{1 - \alpha}}{\sum t}
 
-    and its limit at alpha = 1, through which it is smooth: the Kullback-Leibler divergence over
-    the sum of t.
+    The divergence is smooth in alpha. The limit at alpha = 1 is the Kullback-Leibler divergence
+    divided by the sum of t.
 
-    Kind: row-wise; predictions and targets ``(..., classes)`` between 0 and 1, a row with any
-    other number is nan. From alpha = 1 on, p = 0 where t > 0 gives inf, as rows that are nowhere
-    both positive do for every alpha; the derivative there is 0. A class of p = 0 has derivative 0.
+    For alpha >= 1, p = 0 where t > 0 gives inf. Rows without overlap (p = 0 or t = 0 in every
+    class) give inf for every alpha. An infinite value has derivative 0. A class with p = 0 has
+    derivative 0.
 
     Parameters
     ----------
     alpha : float >= 0
-        The order; the divergence grows with it. 0 only asks where t is positive.
+        The order. The divergence increases with the order. For alpha = 0, the divergence depends on
+        t only through the sum of t and the classes with t > 0.
 
     Examples
     --------
@@ -297,8 +297,8 @@ class RenyiDivergence(Loss):
 
     References
     ----------
-    Renyi (1961), *On Measures of Entropy and Information*, equation 3.3, whose sum over t keeps it
-    finite as alpha tends to 1 for rows that sum to 1 but for rounding.
+    Renyi (1961), *On Measures of Entropy and Information*, equation 3.3. The division by the sum of
+    t keeps the value finite as alpha tends to 1, if rows sum to 1 except for rounding.
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
@@ -312,7 +312,7 @@ class RenyiDivergence(Loss):
         return xp.where(lost, math.inf, _renyi(xp, prediction, target, self.alpha))
 
 
-# --- distances of square roots, and others --------------------------------------------------------
+# --- distances of square roots, and other distances -----------------------------------------------
 
 
 @final
@@ -322,9 +322,8 @@ class Hellinger(Loss):
 
     .. math:: \sqrt{\textstyle\frac{1}{2} \sum (\sqrt{p} - \sqrt{t})^2}
 
-    Kind: row-wise; predictions and targets ``(..., classes)`` between 0 and 1, a row with any
-    other number is nan. Equal rows have gradient 0; a class of p = 0 has derivative 0, where the
-    limit is infinite. Exact for nearly equal rows.
+    Equal rows have gradient 0. A class with p = 0 has derivative 0, although the limit is infinite.
+    The value is accurate for nearly equal rows.
 
     Examples
     --------
@@ -334,7 +333,7 @@ class Hellinger(Loss):
 
     References
     ----------
-    Hellinger (1909). Some authors leave out the 1/2: ``Scaled(hellinger, 2**0.5)``.
+    Hellinger (1909). Some authors omit the factor 1/2: ``Scaled(hellinger, 2**0.5)``.
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
@@ -355,9 +354,9 @@ class Bhattacharyya(Loss):
 
     .. math:: -\log \sum \sqrt{p t}
 
-    Kind: row-wise; predictions and targets ``(..., classes)`` between 0 and 1, a row with any
-    other number is nan. Rows that are nowhere both positive give inf, with derivative 0; a class
-    of p = 0 has derivative 0, where the limit is infinite. Exact for nearly equal rows.
+    Rows without overlap (p = 0 or t = 0 in every class) give inf, with derivative 0. A class with
+    p = 0 has derivative 0, although the limit is infinite. The value is accurate for nearly equal
+    rows.
 
     Examples
     --------
@@ -367,7 +366,7 @@ class Bhattacharyya(Loss):
 
     References
     ----------
-    Bhattacharyya (1943). Half of `renyi_divergence` of 1/2, for targets that sum to 1.
+    Bhattacharyya (1943). For targets that sum to 1, half of `RenyiDivergence` with alpha = 1/2.
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
@@ -387,12 +386,11 @@ class Bhattacharyya(Loss):
 @final
 @dataclass(frozen=True)
 class TotalVariation(Loss):
-    r"""Total variation distance, from 0 to 1: the largest difference of an event's probabilities.
+    r"""Total variation distance, from 0 to 1: the largest difference of an event's probability.
 
     .. math:: \textstyle\frac{1}{2} \sum |p - t|
 
-    Kind: row-wise; predictions and targets ``(..., classes)`` between 0 and 1, a row with any
-    other number is nan. Subgradient 0 where p = t.
+    Subgradient 0 where p = t.
 
     Examples
     --------
@@ -403,7 +401,7 @@ class TotalVariation(Loss):
     References
     ----------
     Levin, Peres and Wilmer (2009), *Markov Chains and Mixing Times*, chapter 4; Liger's
-    ``liger_tvd``. Not the total variation of an image.
+    ``liger_tvd``. `total_variation` is not the total variation of an image.
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
@@ -420,9 +418,8 @@ class ChiSquared(Loss):
 
     .. math:: \sum (t - p)^2 / p
 
-    Kind: row-wise; predictions and targets ``(..., classes)`` between 0 and 1, a row with any
-    other number is nan. p = 0 where t > 0 gives inf, with derivative 0; a class of p = t = 0 adds
-    0, with derivative 0.
+    p = 0 where t > 0 gives inf, with derivative 0. A class with p = t = 0 adds 0, with derivative
+    0.
 
     Examples
     --------
@@ -432,8 +429,8 @@ class ChiSquared(Loss):
 
     References
     ----------
-    Pearson (1900), whose statistic is n times it, of the observed frequencies t and the expected
-    ones p. Neyman's divides by t: with the arguments exchanged.
+    Pearson (1900), whose statistic is n times the divergence, for observed frequencies t and
+    expected frequencies p. Neyman's divergence divides by t: exchange the arguments.
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
@@ -450,20 +447,19 @@ class ChiSquared(Loss):
 @final
 @dataclass(frozen=True)
 class Wasserstein1D(Loss):
-    r"""Wasserstein distance of order 1 of distributions over points of a line.
+    r"""Wasserstein distance of order 1 between distributions over points on a line.
 
     .. math:: \sum_{k=1}^{n-1} \left|\sum_{j \le k} (p_j - t_j)\right| (x_{k+1} - x_k)
 
-    The mass times the way it has to go, in the unit of the positions x.
+    The value is the moved mass times the distance moved, in the unit of the positions x.
 
-    Kind: row-wise; predictions and targets ``(..., classes)`` between 0 and 1, in the order of
-    their positions; a row with any other number is nan. Subgradient 0 where both distribution
-    functions are equal.
+    Classes are in the order of their positions. Subgradient 0 where the cumulative sums of p and t
+    are equal.
 
     Parameters
     ----------
     positions : tuple of float, optional
-        Where the classes lie, in increasing order; 0, 1, 2, ... by default.
+        The positions of the classes, in increasing order; by default 0, 1, 2, ...
 
     Examples
     --------
@@ -474,8 +470,8 @@ class Wasserstein1D(Loss):
     References
     ----------
     Vallender (1974); Rubner et al. (2000), *The Earth Mover's Distance*;
-    ``scipy.stats.wasserstein_distance``, which takes the weights of each sample last and divides
-    them by their sum.
+    ``scipy.stats.wasserstein_distance``, which takes the weights of each distribution last and
+    divides them by their sum.
     """
 
     signature: ClassVar[str] = "(classes),(classes)->()"
@@ -484,7 +480,7 @@ class Wasserstein1D(Loss):
 
     def __post_init__(self) -> None:
         given: Any = self.positions
-        if hasattr(given, "tolist"):  # an array is as good as a tuple
+        if hasattr(given, "tolist"):  # store an array as a tuple
             object.__setattr__(self, "positions", given.tolist())
         super().__post_init__()
         if self.positions is not None:
@@ -501,31 +497,31 @@ class Wasserstein1D(Loss):
         gaps = _gaps(xp, fixed, self.positions)
         signs = xp.sign(ahead) * gaps
         slope = signs - xp.cumulative_sum(signs, axis=-1) + xp.sum(signs, axis=-1, keepdims=True)
-        # a piecewise linear function is its value here and its slope
+        # value plus slope times step: exact for a piecewise linear function
         return xp.sum(xp.abs(ahead) * gaps + slope * (difference - fixed), axis=-1)
 
 
-# --- what they are made of ------------------------------------------------------------------------
+# --- helper functions -----------------------------------------------------------------------------
 
 
 def _both_positive(xp: Namespace, p: Array, t: Array) -> tuple[Array, Array]:
-    """Return both where both are positive, elsewhere 1 and 1: equal, and constant."""
+    """Return p and t where both are positive, else 1 and 1: equal and constant."""
     both = (p > 0) & (t > 0)
     return xp.where(both, p, 1.0), xp.where(both, t, 1.0)
 
 
 def _without_slope_at_0(xp: Namespace, p: Array) -> Array:
-    """Make zeros constant: an infinite derivative becomes 0."""
+    """Replace zeros by a constant, so that an infinite derivative becomes 0."""
     return xp.where(p == 0, 0.0, p)
 
 
 def _lost(xp: Namespace, p: Array, t: Array) -> Array:
-    """Return inf for rows of which the prediction excludes what the target does not, else 0."""
+    """Return inf for rows with p = 0 < t in any class, else 0."""
     return xp.where(xp.any((p == 0) & (t > 0), axis=-1), math.inf, 0.0)
 
 
 def _is(c: Any, number: float) -> bool:
-    """Tell whether a hyper-parameter is a number, and this one; of a tracer nothing is known."""
+    """Tell whether a hyper-parameter is a Python number equal to ``number``; False for a tracer."""
     return isinstance(c, (int, float)) and c == number
 
 
@@ -538,7 +534,7 @@ def _power(x: Array, n: Any) -> Any:
 
 
 def _first_difference(xp: Namespace, c: Any, log_ratio: Array, start: Array, end: Array) -> Array:
-    """Return ``(end - start) / c`` for ``end = start exp(c log_ratio)``, smooth in c through 0."""
+    """Return ``(end - start) / c`` for ``end = start exp(c log_ratio)``, smooth in c at 0."""
     if _is(c, 0):
         return start * log_ratio
     small = xp.abs(c * log_ratio) < 0.5
@@ -547,14 +543,14 @@ def _first_difference(xp: Namespace, c: Any, log_ratio: Array, start: Array, end
 
 
 def _near_0(xp: Namespace, order: Any, log_ratio: Array) -> Array:
-    """Tell where `_near_second_difference` is the more exact form."""
+    """Tell where `_near_second_difference` is more accurate."""
     return xp.abs(log_ratio) * (abs(order - 1) + abs(order)) < 1.5
 
 
 def _near_second_difference(
     xp: Namespace, order: Any, log_ratio: Array, start: Array, near: Array
 ) -> Array:
-    """Return `_second_difference` without subtracting numbers of first order."""
+    """Return `_second_difference` without the subtraction of first-order terms."""
     inside = xp.where(near, log_ratio, 0.0)
     upper, lower = (0.0 if _is(c, 0) else xp.relative_expm1(c * inside) for c in (order, order - 1))
     return start * inside * (upper - lower)
@@ -563,9 +559,9 @@ def _near_second_difference(
 def _second_difference(
     xp: Namespace, order: Any, log_ratio: Array, start: Array, low: Array, high: Array
 ) -> Array:
-    """Return by how much `_first_difference` grows from c = order - 1 to order: at least 0.
+    """Return the increase of `_first_difference` from c = order - 1 to c = order, at least 0.
 
-    ``low`` and ``high`` are ``start exp(c log_ratio)`` for the two.
+    ``low`` and ``high`` are ``start exp(c log_ratio)`` at the two values of c.
     """
     near = _near_0(xp, order, log_ratio)
     upper = _first_difference(xp, order, log_ratio, start, high)
@@ -575,7 +571,7 @@ def _second_difference(
 
 
 def _blend(xp: Namespace, p: Array, t: Array, alpha: Any) -> Array:
-    """Return ``t^alpha p^(1 - alpha)``, without leaving the range of numbers on the way."""
+    """Return ``t^alpha p^(1 - alpha)``, without intermediate overflow or underflow."""
     if _is(alpha, 1):
         return t
     less, ratio = p < t, xp.quotient(p, t)
@@ -583,10 +579,10 @@ def _blend(xp: Namespace, p: Array, t: Array, alpha: Any) -> Array:
 
 
 def _excess(xp: Namespace, p: Array, t: Array, alpha: Any) -> Array:
-    """Return ``sum (t^alpha p^(1 - alpha) - t) / (alpha - 1)`` of positive numbers.
+    """Return ``sum (t^alpha p^(1 - alpha) - t) / (alpha - 1)`` for positive p and t.
 
-    Where p is near t, a term is t - p and a rest of second order. The sum of t - p nearly
-    vanishes, and has to be exact.
+    Where p is near t, a term is t - p plus a remainder of second order. The sum of t - p nearly
+    cancels, and is therefore computed exactly.
     """
     log_ratio, start = xp.log_ratio(p, t), _blend(xp, p, t, alpha)
     near = _near_0(xp, alpha, log_ratio)
@@ -597,11 +593,11 @@ def _excess(xp: Namespace, p: Array, t: Array, alpha: Any) -> Array:
 
 
 def _renyi(xp: Namespace, prediction: Array, target: Array, alpha: Any) -> Array:
-    """Return the Renyi divergence of rows where it is finite."""
+    """Return the Renyi divergence of the rows where it is finite."""
     a, both = alpha - 1, (prediction > 0) & (target > 0)
     p, t = _both_positive(xp, prediction, target)
-    # the sum of t^alpha p^(1 - alpha), as a part of that of t, is 1 + a excess
-    size = xp.stop_gradient(xp.log(t) + a * xp.log_ratio(t, p))  # logarithms of its terms
+    # sum(t^alpha p^(1 - alpha)) / sum(t) = 1 + a excess
+    size = xp.stop_gradient(xp.log(t) + a * xp.log_ratio(t, p))  # log(t^alpha p^(1 - alpha))
     large = size > 1
     excess = _excess(xp, xp.where(large, 1.0, p), xp.where(large, 1.0, t), alpha)
     only_t = xp.where(prediction == 0, target, 0.0) / -_divisor(xp, a)
@@ -611,7 +607,7 @@ def _renyi(xp: Namespace, prediction: Array, target: Array, alpha: Any) -> Array
     near = (xp.abs(a * excess) < 0.5) & ~xp.any(large, axis=-1)
     close = xp.where(near, excess, 0.0)
     close = close / (1 + xp.relative_expm1(xp.log1p(a * close)))  # log(1 + a excess) / a
-    # elsewhere the sum itself, the ratio of its largest term taken out before it overflows
+    # elsewhere, take the logarithm of the sum; the largest t / p is a factor, against overflow
     largest = xp.where((size > 40) & (size == xp.max(size, axis=-1, keepdims=True)), t / p, 0.0)
     ratio = xp.stop_gradient(xp.max(largest, axis=-1, keepdims=True))
     ratio = xp.where(ratio == 0, 1.0, ratio)
@@ -627,18 +623,18 @@ def _alpha_terms(xp: Namespace, prediction: Array, target: Array, alpha: Any) ->
     p, t = _both_positive(xp, prediction, target)
     terms = _second_difference(xp, b, xp.log_ratio(p, t), _blend(xp, p, t, b), t, p)
     at_0 = xp.where(a < 0, target / -_divisor(xp, a), math.inf)
-    at_0 = at_0 + xp.where(b < 0, prediction / _divisor(xp, b), 0.0)  # a slope that is finite
+    at_0 = at_0 + xp.where(b < 0, prediction / _divisor(xp, b), 0.0)  # keeps a finite slope
     alone = xp.where(b > 0, prediction / _divisor(xp, b), math.inf)
     return xp.where(low & lone, 0.0, xp.where(low, at_0, xp.where(lone, alone, terms)))
 
 
 def _beta_terms(xp: Namespace, prediction: Array, target: Array, beta: Any) -> Array:
     a, b = beta - 1, beta
-    if _is(b, 2):  # the one with a slope at p = 0 that depends on t
+    if _is(b, 2):  # the only order with a slope at p = 0 that depends on t
         return (prediction - target) * (prediction - target) / 2
     low, lone = prediction == 0, target == 0
     p, t = _both_positive(xp, prediction, target)
-    small = b < 1  # then beta - 1 may be rounded, and the derivative of its power overflow
+    small = b < 1  # beta - 1 may be rounded, and the derivative of the power beta - 1 may overflow
     power = xp.ones_like(p) * _power(p, xp.where(small, b, a))
     upper, lower = xp.where(small, power, p * power), t * power
     lower = xp.where(small, xp.quotient(lower, p), lower)
@@ -650,7 +646,7 @@ def _beta_terms(xp: Namespace, prediction: Array, target: Array, beta: Any) -> A
 
 
 def _log_of_share(xp: Namespace, x: Array, difference: Array, mixture: Array) -> Array:
-    """Return ``log(x / mixture)``, 0 at x = 0; ``difference`` is x - mixture, not rounded."""
+    """Return ``log(x / mixture)``, 0 at x = 0; ``difference`` is x - mixture without rounding."""
     mixture = xp.where(mixture == 0, 1.0, mixture)
     near = xp.abs(difference) < 0.5 * mixture
     far = xp.log_ratio(xp.where(near | (x == 0), mixture, x), mixture)
@@ -658,7 +654,7 @@ def _log_of_share(xp: Namespace, x: Array, difference: Array, mixture: Array) ->
 
 
 def _second_order(xp: Namespace, log_ratio: Array, near: Array) -> Array:
-    """Return ``log_ratio + exp(-log_ratio) - 1`` where it is near 0, itself elsewhere."""
+    """Return ``log_ratio + exp(-log_ratio) - 1`` where ``near`` holds, else ``log_ratio``."""
     tail = xp.relative_expm1(xp.where(near, -log_ratio, 0.0))
     return xp.where(near, -log_ratio * tail, log_ratio)
 
@@ -670,7 +666,10 @@ def _difference_of_roots(xp: Namespace, p: Array, t: Array) -> Array:
 
 
 def _missing_overlap(xp: Namespace, p: Array, t: Array, product: Array) -> Array:
-    """Return ``1 - sum sqrt(p t)``, where p is near t by (p + t) / 2 less half a square."""
+    """Return ``1 - sum sqrt(p t)`` without cancellation.
+
+    Where p is near t, ``sqrt(p t)`` is ``(p + t) / 2 - (sqrt(p) - sqrt(t))^2 / 2``.
+    """
     near = (p < 16 * t) & (t < 16 * p)
     difference = _difference_of_roots(xp, p, t)
     terms = xp.where(near, difference * difference / 2, 0.0 - product)
@@ -680,7 +679,7 @@ def _missing_overlap(xp: Namespace, p: Array, t: Array, product: Array) -> Array
 
 
 def _gaps(xp: Namespace, like: Array, positions: Numbers | None) -> Array:
-    """Return the distance of each position to the next, and 0 for the last."""
+    """Return the distance from each position to the next, and 0 for the last position."""
     if positions is None:
         place = xp.cumulative_sum(xp.ones_like(like), axis=-1)
         return xp.where(place < xp.max(place, axis=-1, keepdims=True), 1.0, xp.zeros_like(like))
@@ -698,7 +697,7 @@ def _check_positions(metric: Wasserstein1D) -> None:
         raise fail(metric, f"positions must be finite and increase, not {positions!r}")
 
 
-# --- the members most people call -----------------------------------------------------------------
+# --- default instances ----------------------------------------------------------------------------
 
 kl_divergence = KLDivergence()
 kl_divergence_with_logits = KLDivergenceWithLogits()
