@@ -171,7 +171,7 @@ class _Boosting(ABC):
 
     # LightGBM counts the arguments; XGBoost checks the name of the third one
     def __call__(self, first: Any, second: Any, sample_weight: Any = None) -> Any:
-        """Call with (predictions, data set), or with scikit-learn's (targets, predictions, weights)."""
+        """Call with (predictions, data set), or scikit-learn's (targets, predictions, weights)."""
         if hasattr(second, "get_label"):
             predictions, targets, sample_weight = first, second.get_label(), second.get_weight()
         else:

@@ -9,9 +9,7 @@ from typing import Any
 try:
     import keras
     from keras import ops
-    from keras.src.backend import (
-        get_keras_mask,
-    )  # used by Keras's own losses; there is no public name
+    from keras.src.backend import get_keras_mask  # used by Keras's losses; it has no public name
 except ImportError as error:
     message = "isoloss.adapters.keras needs Keras 3: pip install 'isoloss[keras]'"
     if error.name != "keras":  # its backend is missing; the default backend is TensorFlow
@@ -55,7 +53,7 @@ class Loss(keras.losses.Loss):
         ``"sum_over_batch_size"`` or ``"mean"``: the weighted sum divided by the number of samples
         that are not masked; ``"mean_with_sample_weight"``: the weighted sum divided by the sum of
         the weights, as elsewhere in isoloss; ``"sum"``; ``"none"`` or None: one value per sample.
-        A loss without one term per sample always divides by the sum of the weights.
+        For a loss without one term per sample, every mean is the weighted value.
     event_axis : int or tuple of int, optional
         The axis of classes or pixels; the last axis by default.
     name : str, optional

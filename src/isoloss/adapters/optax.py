@@ -51,9 +51,9 @@ def training_step(
     """Return a jitted training step: a function of parameters, optimizer state and batch.
 
     ``step(parameters, optimizer_state, inputs, targets, weights=None, where=None)`` returns a
-    `Step`. The step passes the value, the gradient and the function to the optimizer, as required by
-    ``optax.lbfgs``, ``optax.contrib.reduce_on_plateau`` and ``polyak_sgd``. Batches sharded over
-    devices stay sharded.
+    `Step`. The step passes the value, the gradient and the function to the optimizer, as
+    required by ``optax.lbfgs``, ``optax.contrib.reduce_on_plateau`` and ``polyak_sgd``. Batches
+    sharded over devices stay sharded.
 
     Parameters
     ----------

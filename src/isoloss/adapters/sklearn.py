@@ -56,10 +56,11 @@ def scorer(
         The metrics. The default name of a score is the public name of the metric, with the prefix
         ``neg_`` if the metric is negated.
     response_method : str, sequence of str, or function of an estimator and X, optional
-        The method that makes the predictions; the first there is of a sequence. By default
-        ``predict`` of whatever is no classifier, and for metrics of labels; ``predict_proba`` for
-        metrics of probabilities; ``decision_function`` for those of logits, or ``predict_proba``
-        where only the order matters. A function gives a metric what no method does:
+        The method that returns the predictions; for a sequence, the first method that exists. The
+        default is ``predict`` for metrics of labels and for estimators that are not classifiers,
+        ``predict_proba`` for metrics of probabilities, and ``decision_function`` for metrics of
+        logits. Metrics that depend only on the order of scores use ``decision_function`` or
+        ``predict_proba``. A function provides other predictions:
         ``lambda estimator, X: estimator.predict(X, return_std=True)``.
     pos_label : label, optional
         The positive class; by default the second of two classes.
