@@ -25,11 +25,7 @@ except ImportError as error:
     raise ImportError(message) from error
 
 ResponseMethod = str | Sequence[str] | Callable[[Any, Any], Any]
-_ORDERS = (
-    ROCAUC,
-    AveragePrecision,
-    TopKAccuracy,
-)  # invariant under increasing transforms of the scores
+_ORDERS = (ROCAUC, AveragePrecision, TopKAccuracy)  # depend only on the order of scores
 
 
 def scorer(
