@@ -430,7 +430,7 @@ class Comparison:
                 continue
             if way != "vmap":
                 yield from check("transform", way, partial(transform, function, arrays), "value")
-            elif all(getattr(a, "ndim", 0) and a.shape[0] for a in arrays):  # needs two rows
+            elif all(getattr(a, "ndim", 0) and a.shape[0] for a in arrays):  # vmap over two rows
                 pairs = tuple(map(stacked, arrays))
                 answers.pop("vmap", None)
                 yield from check("vmap", "loop", partial(by_loop, library, function, pairs))
