@@ -150,7 +150,9 @@ def main() -> None:
     print(
         f"{sizes[0]} tokens, {sizes[1]} features, {sizes[2]} classes: {logits:.0f} MiB of logits\n"
     )
-    print("| library | what | way | MiB beyond the inputs | seconds | seconds of all cores |")
+    print(
+        "| library | computation | function | MiB beyond the inputs | seconds | seconds of all cores |"
+    )
     print("|---|---|---|---|---|---|")
     for library in chosen.libraries:
         for what in ("value", "step"):

@@ -1,4 +1,4 @@
-"""Measure every case against its peer; write a table as JSON and Markdown, and a picture.
+"""Measure every case against its peer; write the results as JSON, Markdown and a picture.
 
 python benchmarks/run.py [--output DIRECTORY] [GROUP ...]
 """
@@ -43,7 +43,7 @@ def _processor() -> str:
 
 
 def environment() -> dict[str, Any]:
-    """Return what the numbers depend on."""
+    """Return the environment of the measurement."""
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "processor": _processor(),
@@ -77,17 +77,17 @@ def markdown(report: dict[str, Any]) -> str:
     about = report["environment"]
     packages = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     lines = [
-        "# Measured ratios",
+        "# Measured ratios of time and memory",
         "",
         f"{about['date']}, {about['processor']}, {about['cores']} cores, "
         f"Python {about['python']}; {packages}.",
         "",
-        "The ratio is isoloss's time over the peer's, run in turns in one process: the median, "
-        "and the quartiles in brackets. Lower is better.",
+        "The ratio is the time of isoloss divided by the time of the peer, measured in turns in "
+        "one process: the median, with the quartiles in brackets. Lower is better.",
         "",
-        "![The ratios of each group, and how many of its targets are met](ratios.png)",
+        "![Ratios of each group, with the number of targets met](ratios.png)",
         "",
-        "![The mean squared error on NumPy, from ten to a hundred million samples](lengths.png)",
+        "![Time of the mean squared error on NumPy, from ten to a hundred million samples](lengths.png)",
         "",
         "| group | work | samples | peer | isoloss | peer | ratio | at most | |",
         "|---|---|--:|---|--:|--:|--:|--:|---|",
@@ -102,14 +102,14 @@ def markdown(report: dict[str, Any]) -> str:
         )
     met = sum(row["met"] for row in report["results"])
     lines += ["", f"{met} of {len(report['results'])} targets are met.", ""]
-    lines += ["## What is missed, and why", ""]
+    lines += ["## Reasons for missed targets", ""]
     for paragraph in explained(report["results"]):
         lines += [paragraph, ""]
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Run the groups, each in a process of its own, and write what they measured."""
+    """Run each group in a separate process, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=", ".join(cases.GROUPS))
     parser.add_argument("--output", type=Path, default=Path("build/benchmarks"))

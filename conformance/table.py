@@ -14,13 +14,13 @@ KINDS = ("value float32", "value float64", "gradient float32", "gradient float64
 
 
 def main(paths: list[str]) -> None:
-    """Merge the tables of all sessions: per metric and library the largest error of each kind."""
+    """Merge the tables of all sessions: the largest error of each kind, by metric and library."""
     worst: dict[str, dict[str, dict[str, float]]] = {}
     cases: dict[str, int] = defaultdict(int)
     for path in paths:
         for row in json.loads(Path(path).read_text()):
             cells = worst.setdefault(row["metric"], {library: {} for library in LIBRARIES})
-            cell = cells[row["library"]]  # a library without a column is an error
+            cell = cells[row["library"]]  # fails for a library without a column
             for kind in KINDS:
                 if kind in row:
                     cell[kind] = max(cell.get(kind, 0.0), row[kind])

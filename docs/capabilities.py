@@ -1,4 +1,4 @@
-"""Write docs/capabilities.md: what each metric can do, found by trying. With --check, compare.
+"""Write docs/capabilities.md, the capabilities of each metric. With --check, compare.
 
 python docs/capabilities.py [--check]
 """
@@ -20,30 +20,32 @@ from isoloss.metrics.catalogue import families
 
 PAGE = Path(__file__).with_name("capabilities.md")
 HEAD = """\
-# Capabilities
+# Capabilities of each metric
 
-What each metric can do, found by trying each on NumPy (`python docs/capabilities.py`). All of them take weights, masks, axes and
-groups, stream over batches, and work on every library, under `jit`, `vmap` and `torch.compile`; the
-[conformance suite](accuracy.md) holds them to that.
+The table lists the capabilities of each metric, found by calling it on NumPy (`python docs/capabilities.py`).
+Every metric supports weights, masks, axes, groups and batches, and works on every library, under `jit`,
+`vmap` and `torch.compile`. The [conformance suite](accuracy.md) tests this.
 
-- *kind*: how states merge, see [states](ideas/states.md). The value of a batch-pairwise metric depends on how the data were cut.
-- *inputs*: the core dimensions of predictions and targets. A name in them is an axis that belongs to one sample.
-- *state*: how many numbers a state holds, or "grows" where it is the samples.
-- *terms*: one term per sample, so `reduction="none"` and `"sum"`, and standard errors.
-- *gradient*: by predictions; "0" where the metric is a count, which is flat.
-- *curvature*: `gradient_hessian`, for boosting.
-- *denominator*: it is a mean, whose divisor can be given: exact gradient accumulation.
+- *kind*: how states merge, see [states](ideas/states.md). The value of a batch-pairwise metric depends on
+  the division of the data into batches.
+- *inputs*: the core dimensions of predictions and targets. Each name is an axis that belongs to one sample.
+- *state*: how many numbers a state holds, or "grows" if it holds the samples.
+- *terms*: the metric has one term per sample, and supports `reduction="none"`, `"sum"` and standard errors.
+- *gradient*: the metric has a gradient with respect to predictions; "0" for counts, which are piecewise
+  constant.
+- *curvature*: `gradient_hessian` returns the second derivatives, for boosting.
+- *denominator*: the metric is a mean and accepts `denominator=`, for exact gradient accumulation.
 
 | metric | kind | inputs | state | terms | gradient | curvature | denominator |
 |---|---|---|---|---|---|---|---|
 """
-SIZES = {"height": 12, "width": 12, "history": 9, "label": 2, "time": 6}  # 4 where it is none
+SIZES = {"height": 12, "width": 12, "history": 9, "label": 2, "time": 6}  # all other dimensions: 4
 CHOSEN = {"num_classes": 4, "data_range": 4.0, "thresholds": (0.25, 0.5, 0.75),
           "window": 3, "exponents": (0.4, 0.6)}  # fmt: skip
 
 
 def numbers(rng: np.random.Generator, values: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Draw numbers, or labels, from where a metric is defined."""
+    """Draw numbers or labels from a domain."""
     if isinstance(values, Labels):
         if values.scores:
             return rng.normal(size=shape)
@@ -55,7 +57,7 @@ def numbers(rng: np.random.Generator, values: Any, shape: tuple[int, ...]) -> np
 
 
 def draw(metric: il.Metric, samples: int) -> tuple[Any, Any]:
-    """Draw predictions and targets for so many samples."""
+    """Draw predictions and targets for a number of samples."""
     rng = np.random.default_rng(samples)
     sides = []
     intervals = (metric.domain.of_predictions, metric.domain.of_targets)
@@ -66,7 +68,7 @@ def draw(metric: il.Metric, samples: int) -> tuple[Any, Any]:
             x = numbers(rng, values, (samples, *inner))
             if (
                 core and getattr(values, "high", 0) == 1 and not values.gap
-            ):  # rows of probabilities add up to 1
+            ):  # rows of probabilities sum to 1
                 x = x / x.sum(axis=-1, keepdims=True)
             arrays.append(x)
         sides.append(tuple(arrays) if len(arrays) > 1 else arrays[0])
@@ -74,7 +76,7 @@ def draw(metric: il.Metric, samples: int) -> tuple[Any, Any]:
 
 
 def can(function: Callable[[], Any]) -> bool:
-    """Whether a call is not refused."""
+    """Return whether a call raises no error."""
     try:
         function()
     except (TypeError, ValueError, NotImplementedError):
@@ -83,14 +85,14 @@ def can(function: Callable[[], Any]) -> bool:
 
 
 def held(state: Any) -> int:
-    """Return how many numbers a state holds."""
+    """Return the number of numbers in a state."""
     if isinstance(state, tuple):
         return sum(held(part) for part in state)
     return 0 if state is None else np.size(state)
 
 
 def gradient(metric: il.Metric, p: Any, t: Any) -> str:
-    """Return whether the metric has a gradient, and one that is not 0."""
+    """Return the cell of the gradient: "yes", "0", or empty without a gradient."""
     try:
         found = il.gradient(metric, p, t)
     except (TypeError, ValueError):
@@ -100,9 +102,9 @@ def gradient(metric: il.Metric, p: Any, t: Any) -> str:
 
 
 def row(name: str, metric: il.Metric) -> str:
-    """Return the line of one metric."""
+    """Return the row of one metric."""
     p, t = draw(metric, 6)
-    metric(p, t)  # what fails here is a mistake of this script
+    metric(p, t)  # an error here is an error of this script
     few, many = (held(metric.summary(*draw(metric, n))) for n in (6, 48))
     cells = [
         f"`{name}`",
@@ -118,7 +120,7 @@ def row(name: str, metric: il.Metric) -> str:
 
 
 def metrics() -> dict[str, il.Metric]:
-    """Return every metric by its first public name; classes without a default, with 4 classes."""
+    """Return every metric by its first public name, with CHOSEN for required parameters."""
     public = {
         name: thing
         for family in families()
@@ -141,7 +143,7 @@ def metrics() -> dict[str, il.Metric]:
 
 
 def main() -> int:
-    """Write the page, or compare it with a fresh one."""
+    """Write the page, or compare it with a new one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     check = parser.parse_args().check

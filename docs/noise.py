@@ -1,4 +1,4 @@
-"""How a metric answers when predictions get worse: from the targets themselves to random numbers."""
+"""Values of a metric for predictions with increasing noise, from the targets to random numbers."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SHARES = np.linspace(0.0, 1.0, 41)
 
 @dataclass(frozen=True)
 class Answer:
-    """The values of a metric for every share of noise in the predictions."""
+    """The values of a metric for each share of noise in the predictions."""
 
     metric: il.Metric
     values: np.ndarray
 
 
 def answer(entry: Entry) -> Answer | None:
-    """Return the values of a metric under noise; None where the targets are no predictions."""
+    """Return the values of a metric under noise; None if targets cannot be predictions."""
     metric = next((m for m in _metrics().values() if type(m) is entry.kind), None)
     if entry.wrapped:
         metric = entry.instance
@@ -34,7 +34,7 @@ def answer(entry: Entry) -> Answer | None:
     predictions, targets = map(_usual, capabilities.draw(metric, SAMPLES), metric.parts)
     if "pixels" in metric.parts[1][0] and targets.dtype.kind == "f":
         shade = targets.mean(axis=-1, keepdims=True)
-        targets = (targets > shade).astype(targets.dtype)  # regions, not shades
+        targets = (targets > shade).astype(targets.dtype)  # masks instead of grey values
     perfect = _perfect(metric, predictions, targets)
     if perfect is None:
         return None
@@ -45,18 +45,18 @@ def answer(entry: Entry) -> Answer | None:
 
 
 def _usual(drawn: Any, cores: Any) -> Any:
-    """Return numbers as data have them: of a box, the near corner first."""
+    """Return realistic inputs: for a box, the lower corner first."""
     return np.sort(drawn, axis=-1) if "corners" in cores[0] else drawn
 
 
 @cache
 def _metrics() -> dict[str, il.Metric]:
-    """Return every metric, with parameters where they have no default."""
+    """Return every metric, with chosen values for required parameters."""
     return capabilities.metrics()
 
 
 def _perfect(metric: il.Metric, predictions: Any, targets: Any) -> np.ndarray | None:
-    """Return the predictions that say what the targets are."""
+    """Return the predictions that equal the targets; None if there are none."""
     if isinstance(predictions, tuple) or isinstance(targets, tuple):
         return None
     if predictions.shape == targets.shape:
@@ -71,7 +71,7 @@ def _perfect(metric: il.Metric, predictions: Any, targets: Any) -> np.ndarray | 
 
 
 def _mixed(perfect: np.ndarray, noise: np.ndarray, share: float) -> np.ndarray:
-    """Return predictions with a share of noise; of labels, that share is random."""
+    """Return predictions with a share of noise; labels are replaced at random."""
     if noise.dtype.kind == "f":
         return (1 - share) * perfect + share * noise
     chance = np.random.default_rng(1).random(noise.shape)

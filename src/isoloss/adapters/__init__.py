@@ -1,1 +1,1 @@
-"""Metrics where other libraries ask for theirs: one module for each, imported when asked for."""
+"""Adapters of metrics to other libraries, one module per library; import the one you use."""

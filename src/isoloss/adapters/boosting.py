@@ -1,8 +1,9 @@
-"""Objectives and metrics of XGBoost and LightGBM, for their own interfaces and scikit-learn's.
+"""Objectives and metrics for XGBoost and LightGBM, for their native and scikit-learn interfaces.
 
-Neither library is imported: these are functions of the arrays that they hand over. Both leave the
-weighting to an objective of one's own, start from no average, and predict what the loss is of, such
-as logits. (`XGBClassifier` alone turns them into probabilities, as for its own objective.)
+This module imports neither library: the objectives and metrics are functions of the arrays that the
+libraries pass. With a custom objective, both libraries leave the weighting to the objective, do not
+start from an average, and predict raw values such as logits. (Only `XGBClassifier` converts these
+to probabilities, as for its own objective.)
 """
 
 from __future__ import annotations
@@ -26,34 +27,36 @@ Hessian = Literal["exact"] | float
 def xgboost_objective(loss: Metric, *, hessian: Hessian = "exact") -> Objective:
     """Return a loss as an objective: ``xgb.train(obj=)``, ``XGBRegressor(objective=)``.
 
-    Weights, several outputs and rows of classes (``num_class``) are taken as they come. XGBoost
-    starts from ``base_score``, 0.5 without it: pass `best_constant` (`XGBClassifier` takes it as a
-    probability, and 0.5 is right for it).
+    Weights, several outputs and several classes (``num_class``) are supported. XGBoost starts from
+    ``base_score``, which is 0.5 by default: pass `best_constant`. `XGBClassifier` interprets
+    ``base_score`` as a probability; keep 0.5 there.
 
     Parameters
     ----------
     loss : metric
-        A loss with one term per sample; of logits, where there are classes. XGBoost's own
-        ``reg:squarederror`` is `half_squared_error`; ``binary:logistic``, `sigmoid_cross_entropy`;
-        ``multi:softprob``, `softmax_cross_entropy`. A hinge takes labels 0 and 1 too.
+        A loss with one term per sample. Classification losses must take logits. The loss
+        `half_squared_error` corresponds to XGBoost's ``reg:squarederror``,
+        `sigmoid_cross_entropy` to ``binary:logistic``, and `softmax_cross_entropy` to
+        ``multi:softprob``. Hinge losses also accept labels 0 and 1.
     hessian : "exact" or float
-        "exact" is the second derivative, or 1 where that is not positive: of an absolute error
-        everywhere. Of rows it is the diagonal times 2, as XGBoost takes it, which bounds the whole
-        matrix from above. A number is taken for every sample: with 1, which suits robust losses,
-        leaves are means of gradients, and no step runs off where a loss is nearly straight.
+        "exact" is the second derivative, or 1 where the second derivative is not positive, as for
+        an absolute error. For several classes it is twice the diagonal of the Hessian, as in
+        XGBoost, which bounds the whole matrix from above. A number is used for every sample. The
+        number 1 suits robust losses: leaf values are then means of gradients, and steps stay
+        small where a loss is nearly linear.
 
     Returns
     -------
     Objective
-        It pickles, compares by value, and prints as it was made.
+        The objective can be pickled, compares by value, and prints its parameters.
 
     Raises
     ------
     TypeError
-        For anything that is not a metric.
+        If ``loss`` is not a metric.
     ValueError
-        For a metric without one term per sample, a Hessian that is not positive; when training,
-        for a prediction or a target outside the loss's domain.
+        If the metric does not have one term per sample, or ``hessian`` is not positive; during
+        training, if a prediction or a target is outside the domain of the loss.
 
     Examples
     --------
@@ -69,11 +72,11 @@ def xgboost_objective(loss: Metric, *, hessian: Hessian = "exact") -> Objective:
 def lightgbm_objective(loss: Metric, *, hessian: Hessian = "exact") -> Objective:
     """Return a loss as an objective: ``params={"objective": ...}``, ``LGBMRegressor(objective=)``.
 
-    As `xgboost_objective`. LightGBM's own ``l2``, ``huber``, ``binary`` and ``multiclass``, without
-    ``boost_from_average``, are `half_squared_error`, ``Huber(delta=alpha)``,
-    `sigmoid_cross_entropy` and `softmax_cross_entropy` to the last bit; rows take the factor
-    K / (K - 1) of K classes for that. LightGBM starts from 0: pass `best_constant` as
-    ``init_score`` of every data set, and add it to the predictions.
+    The parameters are those of `xgboost_objective`. Without ``boost_from_average``,
+    `half_squared_error`, ``Huber(delta=alpha)``, `sigmoid_cross_entropy` and
+    `softmax_cross_entropy` equal LightGBM's ``l2``, ``huber``, ``binary`` and ``multiclass`` to the
+    last bit. For this, the diagonal of K classes is multiplied by K / (K - 1). LightGBM starts from
+    0: pass `best_constant` as ``init_score`` of every data set, and add it to the predictions.
 
     Examples
     --------
@@ -88,9 +91,9 @@ def lightgbm_objective(loss: Metric, *, hessian: Hessian = "exact") -> Objective
 def xgboost_metric(metric: Metric) -> XGBoostMetric:
     """Return a metric for XGBoost: ``xgb.train(custom_metric=)``, ``XGBRegressor(eval_metric=)``.
 
-    XGBoost stops early where a metric no longer falls. So one of which the greater is better is
-    negated, and called by its name with ``neg_`` before it. With an objective of one's own the
-    predictions are raw, those of a built-in one are probabilities.
+    XGBoost stops early if the metric no longer decreases. Metrics for which greater is better are
+    therefore negated, and their names start with ``neg_``. With a custom objective the metric
+    receives raw predictions, with a built-in objective probabilities.
 
     Examples
     --------
@@ -106,8 +109,8 @@ def xgboost_metric(metric: Metric) -> XGBoostMetric:
 def lightgbm_metric(metric: Metric) -> LightGBMMetric:
     """Return a metric for LightGBM: ``lgb.train(feval=)``, ``LGBMRegressor.fit(eval_metric=)``.
 
-    It says whether the greater is better, and early stopping goes by that. LightGBM reports its
-    own metric beside it, and stops by either, unless ``metric="none"``.
+    The metric tells LightGBM whether greater is better, for early stopping. LightGBM also reports
+    its own metric, and stops early by either, unless ``metric="none"``.
 
     Examples
     --------
@@ -120,19 +123,19 @@ def lightgbm_metric(metric: Metric) -> LightGBMMetric:
 
 
 def best_constant(loss: Metric, targets: Any, *, weights: Any = None) -> Any:
-    """Return the one prediction for all samples that has the least loss: where to start boosting.
+    """Return the constant prediction with the smallest loss, as the start of boosting.
 
     Parameters
     ----------
     loss : metric
-        A loss of one number a sample; of one with several minima, it is one of them.
+        A loss of one number per sample. If the loss has several minima, one of them is returned.
     targets, weights : array
         As in a call of the loss.
 
     Raises
     ------
     ValueError
-        For a loss of several numbers a sample.
+        If the loss takes several numbers per sample.
 
     Examples
     --------
@@ -141,7 +144,7 @@ def best_constant(loss: Metric, targets: Any, *, weights: Any = None) -> Any:
     >>> round(best_constant(il.mae, [1.0, 2.0, 30.0]), 6)
     2.0
     """
-    from scipy.optimize import minimize_scalar  # with XGBoost and with LightGBM
+    from scipy.optimize import minimize_scalar  # installed with XGBoost and LightGBM
 
     if not loss.elementwise:
         raise fail(loss, "best_constant needs a loss of one number a sample")
@@ -152,30 +155,30 @@ def best_constant(loss: Metric, targets: Any, *, weights: Any = None) -> Any:
         return found if found == found else np.inf  # outside the domain
 
     low, high = np.quantile(targets, [0.25, 0.75])
-    with np.errstate(invalid="ignore"):  # it tries a parabola through infinity
+    with np.errstate(invalid="ignore"):  # the search may fit a parabola through infinite values
         best: Any = minimize_scalar(value, bracket=(low, high if high > low else low + 1))
     return float(best.x)
 
 
 @dataclass(frozen=True)
 class _Boosting(ABC):
-    """What both libraries, by both interfaces, call in the same two ways."""
+    """Base class: the two call signatures shared by both libraries and both interfaces."""
 
     metric: Metric
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metric", as_metric("boosting", self.metric))
 
-    # LightGBM counts the arguments, XGBoost looks for the name of the third
+    # LightGBM counts the arguments; XGBoost checks the name of the third one
     def __call__(self, first: Any, second: Any, sample_weight: Any = None) -> Any:
-        """Take (predictions, data set), or (targets, predictions, weights) of scikit-learn's."""
+        """Call with (predictions, data set), or scikit-learn's (targets, predictions, weights)."""
         if hasattr(second, "get_label"):
             predictions, targets, sample_weight = first, second.get_label(), second.get_weight()
         else:
             targets, predictions = first, second
         targets = _targets(self.metric, np.asarray(targets))
         weights = None
-        if sample_weight is not None and len(sample_weight):  # XGBoost's are empty without any
+        if sample_weight is not None and len(sample_weight):  # empty in XGBoost without weights
             weights = np.asarray(sample_weight)
             if self.metric.elementwise:
                 weights = _beside(weights, targets)
@@ -183,11 +186,11 @@ class _Boosting(ABC):
 
     @abstractmethod
     def answer(self, predictions: Any, targets: Any, weights: Any) -> Any:
-        """Return what the library asks for."""
+        """Return the result in the format of the library."""
 
 
 def _targets(metric: Metric, targets: Any) -> Any:
-    """Return targets, which both libraries hold as float32, as a metric takes them."""
+    """Convert targets, which both libraries store as float32, to the domain of a metric."""
     values = metric.domain.of_targets[0]
     if isinstance(values, Labels):
         return targets.astype(np.int64)
@@ -197,14 +200,14 @@ def _targets(metric: Metric, targets: Any) -> Any:
 
 
 def _beside(weights: Any, array: Any) -> Any:
-    """Return weights of samples in as many dimensions as an array has."""
+    """Return weights of samples with the number of dimensions of an array."""
     return weights.reshape(weights.shape + (1,) * (array.ndim - weights.ndim))
 
 
 @final
 @dataclass(frozen=True)
 class Objective(_Boosting):
-    """What `xgboost_objective` and `lightgbm_objective` return."""
+    """An objective, as returned by `xgboost_objective` and `lightgbm_objective`."""
 
     hessian: Hessian = "exact"
     library: Literal["XGBoost", "LightGBM"] = "XGBoost"
@@ -220,8 +223,8 @@ class Objective(_Boosting):
             raise fail(self.metric, message)
 
     def answer(self, predictions: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
-        """Return the gradient and the Hessian of every sample, times its weight."""
-        # outside the domain the gradient is 0, and the sample would never be learnt
+        """Return the gradient and the Hessian of every sample, multiplied by its weight."""
+        # the gradient outside the domain is 0, so training would silently ignore the sample
         if not np.isfinite(self.metric(predictions, targets, weights=weights)):
             validate(self.metric, predictions, targets, weights=weights)
         first, second = gradient_hessian(self.metric, predictions, targets, weights=weights)
@@ -230,7 +233,7 @@ class Objective(_Boosting):
             ones *= _beside(weights, ones)
         if self.hessian != "exact":
             return first, self.hessian * ones
-        if self.metric.core[0]:  # steps by the diagonal alone would be too long
+        if self.metric.core[0]:  # steps with the diagonal alone would be too long
             classes = predictions.shape[-1]
             second = second * (2 if self.library == "XGBoost" else classes / (classes - 1))
         return first, np.where(second > 0, second, ones)
@@ -239,21 +242,21 @@ class Objective(_Boosting):
 @final
 @dataclass(frozen=True)
 class XGBoostMetric(_Boosting):
-    """What `xgboost_metric` returns."""
+    """A metric for XGBoost, as returned by `xgboost_metric`."""
 
     @property
     def name(self) -> str:
-        """The name of the metric, with ``neg_`` before it where it is negated."""
+        """The name of the metric, with the prefix ``neg_`` if the value is negated."""
         return ("neg_" if self.metric.greater_is_better else "") + name_of(self.metric)
 
-    __name__: ClassVar[Any] = name  # XGBoost's interface of scikit-learn asks for it
+    __name__: ClassVar[Any] = name  # required by XGBoost's scikit-learn interface
 
     def __call__(self, first: Any, second: Any, sample_weight: Any = None) -> Any:
         value = super().__call__(first, second, sample_weight)
         return (self.name, value) if hasattr(second, "get_label") else value
 
     def answer(self, predictions: Any, targets: Any, weights: Any) -> float:
-        """Return the value that is to fall."""
+        """Return the value to minimise."""
         value = float(self.metric(predictions, targets, weights=weights))
         return -value if self.metric.greater_is_better else value
 
@@ -261,9 +264,9 @@ class XGBoostMetric(_Boosting):
 @final
 @dataclass(frozen=True)
 class LightGBMMetric(_Boosting):
-    """What `lightgbm_metric` returns."""
+    """A metric for LightGBM, as returned by `lightgbm_metric`."""
 
     def answer(self, predictions: Any, targets: Any, weights: Any) -> tuple[str, float, bool]:
-        """Return a name, the value, and whether the greater is better."""
+        """Return the name, the value, and whether greater is better."""
         value = float(self.metric(predictions, targets, weights=weights))
         return name_of(self.metric), value, self.metric.greater_is_better

@@ -9,10 +9,10 @@ from typing import Any
 try:
     import keras
     from keras import ops
-    from keras.src.backend import get_keras_mask  # Keras's own losses read it; it has no other name
+    from keras.src.backend import get_keras_mask  # used by Keras's losses; it has no public name
 except ImportError as error:
     message = "isoloss.adapters.keras needs Keras 3: pip install 'isoloss[keras]'"
-    if error.name != "keras":  # its backend is missing: TensorFlow, where none is chosen
+    if error.name != "keras":  # its backend is missing; the default backend is TensorFlow
         message = f"Keras does not start ({error}): set the environment variable KERAS_BACKEND to "
         message += "jax or torch before keras is imported"
     raise ImportError(message) from error
@@ -31,7 +31,7 @@ if keras.backend.backend() not in ("jax", "torch", "numpy"):
         "set the environment variable KERAS_BACKEND to jax or torch before keras is imported"
     )
 
-NO_LABEL = -(2**31)  # what becomes of a label that is no integer: the sample is nan
+NO_LABEL = -(2**31)  # replaces labels that are not integers, so that the sample gives nan
 BINNED = {"ROCAUC": "BinnedROCAUC", "AveragePrecision": "BinnedAveragePrecision"}
 
 
@@ -39,32 +39,32 @@ BINNED = {"ROCAUC": "BinnedROCAUC", "AveragePrecision": "BinnedAveragePrecision"
 class Loss(keras.losses.Loss):
     """A loss for ``model.compile(loss=...)``.
 
-    What ``reduction`` and weights mean is Keras's, so that a loss can be exchanged for one of
-    Keras's own. What is masked, or has weight 0, reaches neither value nor gradient, even where it
-    holds nan. Labels may have a last axis of length 1, and may be floats that are whole numbers.
+    ``reduction`` and weights have the meaning of Keras, so that the loss can replace a loss of
+    Keras. Samples that are masked or have weight 0 reach neither value nor gradient, even if they
+    hold nan. Labels may have a last axis of length 1, and may be floats with integer values.
 
     Parameters
     ----------
     loss : metric
-        Such as ``isoloss.huber``; logits, where it takes logits: no activation before it. One of
-        several predictions, such as ``isoloss.gaussian_nll``, takes them along the last axis of
-        ``y_pred``, or as a tuple.
+        A loss such as ``isoloss.huber``. For a loss of logits, the model must end without an
+        activation. A loss of several predictions, such as ``isoloss.gaussian_nll``, takes them
+        along the last axis of ``y_pred`` or as a tuple.
     reduction : str or None
-        ``"sum_over_batch_size"`` or ``"mean"``: the weighted sum over the number of samples that
-        the mask leaves; ``"mean_with_sample_weight"``: over the sum of the weights, as everywhere
-        in isoloss; ``"sum"``; ``"none"`` or None: one value for each sample. Of a loss that has no
-        term for each sample, only the value with weights.
+        ``"sum_over_batch_size"`` or ``"mean"``: the weighted sum divided by the number of samples
+        that are not masked; ``"mean_with_sample_weight"``: the weighted sum divided by the sum of
+        the weights, as elsewhere in isoloss; ``"sum"``; ``"none"`` or None: one value per sample.
+        For a loss without one term per sample, every mean is the weighted value.
     event_axis : int or tuple of int, optional
-        The axis of classes or pixels, if it is not the last.
+        The axis of classes or pixels; the last axis by default.
     name : str, optional
-        By default, the name the metric has in `isoloss.evaluate`.
+        The name of the loss; by default its name in `isoloss.evaluate`.
 
     Raises
     ------
     TypeError
-        For something that is no metric.
+        If ``loss`` is not a metric.
     ValueError
-        For a reduction that there is not, or that needs terms where the loss has none.
+        If the reduction is unknown, or needs one term per sample and the loss has no such terms.
 
     Examples
     --------
@@ -96,7 +96,7 @@ class Loss(keras.losses.Loss):
         loss, reduction = self.metric, self.reduction
         p, t, options = _arguments(loss, y_true, y_pred, sample_weight, self.event_axis)
         columns = p.shape[-1] if loss.elementwise and len(p.shape) > 1 else None
-        if reduction == "none":  # Keras's losses of a row are the mean of its columns
+        if reduction == "none":  # in Keras, the loss of a row is the mean over its columns
             terms = loss(p, t, **options, reduction="none")
             return terms if columns is None else ops.mean(terms, axis=-1)
         if reduction == "sum":
@@ -123,26 +123,27 @@ class Loss(keras.losses.Loss):
 class Metric(keras.metrics.Metric):
     """A metric for ``model.compile(metrics=...)`` or ``weighted_metrics``, exact over batches.
 
-    Its variables are the state of all batches, so that the value is that of all samples at once.
-    What is masked, or has weight 0, is left out; the mean is over the sum of the weights. nan where
-    there is nothing yet. Predictions and labels are taken as by `Loss`.
+    The variables hold the merged state of all batches, so the value is the value of all samples
+    together. Samples that are masked or have weight 0 are excluded, and means divide by the sum of
+    the weights. The value is nan before the first sample. Predictions and labels have the same
+    format as for `Loss`.
 
     Parameters
     ----------
     metric : metric
-        Such as ``isoloss.r2_score``. Not one whose state is the data, such as
-        ``isoloss.roc_auc_score``: the shapes of variables are fixed.
+        A metric such as ``isoloss.r2_score``. Metrics whose state holds all samples, such as
+        ``isoloss.roc_auc_score``, are not supported: variables have fixed shapes.
     event_axis : int or tuple of int, optional
-        The axis of classes or pixels, if it is not the last.
+        The axis of classes or pixels; the last axis by default.
     name : str, optional
-        By default, the name it has in `isoloss.evaluate`.
+        The name of the metric; by default its name in `isoloss.evaluate`.
 
     Raises
     ------
     TypeError
-        For something that is no metric.
+        If ``metric`` is not a metric.
     ValueError
-        For a metric whose state is the data.
+        If the state of the metric holds all samples.
 
     Examples
     --------
@@ -168,25 +169,25 @@ class Metric(keras.metrics.Metric):
             )
         super().__init__(name=name or name_of(metric))
         self.metric, self.event_axis = metric, event_axis
-        self._layout: Any = None  # the state, with the numbers of the variables
+        self._layout: Any = None  # the structure of the state, with indices of variables as leaves
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add a batch."""
         p, t, options = _arguments(self.metric, y_true, y_pred, sample_weight, self.event_axis)
         state = self.metric.summary(p, t, **options)
-        # a model is built of tensors without numbers, whose states have other parts
+        # building a model passes meta tensors, whose states have another structure
         device = getattr(state.weight.value, "device", None)  # a tracer has none
         if getattr(device, "type", None) != "meta":
             self._add(state)
 
     def result(self) -> Any:
-        """Return the value of all samples."""
+        """Return the value of all samples so far."""
         return ops.convert_to_tensor(
             float("nan") if self._layout is None else self.metric.compute(self._state())
         )
 
     def merge_state(self, metrics: Iterable[Metric]) -> None:
-        """Add the samples of other metrics of the same kind; those keep them."""
+        """Add the samples of other metrics of the same kind, which stay unchanged."""
         for other in metrics:
             if (other.metric, other.event_axis) != (self.metric, self.event_axis):
                 raise ValueError(f"cannot merge {other.metric!r} into {self.metric!r}")
@@ -206,7 +207,7 @@ class Metric(keras.metrics.Metric):
                 dtype = keras.backend.standardize_dtype(leaf.dtype)
                 self.add_variable(tuple(leaf.shape), "zeros", dtype=dtype)
         held = self._state()
-        # variables of 0, as Keras resets them, are no state: moments have a scale, which is not 0
+        # Keras resets variables to 0, which is not a valid state: the scale of moments is not 0
         nothing, merged = held.weight.value == 0, iter(self.variables)
         leafwise(
             lambda first, both: next(merged).assign(ops.where(nothing, first, both)),
@@ -226,13 +227,13 @@ class Metric(keras.metrics.Metric):
         return cls(**_from_config(config))
 
 
-# --- what Keras hands over, and what isoloss takes ------------------------------------------------
+# --- arguments of Keras, converted for isoloss ----------------------------------------------------
 
 
 def _arguments(
     metric: core.Metric, y_true: Any, y_pred: Any, sample_weight: Any, event_axis: Axis
 ) -> tuple[Any, Any, dict[str, Any]]:
-    """Return predictions, targets and options of a call, of the ranks that the metric takes."""
+    """Return the predictions, targets and options of a call, with the ranks of the metric."""
     mask = None if isinstance(y_pred, tuple) else get_keras_mask(y_pred)
     predictions: Any = _tensors(y_pred)
     core_p, core_t = metric.core
@@ -248,7 +249,7 @@ def _arguments(
     whole, events = len(first.shape), len(core_p)
     if event_axis is not None:
         events = len(event_axis) if isinstance(event_axis, tuple) else 1
-    rank = whole - events  # of the losses
+    rank = whole - events  # number of sample axes
     targets: Any = _tensors(y_true)
     if not isinstance(targets, tuple):
         wanted = whole - len(core_p) + len(core_t) if core_t else rank
@@ -271,7 +272,7 @@ def _tensors(given: Any) -> Any:
 
 
 def _labels(targets: Any) -> Any:
-    """Return labels as integers: Keras's data may come as floats."""
+    """Return labels as integers; Keras may pass floats."""
     if "int" in keras.backend.standardize_dtype(targets.dtype):
         return targets
     targets = ops.cast(targets, "float32")
@@ -280,7 +281,7 @@ def _labels(targets: Any) -> Any:
 
 
 def _of_rank(x: Any, rank: int) -> Any:
-    """Return weights or a mask with an axis for each of the losses, which may have more."""
+    """Return weights or a mask with one axis per sample axis."""
     if len(x.shape) == rank + 1 and x.shape[-1] == 1:
         return ops.squeeze(x, axis=-1)
     while 0 < len(x.shape) < rank:
@@ -288,11 +289,11 @@ def _of_rank(x: Any, rank: int) -> Any:
     return x
 
 
-# --- what a saved model remembers -----------------------------------------------------------------
+# --- configs of saved models ----------------------------------------------------------------------
 
 
 def _as_config(value: Any) -> Any:
-    """Return a metric, or a hyper-parameter of one, as what JSON holds."""
+    """Return a metric or a hyper-parameter in a form for JSON."""
     if isinstance(value, core.Metric):
         kind = type(value)
         if getattr(isoloss, kind.__name__, kind) is not kind:
@@ -314,7 +315,7 @@ def _as_config(value: Any) -> Any:
 
 
 def _from_config(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments that were made a config."""
+    """Return the arguments stored in a config."""
     return {name: _read(value) for name, value in config.items()}
 
 

@@ -1,4 +1,4 @@
-"""One step of training a model of JAX with an optimizer of optax."""
+"""A training step for JAX models with an optax optimizer."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ except ImportError as error:
 
 
 class Step(NamedTuple):
-    """What a step of training returns.
+    """The result of a training step.
 
     Parameters
     ----------
     parameters : pytree
-        The parameters after it.
+        The parameters after the step.
     optimizer_state : pytree
-        The optimizer's state after it.
+        The state of the optimizer after the step.
     value : array
-        The loss before it, of the whole batch.
+        The loss of the whole batch before the step.
     states : dict of states
-        Those of the metrics, by name: of several batches they ``merge``.
+        The states of the metrics by name. States of several batches merge with ``merge``.
     """
 
     parameters: Any
@@ -48,35 +48,36 @@ def training_step(
     metrics: Iterable[Metric] | Mapping[str, Metric] = (),
     microbatches: int = 1,
 ) -> Callable[..., Step]:
-    """Return a jitted step of training: of parameters, an optimizer's state and a batch.
+    """Return a jitted training step: a function of parameters, optimizer state and batch.
 
     ``step(parameters, optimizer_state, inputs, targets, weights=None, where=None)`` returns a
-    `Step`. The optimizer is handed what any of optax asks for: the value, the gradient and the
-    function itself (``optax.lbfgs``, ``optax.contrib.reduce_on_plateau``, ``polyak_sgd``).
-    Batches that are sharded over devices stay so.
+    `Step`. The step passes the value, the gradient and the function to the optimizer, as
+    required by ``optax.lbfgs``, ``optax.contrib.reduce_on_plateau`` and ``polyak_sgd``. Batches
+    sharded over devices stay sharded.
 
     Parameters
     ----------
     loss : metric
-        What is minimised, of the predictions that ``apply`` makes.
+        The loss of the predictions to minimise.
     apply : function
-        Of parameters and inputs: ``model.apply`` of Flax's Linen, or
-        ``lambda state, inputs: nnx.merge(graph, state)(inputs)``.
+        A function of parameters and inputs that returns predictions, such as ``model.apply`` of
+        Flax Linen or ``lambda state, inputs: nnx.merge(graph, state)(inputs)``.
     optimizer : optax.GradientTransformation
-        Its state at the start is ``optimizer.init(parameters)``.
+        The optimizer. Its initial state is ``optimizer.init(parameters)``.
     metrics : iterable of metrics, or mapping from names to metrics
-        Summarised in the same pass, from the predictions before the step.
+        Metrics of the predictions before the step, summarised in the same pass.
     microbatches : int
-        Work on so many parts of the batch, one after the other, for the memory of one. Gradient
-        and value are those of the whole, whatever the weights of the parts: sums are divided once.
+        The number of parts of the batch, which are processed one after the other to save memory.
+        The gradient and the value are those of the whole batch for any distribution of weights,
+        because the sums are divided once.
 
     Raises
     ------
     TypeError
-        For anything that is not a metric.
+        If ``loss`` or one of ``metrics`` is not a metric.
     ValueError
-        For several parts of a loss without one term per sample or of all pairs of a batch, or of a
-        batch that does not divide.
+        If ``microbatches`` is above 1 and the loss does not have one term per sample, the loss
+        depends on all pairs of a batch, or the batch does not divide evenly.
 
     Examples
     --------
@@ -118,7 +119,7 @@ def training_step(
             found, states = slope(parameters, *some, size)
             return jax.tree.map(jax.numpy.add, gradient, found), states
 
-        # every so many rows: of a batch that is sharded over devices, each part has some of all
+        # strided parts: each part then has rows of every device of a sharded batch
         rows = jax.tree.map(
             lambda x: x.reshape(-1, microbatches, *x.shape[1:]).swapaxes(0, 1), batch
         )
@@ -156,7 +157,7 @@ def training_step(
 
 
 def _length(loss: Metric, batch: Any, parts: int) -> int:
-    """Return the number of samples of a batch that is to be split."""
+    """Return the number of samples of a batch after checking that it can be split."""
     shapes = [tuple(leaf.shape) for leaf in jax.tree.leaves(batch)]
     if len({shape[:1] for shape in shapes}) != 1 or () in shapes:
         message = "microbatches= splits inputs, targets, weights and where along their first axis, "
@@ -168,7 +169,7 @@ def _length(loss: Metric, batch: Any, parts: int) -> int:
 
 
 def _merged(stacked: Any) -> Any:
-    """Merge states that a scan has stacked."""
+    """Merge the states that a scan has stacked."""
     count = stacked.weight.value.shape[0]
     states = [leafwise(lambda leaf, i=i: leaf[i], stacked) for i in range(count)]
     return states[0].weight.xp.library.fold(states)

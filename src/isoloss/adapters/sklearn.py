@@ -1,4 +1,4 @@
-"""Scorers of scikit-learn: any metric in `cross_validate`, `GridSearchCV` and whatever scores."""
+"""Scorers for scikit-learn: use any metric in `cross_validate`, `GridSearchCV` and others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ except ImportError as error:
     raise ImportError(message) from error
 
 ResponseMethod = str | Sequence[str] | Callable[[Any, Any], Any]
-_ORDERS = (ROCAUC, AveragePrecision, TopKAccuracy)  # any increasing score will do
+_ORDERS = (ROCAUC, AveragePrecision, TopKAccuracy)  # depend only on the order of scores
 
 
 def scorer(
@@ -35,41 +35,43 @@ def scorer(
     pos_label: Any = None,
     axis: Axis = None,
 ) -> Scorer:
-    """Return a scorer: a function of an estimator, X and y, of which the greater is better.
+    """Return a scorer: a function of an estimator, X and y, for which greater is better.
 
-    A metric of which the smaller is better is negated. Of several metrics the scorer returns a
-    dict, as `cross_validate` and ``GridSearchCV(refit="name")`` take it: the estimator predicts
-    once, and the metrics share what they can. It accepts ``sample_weight``, and so with metadata
-    routing ``scorer(...).set_score_request(sample_weight=True)``.
+    Metrics for which smaller is better are negated. For several metrics the scorer returns a dict,
+    as required by `cross_validate` and ``GridSearchCV(refit="name")``: the estimator predicts once,
+    and metrics share states. The scorer accepts ``sample_weight``; with metadata routing, call
+    ``scorer(...).set_score_request(sample_weight=True)``.
 
-    Labels may be anything: a classifier's ``classes_`` number them. Metrics of one number a sample
-    (`roc_auc_score`, `brier_score`, `hinge`, ...) are of the positive class against the others.
+    Labels may be of any type: the ``classes_`` of a classifier number them. Metrics of one number
+    per sample (`roc_auc_score`, `brier_score`, `hinge`, ...) compare the positive class with all
+    other classes.
 
     Parameters
     ----------
     metrics : metric, iterable of metrics, or mapping from names to metrics
-        Without a name, a metric is called by its public name, with ``neg_`` before it where it is
-        negated.
+        The metrics. The default name of a score is the public name of the metric, with the prefix
+        ``neg_`` if the metric is negated.
     response_method : str, sequence of str, or function of an estimator and X, optional
-        The method that makes the predictions; the first there is of a sequence. By default
-        ``predict`` of whatever is no classifier, and for metrics of labels; ``predict_proba`` for
-        metrics of probabilities; ``decision_function`` for those of logits, or ``predict_proba``
-        where only the order matters. A function gives a metric what no method does:
+        The method that returns the predictions; for a sequence, the first method that exists. The
+        default is ``predict`` for metrics of labels and for estimators that are not classifiers,
+        ``predict_proba`` for metrics of probabilities, and ``decision_function`` for metrics of
+        logits. Metrics that depend only on the order of scores use ``decision_function`` or
+        ``predict_proba``. A function provides other predictions:
         ``lambda estimator, X: estimator.predict(X, return_std=True)``.
     pos_label : label, optional
-        The positive class; of two classes it is the second by default.
+        The positive class; by default the second of two classes.
     axis : int, optional
-        As in a call of the metrics; the score is the mean of the values. With ``axis=0``, of
-        several outputs, scikit-learn's ``uniform_average``.
+        The option ``axis`` of the metrics; the score is the mean of the values. For several
+        outputs, ``axis=0`` corresponds to scikit-learn's ``uniform_average``.
 
     Raises
     ------
     TypeError
-        For anything that is not a metric.
+        If ``metrics`` holds an object that is not a metric.
     ValueError
-        When scoring: for a method that the estimator does not have, labels that it has not seen,
-        several classes where a metric is of one, samples outside a metric's domain, or a value that
-        is no single number.
+        During scoring: if the estimator lacks the method, a label was not seen in training, a
+        metric of the positive class is used with more than two classes without ``pos_label``, a
+        sample is outside the domain of a metric, or a value is not a single number.
 
     Examples
     --------
@@ -93,10 +95,10 @@ def scorer(
     return made
 
 
-class Scorer(BaseEstimator):  # type: ignore[misc]  # has no types; brings clone, repr and routing
-    """What `scorer` returns."""
+class Scorer(BaseEstimator):  # type: ignore[misc]  # untyped; provides clone, repr and routing
+    """A scorer, as returned by `scorer`."""
 
-    __metadata_request__score = {"estimator": UNUSED}  # noqa: RUF012  # is no metadata
+    __metadata_request__score = {"estimator": UNUSED}  # noqa: RUF012  # not metadata
 
     def __init__(
         self,
@@ -111,7 +113,7 @@ class Scorer(BaseEstimator):  # type: ignore[misc]  # has no types; brings clone
         self.axis = axis
 
     def named(self) -> dict[str, Metric]:
-        """Return the metrics by the names of their scores."""
+        """Return the metrics by score name."""
         metrics = (self.metrics,) if isinstance(self.metrics, Metric) else self.metrics
         found = named("scorer", metrics)
         if isinstance(metrics, Mapping):
@@ -122,7 +124,7 @@ class Scorer(BaseEstimator):  # type: ignore[misc]  # has no types; brings clone
         """Return the score of a fitted estimator, or a dict of scores."""
         metrics, targets = self.named(), np.asarray(y)
         responses: dict[Any, Any] = {}
-        groups: dict[Any, dict[str, Metric]] = {}  # of those that take the same arrays
+        groups: dict[Any, dict[str, Metric]] = {}  # metrics that take the same arrays
         for name, metric in metrics.items():
             method = _method(metric, estimator, self.response_method)
             if method not in responses:
@@ -135,24 +137,24 @@ class Scorer(BaseEstimator):  # type: ignore[misc]  # has no types; brings clone
             metric = next(iter(group.values()))
             arrays = self._arrays(metric, estimator, method, responses[method], targets, kind)
             weights = sample_weight
-            if elementwise and weights is not None:  # of samples, beside several outputs
+            if elementwise and weights is not None:  # one weight per sample, for several outputs
                 weights = np.reshape(weights, (-1,) + (1,) * (targets.ndim - 1))
             found = evaluate(group, *arrays, weights=weights, axis=self.axis)
             for name, value in found.items():
-                if np.any(np.isnan(value)):  # outside the domain: say which sample, and where
+                if np.any(np.isnan(value)):  # outside the domain: name the sample
                     validate(group[name], *arrays, weights=weights)
             values |= found
         scores = {name: self._score(metric, values[name]) for name, metric in metrics.items()}
         return scores.popitem()[1] if isinstance(self.metrics, Metric) else scores
 
-    __call__ = score  # routing of metadata looks for methods by such names
+    __call__ = score  # metadata routing looks for methods of this name
 
     def _arrays(
         self, metric: Metric, estimator: Any, method: Any, response: Any, targets: Any, kind: str
     ) -> tuple[Any, Any]:
-        """Return predictions and targets, labels as the numbers that a metric knows them by."""
+        """Return predictions and targets, with labels as class numbers."""
         if kind == "values":
-            if isinstance(response, list):  # the probabilities of each output, of two classes
+            if isinstance(response, list):  # one array of two-class probabilities per output
                 response = np.stack([one[:, -1] for one in response], axis=1)
             return response, targets
         classes = np.asarray(estimator.classes_)
@@ -171,11 +173,11 @@ class Scorer(BaseEstimator):  # type: ignore[misc]  # has no types; brings clone
         elif np.ndim(response) == 2:
             response = response[:, column]
         elif column == 0 and not callable(method):
-            response = -response  # a decision function of two classes is of the second
+            response = -response  # the decision function of two classes is that of the second
         return response, np.where(targets == classes[column], 1, negative)
 
     def _score(self, metric: Metric, value: Any) -> float:
-        """Return one number, of which the greater is better."""
+        """Return one number, for which greater is better."""
         value = np.asarray(value)
         if self.axis is None and value.shape != ():
             raise fail(metric, f"its value has the shape {value.shape}, and a score is one number")
@@ -183,7 +185,7 @@ class Scorer(BaseEstimator):  # type: ignore[misc]  # has no types; brings clone
 
 
 def _kind(metric: Metric, estimator: Any, targets: Any) -> str:
-    """Return what a metric takes targets for: values, numbered labels, 0 and 1, or -1 and 1."""
+    """Return the kind of targets of a metric: values, labels, 0 and 1, or -1 and 1."""
     values = metric.domain.of_targets[0]
     if not is_classifier(estimator) or targets.ndim != 1:
         return "values"
@@ -199,7 +201,7 @@ def _kind(metric: Metric, estimator: Any, targets: Any) -> str:
 
 
 def _method(metric: Metric, estimator: Any, chosen: ResponseMethod | None) -> Any:
-    """Return the name of the method that makes the predictions, or the function that does."""
+    """Return the name of the prediction method, or the prediction function."""
     if callable(chosen):
         return chosen
     names = chosen or _default_methods(metric, estimator)
@@ -218,14 +220,14 @@ def _default_methods(metric: Metric, estimator: Any) -> str | tuple[str, ...]:
         return "predict"
     if isinstance(metric, _ORDERS):
         return "decision_function", "predict_proba"
-    # a threshold between 0 and 1 is one of probabilities
+    # a threshold between 0 and 1 applies to probabilities
     if predictions.high == 1 or 0 < getattr(metric, "threshold", 0) < 1:
         return "predict_proba"
     return "decision_function"
 
 
 def _numbers(metric: Metric, classes: Any, labels: Any, what: str = "y") -> Any:
-    """Return the places of labels among the classes."""
+    """Return the positions of labels among the classes."""
     order = np.argsort(classes)
     places = order[np.searchsorted(classes, labels, sorter=order).clip(max=len(classes) - 1)]
     unseen = classes[places] != labels

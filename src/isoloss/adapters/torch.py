@@ -1,4 +1,4 @@
-"""PyTorch: a loss as a module, and metrics that batches are added to."""
+"""PyTorch: a loss as a module, and a meter of metrics over batches."""
 
 from __future__ import annotations
 
@@ -24,33 +24,34 @@ from ..metrics.catalogue import as_metric
 from ..metrics.forecasting import DevianceMoments, Pair
 from ..streaming import Accumulator
 
-# What a state is made of, by the names of its parts.
+# The types of states and of their parts, by field names.
 _KINDS: dict[tuple[str, ...], Any] = {
     kind._fields: kind for kind in (Total, *ELEMENTWISE, Samples, Pair, DevianceMoments)
 }
 
 
 class Criterion(nn.Module):
-    """A loss as a module, where ``torch.nn.MSELoss`` or another stands in a training loop.
+    """A loss as a module, in place of ``torch.nn.MSELoss`` and others.
 
-    A hyper-parameter that is an ``nn.Parameter`` is learnt with the model, one that is another
-    tensor is a buffer: both move with ``to``, and are in ``state_dict`` by their names.
+    A hyper-parameter that is an ``nn.Parameter`` is learnt with the model; any other tensor becomes
+    a buffer. Both move with ``to``, and ``state_dict`` has them by name.
 
     Parameters
     ----------
-    loss : metric, or class of one
-        Such as `isoloss.huber` or `isoloss.Huber`.
+    loss : metric, or class of a metric
+        A loss such as `isoloss.huber` or `isoloss.Huber`.
     reduction, axis, event_axis, empty
-        As in a call of the metric. Classes are the last axis; ``event_axis=1`` is PyTorch's.
+        Options of the call of the metric. Classes are on the last axis by default; pass
+        ``event_axis=1`` for PyTorch's order.
     **parameters
         Hyper-parameters of the loss.
 
     Raises
     ------
     TypeError
-        For something that is no metric, or a hyper-parameter that the loss does not have.
+        If ``loss`` is not a metric, or does not have a hyper-parameter.
     ValueError
-        For a hyper-parameter or an option of an impossible value.
+        If the value of a hyper-parameter or an option is invalid.
 
     Examples
     --------
@@ -66,7 +67,7 @@ class Criterion(nn.Module):
     ['alpha']
     """
 
-    _plain: Metric  # the loss, with defaults for the hyper-parameters that the module holds
+    _plain: Metric  # the loss, with defaults in place of learnt hyper-parameters
 
     def __init__(
         self,
@@ -107,7 +108,7 @@ class Criterion(nn.Module):
 
     @property
     def loss(self) -> Metric:
-        """The loss, with the hyper-parameters of this moment."""
+        """The loss with the current hyper-parameters."""
         if not self._held:
             return self._plain
         held = {name: getattr(self, name) for name in self._held}
@@ -122,7 +123,7 @@ class Criterion(nn.Module):
         where: Any = None,
         **options: Any,
     ) -> Tensor:
-        """Return the loss; arguments and options are those of a call of the metric."""
+        """Return the loss, with the arguments and options of a call of the metric."""
         options = self.options | options
         loss: Tensor = self.loss(predictions, targets, weights=weights, where=where, **options)
         return loss
@@ -152,7 +153,7 @@ def _made(loss: Any, parameters: dict[str, Any]) -> Metric:
 
 
 def _detached(metric: Metric) -> Metric:
-    """Return a metric whose tensors print as numbers do."""
+    """Return a metric with detached tensors, which print like numbers."""
     found = {
         name: _detached(value) if isinstance(value, Metric) else value.detach()
         for name, value in vars(metric).items()
@@ -162,19 +163,19 @@ def _detached(metric: Metric) -> Metric:
 
 
 class Meter:
-    """Metrics of all the batches that were added: a training epoch, or a validation.
+    """Metrics over all added batches, such as a training epoch or a validation.
 
-    An `isoloss.Accumulator` of tensors: what is added may be on any device, and `sync` merges the
-    processes of ``torch.distributed``. No graph is kept. Metrics share a state where they declare
-    it.
+    A meter is an `isoloss.Accumulator` of tensors. Batches may be on any device, and `sync` merges
+    the processes of ``torch.distributed``. No autograd graph is kept. Metrics with the same
+    declared statistics share a state.
 
     Parameters
     ----------
     metrics : metric, iterable of metrics, or mapping from names to metrics
-        Of one metric, `compute` returns the value; of several, a dict of values by name, as
+        For one metric, `compute` returns the value; for several, a dict of values by name, as
         `isoloss.evaluate` does.
     axis, event_axis, num_groups, standard_error
-        As in `isoloss.over_batches`.
+        Options of `isoloss.over_batches`.
 
     Examples
     --------
@@ -212,9 +213,9 @@ class Meter:
         return Accumulator(metrics, **self._options)
 
     def reset(self) -> None:
-        """Forget all batches."""
+        """Remove all batches."""
         self._held = self._empty()
-        self._device: torch.device | None = None  # where the states are
+        self._device: torch.device | None = None  # device of the states
 
     @torch.no_grad()
     def update(
@@ -225,7 +226,7 @@ class Meter:
         where: Any = None,
         groups: Any = None,
     ) -> None:
-        """Add a batch, of tensors or of what can be made one; a refused batch changes nothing."""
+        """Add a batch of tensors or array-likes; a rejected batch changes nothing."""
         self._add(self._of_batch(predictions, targets, weights, where, groups))
 
     @torch.no_grad()
@@ -237,19 +238,19 @@ class Meter:
         where: Any = None,
         groups: Any = None,
     ) -> Any:
-        """Add a batch, and return its own values."""
+        """Add a batch and return the values of this batch."""
         batch = self._of_batch(predictions, targets, weights, where, groups)
         self._add(batch)
         return batch.compute()
 
     @torch.no_grad()
     def compute(self) -> Any:
-        """Return the values of all samples of this process; see `sync` for those of all processes.
+        """Return the values of all samples of this process; `sync` merges all processes.
 
         Raises
         ------
         RuntimeError
-            Where no batch was added.
+            If no batch was added.
         """
         if not self._held.states():
             raise RuntimeError(
@@ -258,15 +259,16 @@ class Meter:
         return self._held.compute()
 
     def merge(self, *others: Meter) -> None:
-        """Add the samples of other meters of the same metrics; those keep them."""
+        """Add the samples of other meters of the same metrics, which stay unchanged."""
         for other in others:
             self._load(other.state_dict())
 
     def sync(self, group: Any = None) -> Meter:
-        """Return a meter of the samples of all processes; this one keeps its own.
+        """Return a meter of the samples of all processes; this meter stays unchanged.
 
-        Every process of the ``torch.distributed`` group calls it, also one that saw no batch. All
-        receive the same bits. A process that is in no group is all there are.
+        Every process of the ``torch.distributed`` group must call `sync`, including processes
+        without a batch. All processes receive the same bits. Without ``torch.distributed``, the
+        result has the samples of this process.
         """
         mine, device = copy(self), self._device
         mine._held = self._moved("cpu")
@@ -280,14 +282,14 @@ class Meter:
         return mine if device is None else mine.to(device)
 
     def to(self, device: Any) -> Meter:
-        """Move what is held to a device; batches on another one do that by themselves."""
+        """Move the states to a device; a batch on another device also moves them."""
         self._held = self._moved(device)
         if self._device is not None:
             self._device = torch.device(device)
         return self
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what is held, as dicts of tensors: ``torch.save`` and ``torch.load`` take them."""
+        """Return the states as dicts of tensors, for ``torch.save`` and ``torch.load``."""
         states = self._held.states()
         return {
             name: {"metric": self._text(name), "state": _packed(state)}
@@ -295,7 +297,7 @@ class Meter:
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Hold what a meter of the same metrics held."""
+        """Replace the states by those of a meter of the same metrics."""
         before = self._held
         self.reset()
         try:
@@ -314,12 +316,12 @@ class Meter:
         names = ("weights", "where", "groups")
         options = {name: _tensors(x) for name, x in zip(names, others, strict=True)}
         batch.update(_tensors(predictions), _tensors(targets), **options)
-        batch.states()  # which is where a batch of few numbers may be refused
+        batch.states()  # may reject a batch of few numbers
         return batch
 
     @torch.no_grad()
     def _add(self, batch: Accumulator) -> None:
-        """Add the states of a batch, where it is."""
+        """Add the states of a batch on the device of the batch."""
         state = next(iter(batch.states().values()))
         device = state.weight.value.device
         if self._device not in (None, device):
@@ -335,7 +337,7 @@ class Meter:
         return moved
 
     def _load(self, saved: Mapping[str, Any]) -> None:
-        """Add what another meter held."""
+        """Add the states of another meter."""
         if not saved:
             return
         own = {name: self._text(name) for name in (*self._metrics, *saved)}
@@ -352,7 +354,7 @@ class Meter:
 
 
 def _tensors(given: Any) -> Any:
-    """Return arrays and lists as tensors; where a metric takes a tuple, in a tuple."""
+    """Return arrays and lists as tensors, and a tuple as a tuple of tensors."""
     if isinstance(given, tuple):
         return tuple(map(_tensors, given))
     if given is None or isinstance(given, Tensor):

@@ -1,4 +1,4 @@
-"""The command `isoloss`: the catalogue, pictures, parity and evaluation, from a terminal."""
+"""The command `isoloss`: list and show metrics, compare libraries, evaluate files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NEEDED = ("typer", "rich", "pyarrow", "plotext", "matplotlib", "jinja2")
 
 
 def main() -> int:
-    """Run the command; without what it needs, say how to install that."""
+    """Run the command, or print how to install its missing requirements."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         print(
@@ -18,7 +18,7 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    for stream in (sys.stdout, sys.stderr):  # a pipe of Windows may have no arrows, say
+    for stream in (sys.stdout, sys.stderr):  # the encoding of a pipe on Windows may lack arrows
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
     from .commands import app

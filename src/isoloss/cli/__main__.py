@@ -1,4 +1,4 @@
-"""`python -m isoloss.cli`: the command, where its script is not on the path."""
+"""`python -m isoloss.cli`: run the command if its script is not on the path."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Parity from a terminal: which functions are compared, and the matrix of what came out."""
+"""The command `isoloss parity`: select functions and compare them on all libraries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..testing.parity import Case, Report, compare
 from .catalogue import entries
 from .errors import InputError, close_to
 
-# One of each sort: smooth, kinked, with an exponential, a logarithm, a power, a bounded domain.
+# One metric of each kind: smooth, kinked, exponential, logarithmic, power, bounded domain.
 SOME = (
     "mean_squared_error", "mean_absolute_error", "huber", "log_cosh", "pinball", "poisson_deviance",
     "tweedie_deviance", "sigmoid_cross_entropy", "hinge", "barron",
@@ -28,7 +28,7 @@ FAR = 4.0
 
 
 def own_cases(every: bool, shape: Sequence[int]) -> list[Case]:
-    """Return our own metrics of one prediction and one target, with numbers of their domains."""
+    """Return cases of pointwise metrics of isoloss, with inputs from their domains."""
     found = [
         entry.metric for entry in entries() if entry.metric is not None and _pointwise(entry.metric)
     ]
@@ -44,7 +44,7 @@ def _pointwise(metric: Metric) -> bool:
 
 
 def case_of(metric: Metric, shape: Sequence[int]) -> Case:
-    """Return a case of a metric of one prediction and one target for each sample."""
+    """Return the case of a metric with one prediction and one target per sample."""
     if not _pointwise(metric):
         raise InputError(
             f"{metric!r} is not of one prediction and one target for each sample: give its inputs "
@@ -67,7 +67,7 @@ def _drawn(interval: Interval, rng: np.random.Generator, shape: Sequence[int]) -
 
 
 def cases_of(text: str, arguments: int, shape: Sequence[int]) -> list[Case]:
-    """Return what ``package.module:name`` is: a function, a metric, a case, or a list of cases."""
+    """Return the cases of ``package.module:name``: a function, metric, case or list of cases."""
     thing = loaded(text)
     if isinstance(thing, Case):
         return [thing]
@@ -91,7 +91,7 @@ def cases_of(text: str, arguments: int, shape: Sequence[int]) -> list[Case]:
 
 
 def loaded(text: str) -> Any:
-    """Return what a module of the working directory, or an installed one, has of a name."""
+    """Return an object from a module of the working directory or an installed module."""
     name, colon, path = text.partition(":")
     if not (name and colon and path):
         code = f"isoloss:{text}" if text in dir(isoloss) else "package.module:function"
@@ -103,7 +103,7 @@ def loaded(text: str) -> Any:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise InputError(f"{name} cannot be imported: {error}") from error
         raise InputError(f"there is no module {error.name!r}, here or installed") from error
-    except Exception as error:  # whatever the user's file does
+    except Exception as error:  # the user's file may raise any exception
         raise InputError(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove("")

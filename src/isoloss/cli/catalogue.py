@@ -1,4 +1,4 @@
-"""The metrics there are, found by their names, with parameters as they are typed."""
+"""The catalogue of metrics: find metrics by name and parse their parameters."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ class Entry:
 
     @property
     def call(self) -> str:
-        """How the metric is made."""
+        """Return the call that makes the metric."""
         if self.metric is not None:
             return repr(self.metric)
         required = ", ".join(f"{item.name}=..." for item in parameters(self.cls) if needed(item))
         return f"{self.cls.__name__}({required})"
 
     def declared(self, name: str) -> Any:
-        """Return what the metric or its class declares; None where another metric decides."""
+        """Return a declared attribute; None if it depends on the wrapped metric."""
         found = getattr(self.metric or self.cls, name)
         return None if isinstance(found, property) else found
 
     @property
     def title(self) -> str:
-        """The first sentence about it."""
+        """Return the first line of the docstring."""
         return inspect.cleandoc(self.cls.__doc__ or "").partition("\n")[0]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what JSON can hold."""
+        """Return the entry as a dict for JSON."""
         return {
             "name": self.name,
             "aliases": list(self.aliases),
@@ -106,7 +106,7 @@ def find(name: str) -> Entry:
     """Return the metric of a name, an alias or a class, or of a call such as ``Huber(2.0)``."""
     if "(" in name:
         metric = inner = metric_of(name)
-        while isinstance(inner, Wrapper):  # what is wrapped has the family
+        while isinstance(inner, Wrapper):  # the innermost metric determines the family
             inner = inner.metric
         return Entry(name, (), type(metric), metric, type(inner).__module__.rpartition(".")[2])
     known: dict[str, Entry] = {}
@@ -119,11 +119,11 @@ def find(name: str) -> Entry:
     return known[name]
 
 
-# --- parameters as they are typed -----------------------------------------------------------------
+# --- parameters of the command line ---------------------------------------------------------------
 
 
 def literal(text: str) -> Any:
-    """Return the value that a text is: a number, a tuple, True, None; else a word."""
+    """Parse a text as a number, tuple, bool or None; return any other text unchanged."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
@@ -132,7 +132,7 @@ def literal(text: str) -> Any:
 
 
 def described(cls: Any) -> str:
-    """Return the parameters of a class, with what each may be."""
+    """Return the parameters of a class with their allowed values."""
     lines = [f"{item.name} ({_needs(cls, item)})" for item in parameters(cls)]
     return f"it has {', '.join(lines)}" if lines else "it has none"
 
@@ -150,7 +150,7 @@ def _needs(cls: Any, item: Field[Any]) -> str:
 
 
 def made(entry: Entry, given: dict[str, Any]) -> Metric:
-    """Return a metric with parameters; the messages of wrong ones are the metric's own."""
+    """Return a metric with parameters; the metric's own messages report invalid values."""
     cls: Any = entry.cls
     known = {item.name: item for item in parameters(cls)}
     if entry.metric is not None and cls in WRAPPERS:
@@ -180,7 +180,7 @@ def made(entry: Entry, given: dict[str, Any]) -> Metric:
 
 
 def _typed(cls: Any, item: Field[Any], value: Any) -> Any:
-    """Return a value as the type of its parameter asks: 2 is 2.0, a name is a metric."""
+    """Convert a value to the type of its parameter: 2 to 2.0, a name to a metric."""
     if item.type == "Metric" and isinstance(value, str):
         return metric_of(value)
     interval, whole, several, _ = declared_of(cls)[item.name]
@@ -191,7 +191,7 @@ def _typed(cls: Any, item: Field[Any], value: Any) -> Any:
 def metric_of(text: str) -> Metric:
     """Return the metric that a text names, such as ``mse``, ``huber:delta=2`` or ``Huber(2.0)``.
 
-    Nothing is evaluated: a call may hold literals, and metrics where one is wrapped.
+    No code is executed: the arguments of a call are literals or wrapped metrics.
     """
     if "(" in text:
         return _of_call(text, _parsed(text))
@@ -245,7 +245,7 @@ def _value(text: str, key: str, node: ast.expr) -> Any:
 
 
 def metrics_of(texts: Iterable[str]) -> dict[str, Metric]:
-    """Return metrics by the names they were typed with, in lists with commas."""
+    """Return metrics by name, from comma-separated lists of names."""
     found: dict[str, Metric] = {}
     for text in texts:
         for one in split(text):
@@ -256,7 +256,7 @@ def metrics_of(texts: Iterable[str]) -> dict[str, Metric]:
 
 
 def split(text: str) -> list[str]:
-    """Split at commas that stand in no parentheses."""
+    """Split at commas outside parentheses."""
     parts, depth = [""], 0
     for character in text:
         depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(character, 0)
@@ -268,7 +268,7 @@ def split(text: str) -> list[str]:
 
 
 def from_options(entry: Entry, tokens: list[str]) -> Metric:
-    """Return a metric with parameters typed as options, such as ``--delta 2`` or ``--no-full``."""
+    """Return a metric with parameters from options such as ``--delta 2`` or ``--no-full``."""
     given: dict[str, Any] = {}
     rest = list(tokens)
     known = {item.name: item for item in parameters(entry.cls)}

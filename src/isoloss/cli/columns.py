@@ -1,4 +1,4 @@
-"""Columns of numbers in files, batch by batch: Parquet, CSV, Arrow and npz."""
+"""Read columns from Parquet, CSV, Arrow and npz files in batches."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from pyarrow import csv, ipc, parquet
 from .errors import InputError, close_to
 
 BATCH = 1 << 16  # rows: a batch of ten columns is 5 MB
-BUFFER = 1 << 20  # bytes that are read of a column at a time
+BUFFER = 1 << 20  # bytes of a column read at a time
 KINDS = (
     ".parquet, .csv, .tsv, .arrow, .feather, .arrows and .npz; .csv.gz, .csv.bz2 and .csv.zst too"
 )
-HEADER = 10_000  # bytes of the longest header of npy that NumPy reads
-LETTERS = 1 << 14  # letters of the longest label in an npz archive
+HEADER = 10_000  # largest npy header that NumPy reads, in bytes
+LETTERS = 1 << 14  # length of the longest label in an npz archive
 Shown = Callable[[float], None]
 
 
 class Column(NamedTuple):
-    """Some rows of a column, which of them are null, and the labels that numbers stand for."""
+    """Values of some rows of a column, a mask of nulls, and the labels of integer codes."""
 
     values: np.ndarray
     nulls: np.ndarray | None = None
     labels: Sequence[Any] = ()
 
 
-Columns = dict[str | None, Column]  # those of numbers by their names, that of groups by None
+Columns = dict[str | None, Column]  # number columns by name, the group column by None
 
 
 class Table(ABC):
-    """A file of columns; ``share`` of it, from 0 to 1, is told as it is read."""
+    """A file of columns; reading reports progress as a ``share`` from 0 to 1."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -54,12 +54,12 @@ class Table(ABC):
     def _batches(
         self, numbers: Sequence[str], group: str | None, rows: int, shown: Shown
     ) -> Iterator[Columns]:
-        """Yield the rows of a file that can be read."""
+        """Yield the rows of a file, assuming that it is valid."""
 
     def batches(
         self, numbers: Sequence[str], group: str | None, rows: int, shown: Shown
     ) -> Iterator[Columns]:
-        """Yield some rows at a time of columns of numbers, and of one of labels."""
+        """Yield batches of number columns and of one label column."""
         try:
             yield from self._batches(numbers, group, rows, shown)
         except InputError:
@@ -68,14 +68,14 @@ class Table(ABC):
             raise self.unreadable(error) from error
 
     def unreadable(self, error: Exception) -> InputError:
-        if isinstance(error, UnicodeEncodeError):  # Arrow takes paths as UTF-8
+        if isinstance(error, UnicodeEncodeError):  # Arrow requires paths in UTF-8
             message = f"{self.path} cannot be read: its path is not UTF-8"
             return InputError(f"{message}; rename the file")
         reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
         return InputError(f"{self.path} cannot be read: {reason}")
 
     def check(self, wanted: Sequence[str]) -> None:
-        """Refuse names of columns that are not there."""
+        """Raise an error for names of missing columns."""
         names = self.names
         for name in wanted:
             if name not in names:
@@ -90,7 +90,7 @@ class Table(ABC):
 
 
 def _check_file(path: Path) -> None:
-    """Refuse a path that leads to no file with something in it."""
+    """Raise an error if the path is not a file, or the file is empty."""
     try:
         size = path.stat().st_size
     except (FileNotFoundError, NotADirectoryError):
@@ -103,7 +103,7 @@ def _check_file(path: Path) -> None:
 
 
 def opened(path: Path) -> Table:
-    """Return the table in a file, by the ending of its name."""
+    """Return the table of a file, selected by the file extension."""
     try:
         _check_file(path)
     except OSError as error:
@@ -128,7 +128,7 @@ def opened(path: Path) -> Table:
     return table
 
 
-# --- Arrow's files --------------------------------------------------------------------------------
+# --- Arrow files ----------------------------------------------------------------------------------
 
 
 class _Parquet(Table):
@@ -140,7 +140,7 @@ class _Parquet(Table):
         self, numbers: Sequence[str], group: str | None, rows: int, shown: Shown
     ) -> Iterator[Columns]:
         done = 0
-        # buffered ahead, as it is by default, the whole file would be held
+        # pre-buffering, the default, would hold the whole file in memory
         with parquet.ParquetFile(self.path, pre_buffer=False, buffer_size=BUFFER) as file:
             for batch in file.iter_batches(rows, columns=_once(numbers, group)):
                 yield _of_arrow(self.path, batch, numbers, group)
@@ -161,7 +161,7 @@ class _Csv(Table):
         types |= dict.fromkeys(numbers, pa.float64())
         return csv.open_csv(
             stream,
-            # without threads, errors tell the row, and reading is as fast: batches come one by one
+            # without threads, errors name the row; reading is as fast, batch by batch
             read_options=csv.ReadOptions(use_threads=False),
             parse_options=csv.ParseOptions(delimiter="\t" if tabs else ","),
             convert_options=csv.ConvertOptions(
@@ -191,7 +191,7 @@ class _Csv(Table):
 
 
 class _Arrow(Table):
-    """The file format of Arrow (Feather's second version is the same), or its stream."""
+    """An Arrow file (also Feather version 2) or an Arrow stream."""
 
     def _reader(self) -> Any:
         source = pa.memory_map(os.fspath(self.path))
@@ -217,7 +217,7 @@ class _Arrow(Table):
 
 
 def _joined(batches: Iterator[Any], rows: int) -> Iterator[Any]:
-    """Yield batches of so many rows, of batches of any length."""
+    """Yield batches of a given number of rows from batches of any length."""
     kept: list[Any] = []
     for batch in batches:
         kept.append(batch)
@@ -233,12 +233,12 @@ def _joined(batches: Iterator[Any], rows: int) -> Iterator[Any]:
 
 
 def _once(numbers: Sequence[str], group: str | None) -> list[str]:
-    """Return the names of the columns to read, each once."""
+    """Return the names of the columns to read, without duplicates."""
     return list(dict.fromkeys([*numbers, *([group] if group else [])]))
 
 
 def _of_arrow(path: Path, batch: Any, numbers: Sequence[str], group: str | None) -> Columns:
-    """Return columns as arrays of NumPy."""
+    """Return columns as NumPy arrays."""
     found: Columns = {}
     for name in numbers:
         column = _validated(path, batch, name)
@@ -263,9 +263,9 @@ def _of_arrow(path: Path, batch: Any, numbers: Sequence[str], group: str | None)
 
 
 def _validated(path: Path, batch: Any, name: str) -> Any:
-    """Return a column of which every offset and every code lies where its data is.
+    """Return a column after checking that its offsets and codes are in bounds.
 
-    Arrow trusts what a file says of itself, and would read memory that the column does not have.
+    Arrow trusts the offsets in a file, and invalid ones would read memory out of bounds.
     """
     column = batch.column(name)
     try:
@@ -279,7 +279,7 @@ def _validated(path: Path, batch: Any, name: str) -> Any:
 
 
 def _labels(values: list[Any]) -> list[Any]:
-    """Return labels, integers among them as such where a file holds them as floating numbers."""
+    """Return labels; floats with integer values become integers."""
     return [int(x) if isinstance(x, float) and x.is_integer() else x for x in values]
 
 
@@ -291,15 +291,15 @@ def _nulls(column: Any) -> np.ndarray | None:
 
 
 def not_numbers(path: Path, name: str, kind: object) -> InputError:
-    """Build the error of a column of anything but numbers."""
+    """Return the error for a column that does not hold numbers."""
     return InputError(f"{path}: column {name!r} is of type {kind}, not of numbers; name another")
 
 
-# --- NumPy's archives -----------------------------------------------------------------------------
+# --- NumPy archives -------------------------------------------------------------------------------
 
 
 class _Npz(Table):
-    """Arrays of one axis, read a piece at a time: an archive cannot be mapped into memory."""
+    """One-dimensional arrays in an npz archive, read in pieces since archives cannot be mapped."""
 
     def open(self) -> None:
         with zipfile.ZipFile(self.path) as archive:
@@ -331,9 +331,9 @@ class _Npz(Table):
 
 
 def _header(path: Path, name: str, version: tuple[int, int], file: Any) -> BytesIO:
-    """Return the header of an array with its length before it, which is checked first.
+    """Return the header of an array, with its length, after checking the length.
 
-    NumPy reads as much as the file claims, of which a small archive can claim gigabytes.
+    NumPy reads as many bytes as the file claims; a small archive may claim gigabytes.
     """
     count = file.read(2 if version == (1, 0) else 4)
     length = int.from_bytes(count, "little")
@@ -344,7 +344,7 @@ def _header(path: Path, name: str, version: tuple[int, int], file: Any) -> Bytes
 
 
 class _Member:
-    """An array in an archive: its header was read, its numbers follow."""
+    """An array in an archive, with its header already read."""
 
     def __init__(self, path: Path, name: str, file: Any, labels: bool) -> None:
         self.name, self._file, self._labels = name, file, labels
@@ -372,7 +372,7 @@ class _Member:
         self.length = int(shape[0])
 
     def read(self, count: int) -> Column:
-        """Return the next numbers, or labels."""
+        """Return the next values or labels."""
         size = count * self._dtype.itemsize
         data = self._file.read(size)
         if len(data) < size:

@@ -1,4 +1,4 @@
-"""The commands: what they are called with, and what they print."""
+"""The commands: their arguments and their output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .errors import InputError, close_to, printable
 
 
 class Commands(TyperGroup):
-    """The commands, whose mistakes are messages."""
+    """The command group, which prints errors as messages."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
@@ -30,7 +30,7 @@ class Commands(TyperGroup):
             typer.echo(f"isoloss: {printable(str(error))}", err=True)
             raise typer.Exit(2) from error
         except BrokenPipeError:
-            raise  # the reader has had enough, and nobody is left to tell
+            raise  # the reader of the pipe has closed it
         except OSError as error:
             reason = error.strerror or str(error)
             typer.echo(f"isoloss: the output cannot be written: {printable(reason)}", err=True)
@@ -164,7 +164,7 @@ def show(
 
 
 def _name_and_rest(words: list[str]) -> tuple[str, list[str]]:
-    """Find the name, which may stand after parameters, or have them with colons."""
+    """Split words into the metric name, also after parameters or with colons, and the rest."""
     place = next(
         (k for k, one in enumerate(words)
          if not one.startswith("-") and (k == 0 or not words[k - 1].startswith("--")
@@ -182,7 +182,7 @@ def _ends(text: str) -> tuple[float, float]:
         low, high = map(float, text.split(","))
     except ValueError:
         raise InputError(f"--range {text}: write two numbers, as in --range=-5,5") from None
-    if not high - low < math.inf:  # nor are the ends nan
+    if not high - low < math.inf:  # also rejects nan
         raise InputError(f"--range {text}: write finite numbers of which the difference is finite")
     if not low < high:
         raise InputError(f"--range {text}: the first number must be less than the second")
@@ -360,7 +360,7 @@ def _check_report(path: Path | None) -> None:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, float], None]]:
-    """Show a bar on the error stream, if it is a terminal."""
+    """Show a progress bar on stderr if it is a terminal."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     out = tables.console(stderr=True)

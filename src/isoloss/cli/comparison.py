@@ -1,4 +1,4 @@
-"""Models compared over the rows of a file: values, standard errors, groups, in constant memory."""
+"""Compare models over the rows of a file, with standard errors and groups, in constant memory."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ..streaming import Accumulator
 from .columns import Column, Columns, Table
 from .errors import InputError
 
-GROUPS = 1000  # more labels than that name rows, not groups
+GROUPS = 1000  # a column with more distinct labels is taken for row names
 Shown = Callable[[str, float], None]
 Labelled = tuple[bool, bool]
 
 
 @dataclass
 class Comparison:
-    """Which columns are compared, and by which metrics."""
+    """The columns to compare and the metrics to compute."""
 
     table: Table
     target: str
@@ -39,7 +39,7 @@ class Comparison:
     kept: int = 0
 
     def __post_init__(self) -> None:
-        """Check the columns' names and the metrics before anything is read."""
+        """Check the column names and the metrics before reading the file."""
         if len(set(self.predictions)) < len(self.predictions):
             raise InputError("a model is named twice: --prediction takes each column once")
         for name, metric in self.metrics.items():
@@ -52,7 +52,7 @@ class Comparison:
         self.table.check([self.target, *self.predictions, *others])
 
     def batches(self, shown: Callable[[float], None] = lambda share: None) -> Iterator[Rows]:
-        """Yield the rows that count, some at a time."""
+        """Yield batches of the rows that are not dropped."""
         self.dropped = self.kept = 0
         for batch in self._read(shown):
             lost = np.zeros(len(batch[self.target].values), dtype=bool)
@@ -79,7 +79,7 @@ class Comparison:
         return self.table.batches(list(numbers), self.group, self.rows, shown)
 
     def _missing(self) -> InputError:
-        """Count what is missing in the whole file, to tell all of it at once."""
+        """Return an error with the counts of missing values in the whole file."""
         found: dict[str | None, dict[str, int]] = {}
         first: dict[str | None, int] = {}
         start = 0
@@ -106,7 +106,7 @@ class Comparison:
 
 
 class Rows:
-    """Some rows: targets, weights and groups, and the predictions of each model."""
+    """A batch of rows: targets, weights, groups and the predictions of each model."""
 
     def __init__(self, columns: Columns, comparison: Comparison) -> None:
         self.columns, self.target = columns, comparison.target
@@ -117,14 +117,14 @@ class Rows:
         self._integers: dict[str, np.ndarray] = {}
 
     def residuals(self, model: str) -> np.ndarray:
-        """Return predictions less targets, in float64."""
+        """Return predictions minus targets in float64."""
         found: np.ndarray = np.subtract(
             self.columns[model].values, self.targets, dtype=np.float64, casting="unsafe"
         )
         return found
 
     def integers(self, name: str) -> np.ndarray:
-        """Return a column of labels, which files may hold as floating numbers."""
+        """Return a column of labels as integers; the file may hold them as floats."""
         values = self.columns[name].values
         if values.dtype.kind in "iu":
             return values
@@ -142,7 +142,7 @@ class Rows:
 
 
 def takes_columns(metric: Metric) -> bool:
-    """Whether one number for each row is what a metric takes, or labels in the place of scores."""
+    """Return whether a metric takes one number, or one label, per row."""
     if metric.prediction_names or metric.target_names:
         return False
     intervals = (metric.domain.predictions, metric.domain.targets)
@@ -154,17 +154,17 @@ def takes_columns(metric: Metric) -> bool:
 
 
 def has_error(metric: Metric) -> bool:
-    """Whether a metric has a standard error: one term per sample, or a function of their mean."""
+    """Return whether a metric has a standard error: a mean of terms or a function of one."""
     return unwrapped(metric).summable
 
 
 def labelled(metric: Metric) -> Labelled:
-    """Whether predictions and targets of a metric are labels: integers."""
+    """Return whether the predictions and the targets of a metric are integer labels."""
     return isinstance(metric.domain.predictions, Labels), isinstance(metric.domain.targets, Labels)
 
 
 def signed(metric: Metric) -> bool:
-    """Whether 0 is best: a bias, or a multiple of it."""
+    """Return whether 0 is the best value, as for a bias or a multiple of a bias."""
     return (
         metric.metric is mean_bias_error
         if isinstance(metric, Scaled)
@@ -198,7 +198,7 @@ def _counted(count: int, what: str) -> str:
 
 @dataclass
 class Cell:
-    """A value, and its standard error where there is one."""
+    """A value with its standard error, if it has one."""
 
     value: Any
     error: Any = None
@@ -206,7 +206,7 @@ class Cell:
 
 @dataclass
 class Result:
-    """What came out: a cell for each model and metric, of all rows and of each group."""
+    """The values of each model and metric, for all rows and for each group."""
 
     comparison: Comparison
     whole: dict[str, dict[str, Cell]]
@@ -214,7 +214,7 @@ class Result:
     groups: list[dict[str, dict[str, Cell]]] = field(default_factory=list)
 
     def best(self, metric: str, cells: dict[str, dict[str, Cell]] | None = None) -> list[str]:
-        """Return the models that are best, of several that can be compared."""
+        """Return the best models; none if fewer than two models are compared."""
         found = self.comparison.metrics[metric]
         rows = cells or self.whole
         values = {model: row[metric].value for model, row in rows.items()}
@@ -227,7 +227,7 @@ class Result:
         return [model for model, value in numbers.items() if value == top]
 
     def notes(self) -> Iterator[str]:
-        """Yield what is worth knowing about values that are nan, and about memory."""
+        """Yield notes about nan values and memory."""
         for name, metric in self.comparison.metrics.items():
             for model, row in self.whole.items():
                 value = row[name].value
@@ -243,7 +243,7 @@ class Result:
                 yield f"{name} sorts all rows, so it held them in memory"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what JSON can hold: numbers that are not finite are null."""
+        """Return a dict for JSON; numbers that are not finite are None."""
         comparison = self.comparison
         metrics = comparison.metrics
         found: dict[str, Any] = {
@@ -284,7 +284,7 @@ def _finite(x: Any) -> Any:
 
 
 def labels_in(comparison: Comparison, shown: Shown, also: Any = None) -> list[Any]:
-    """Return the labels of the groups, from a first pass; ``also`` is shown its rows."""
+    """Return the labels of the groups from a first pass; ``also`` receives its rows."""
     found: set[Any] = set()
     for rows in comparison.batches(lambda share: shown("looking", share)):
         if rows.group is not None:
@@ -303,7 +303,7 @@ def labels_in(comparison: Comparison, shown: Shown, also: Any = None) -> list[An
 
 
 def compared(comparison: Comparison, shown: Shown, labels: list[Any], also: Any = None) -> Result:
-    """Return the values of all models, from one pass; ``also`` is shown its rows."""
+    """Return the values of all models from one pass; ``also`` receives its rows."""
     streams = {m: _Streams(comparison.metrics, len(labels)) for m in comparison.predictions}
     codes = {label: code for code, label in enumerate(labels)}
     for rows in comparison.batches(lambda share: shown("evaluating", share)):
@@ -324,7 +324,7 @@ def compared(comparison: Comparison, shown: Shown, labels: list[Any], also: Any 
 
 
 class _Streams:
-    """The metrics of one model, in streams of those that take and give the same."""
+    """The accumulators of one model, one for each kind of input and output."""
 
     def __init__(self, metrics: dict[str, Metric], groups: int) -> None:
         self._metrics, self._groups = metrics, groups
@@ -338,7 +338,7 @@ class _Streams:
         ]
 
     def add(self, rows: Rows, model: str, numbers: np.ndarray | None) -> None:
-        """Add some rows, with the number of each one's group."""
+        """Add rows with their group numbers."""
         for (p, t), groups, stream in self._streams:
             predictions = rows.integers(model) if p else rows.columns[model].values
             targets = rows.integers(rows.target) if t else rows.targets
@@ -349,7 +349,7 @@ class _Streams:
                 raise InputError(f"column {model!r}: {error}") from error
 
     def cells(self) -> tuple[dict[str, Cell], list[dict[str, Cell]]]:
-        """Return the values of all rows, and those of each group."""
+        """Return the values of all rows and of each group."""
         whole: dict[str, Cell] = {}
         parts: list[dict[str, Cell]] = [{} for _ in range(self._groups)]
         for _, groups, stream in self._streams:

@@ -1,4 +1,4 @@
-"""The curve of a metric: value, gradient and curvature of one term, as numbers and as pictures."""
+"""Curves of a metric: value, gradient and second derivative of one term, and their plots."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAMES = ("value", "gradient", "curvature")
 
 @dataclass(frozen=True)
 class Curve:
-    """One term and its derivatives along a line of predictions."""
+    """One term and its derivatives over a range of predictions."""
 
     metric: Metric
     label: str
@@ -31,18 +31,18 @@ class Curve:
 
     @property
     def title(self) -> str:
-        """What is drawn."""
+        """Return the title of the plot."""
         return repr(self.metric)
 
 
 class NoPictureError(Exception):
-    """Why there is no curve of a metric."""
+    """Raised with the reason if a metric has no curve."""
 
 
 def curve(
     metric: Metric, target: float | None = None, ends: tuple[float, float] | None = None
 ) -> Curve:
-    """Return the curve of a metric whose terms are of one number each, or of three logits."""
+    """Return the curve of a metric of scalar predictions, or of three logits."""
     if not metric.summable:
         raise NoPictureError(
             f"no picture: {metric!r} is no mean of terms, but a number of all samples "
@@ -78,7 +78,7 @@ def curve(
 
 
 def _of_logits(metric: Metric, predictions: Any, ends: tuple[float, float]) -> Curve:
-    """Return the curve along the label's logit, or probability, of three classes."""
+    """Return the curve over the logit or probability of the label, with three classes."""
     unit = isinstance(predictions, Interval) and predictions.high == 1.0
     x = np.linspace(*((0.005, 0.995) if unit else ends), POINTS)
     others = (1 - x) / 2 if unit else np.zeros_like(x)
@@ -91,7 +91,7 @@ def _of_logits(metric: Metric, predictions: Any, ends: tuple[float, float]) -> C
 
 
 def _of_residual(metric: Metric) -> bool:
-    """Whether a term depends on nothing but prediction - target: found by shifting both."""
+    """Return whether a term depends only on prediction - target, by shifting both."""
     if metric.domain.bounded or isinstance(metric.domain.targets, Labels):
         return False
     x = np.linspace(-3.0, 3.0, 13)
@@ -100,17 +100,17 @@ def _of_residual(metric: Metric) -> bool:
 
 
 def _target(targets: Interval | Labels) -> float:
-    """Return a label of 1, where there is one; else a number well inside."""
+    """Return the target 1 for labels, otherwise a number inside the domain."""
     if isinstance(targets, Labels):
         return 1.0
     return 1.0 if targets.high == 1.0 and not targets.high_open else targets.inside
 
 
 def _ends(metric: Metric, predictions: Interval, y: float) -> tuple[float, float]:
-    """Return where a curve begins and ends: beyond the parameters, in which its kinks are."""
+    """Return a range of predictions that includes the parameters, at which kinks lie."""
     targets = metric.domain.targets
     of_two = isinstance(targets, Labels) or (targets.low, targets.high) in ((0, 1), (-1, 1))
-    if of_two and not predictions.bounded:  # logits, or scores like them
+    if of_two and not predictions.bounded:  # logits or similar scores
         return -6.0, 6.0
     numbers = [v for v in vars(metric).values() if type(v) in (int, float) and abs(v) < 1e6]
     far = 2.5 * max([1.0, *map(abs, numbers)])
@@ -126,7 +126,7 @@ def _ends(metric: Metric, predictions: Interval, y: float) -> tuple[float, float
 
 
 def in_terminal(curve: Curve, width: int, height: int = 11) -> str:
-    """Return the three curves as lines of text, without colours."""
+    """Return the three curves as text without colours."""
     import plotext
 
     figure = plotext.figure
@@ -139,7 +139,7 @@ def in_terminal(curve: Curve, width: int, height: int = 11) -> str:
             continue
         x, numbers = curve.x[finite].tolist(), y[finite].tolist()
         figure.draw(figure.signal(x, numbers, marker="braille"))
-        if np.ptp(y[finite]) == 0:  # a constant is drawn in the middle
+        if np.ptp(y[finite]) == 0:  # centre a constant
             figure.ruler("y").lim(numbers[0] - 1, numbers[0] + 1)
         figure.title(name)
         figure.label(curve.label)
@@ -148,7 +148,7 @@ def in_terminal(curve: Curve, width: int, height: int = 11) -> str:
 
 
 def in_file(curve: Curve, path: Path) -> None:
-    """Write the three curves side by side, as PNG, SVG or PDF by the name's ending."""
+    """Write the three curves side by side as PNG, SVG or PDF, by the file extension."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""What there is to say about a metric: formula, domain, properties, references."""
+"""Describe a metric: formula, domain, properties and references."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MARKED = re.compile(r"^\.\. math:: (.*(?:\n    .*)*)", re.MULTILINE)
 
 
 def sections(docstring: str) -> dict[str, str]:
-    """Split a docstring by its underlined headings; what comes first is called ''."""
+    """Split a docstring at its underlined headings; the text before them has the key ''."""
     parts = re.split(r"^(\w+)\n-+\n", inspect.cleandoc(docstring), flags=re.MULTILINE)
     named = zip(parts[1::2], (part.strip("\n") for part in parts[2::2]), strict=True)
     return {"": parts[0].strip(), **dict(named)}
@@ -37,7 +37,7 @@ def formulas(text: str) -> str:
 
 
 def properties(entry: Entry, metric: Metric | None) -> Iterator[tuple[str, str]]:
-    """Yield what is declared about a metric."""
+    """Yield the declared properties of a metric."""
     entry = replace(entry, metric=metric)
     if entry.aliases:
         yield "aliases", ", ".join(entry.aliases)
@@ -70,10 +70,10 @@ def _values(values: Interval | Labels) -> str:
 
 
 def write(console: Console, entry: Entry, metric: Metric | None) -> None:
-    """Write all of it."""
+    """Write the description."""
     console.print(Text(repr(metric) if metric is not None else entry.call, style="bold"))
     named = metric
-    while isinstance(named, Wrapper):  # what is wrapped is what there is a text about
+    while isinstance(named, Wrapper):  # the docstring of the innermost metric has the text
         named = named.metric
     parts = sections((type(named) if named is not None else entry.cls).__doc__ or "")
     console.print(Text(formulas(parts[""])), end="\n\n", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Where residuals and predictions lie: histograms of fixed size, filled batch by batch."""
+"""Histograms of residuals and predictions, of fixed size, filled in batches."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 from .comparison import Rows
 
 BINS = 80
-FAR = 5  # so many standard deviations of the residuals are drawn; what lies beyond is counted
+FAR = 5  # half-width of the histogram in standard deviations; residuals beyond it are counted
 
 
 @dataclass
 class Ranges:
-    """Ends and moments of the numbers, from a first pass."""
+    """Extrema and moments of the columns, from a first pass."""
 
     models: Sequence[str]
     low: float = math.inf
@@ -38,7 +38,7 @@ class Ranges:
             self.sums[model] = np.concatenate([np.minimum(old[:2], extremes), old[2:] + sums])
 
     def residuals(self) -> tuple[float, float]:
-        """Return the ends of the histogram of residuals, the same for all models."""
+        """Return the range of the histograms of residuals, shared by all models."""
         lows, highs = [], []
         for low, high, total, squares in self.sums.values():
             mean = total / self.count
@@ -48,7 +48,7 @@ class Ranges:
         return _apart(min(lows), max(highs))
 
     def values(self) -> tuple[float, float]:
-        """Return the ends of predictions and targets."""
+        """Return the range of predictions and targets."""
         return _apart(self.low, self.high)
 
 
@@ -57,7 +57,7 @@ def _apart(low: float, high: float) -> tuple[float, float]:
 
 
 class Distributions:
-    """Histograms of residuals, and of predictions against targets, of every model."""
+    """Histograms of the residuals and of predictions against targets, for every model."""
 
     def __init__(self, ranges: Ranges) -> None:
         low, high = ranges.residuals()
@@ -81,7 +81,7 @@ class Distributions:
 
 
 def _places(numbers: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return the bin of each number; the last end is part of the last bin."""
+    """Return the bin of each number; the upper end belongs to the last bin."""
     width = (edges[-1] - edges[0]) / BINS
     places: np.ndarray = np.clip((numbers - edges[0]) / width, 0, BINS - 1).astype(np.int64)
     return places

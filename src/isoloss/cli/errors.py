@@ -1,4 +1,4 @@
-"""What a user may get wrong: one message, no traceback, exit status 2."""
+"""Errors of the user: one message, no traceback, exit status 2."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import difflib
 import re
 from collections.abc import Iterable
 
-# the control characters of ASCII and Latin-1, separators of lines, marks that turn the direction of
-# the text after them, and halves of surrogate pairs, which no encoding has
+# control characters of ASCII and Latin-1, line separators, marks that change the text direction,
+# and lone surrogates, which cannot be encoded
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class InputError(Exception):
-    """An error of the call, whose text names it and says what to do."""
+    """An error in the call; its message names the error and the fix."""
 
 
 def close_to(name: str, known: Iterable[str]) -> str:
-    """Return the names that may have been meant, as the end of a sentence."""
+    """Return similar names as the end of a sentence."""
     by_case: dict[str, str] = {}
     for one in known:
         by_case.setdefault(one.lower(), one)
@@ -28,8 +28,8 @@ def close_to(name: str, known: Iterable[str]) -> str:
 
 
 def printable(text: str) -> str:
-    r"""Return a text with its control characters written out, an escape as ``\x1b``.
+    r"""Return a text with its control characters escaped, as in ``\x1b``.
 
-    Names come from files, and a terminal obeys control characters: it clears its screen, say.
+    Names come from files, and control characters could clear the terminal, for example.
     """
     return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)

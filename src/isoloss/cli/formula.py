@@ -1,4 +1,4 @@
-r"""Formulas of docstrings as lines of text: ``\frac{x}{\delta^2}`` is ``x/δ²``."""
+r"""Convert LaTeX formulas of docstrings to text: ``\frac{x}{\delta^2}`` is ``x/δ²``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TOKEN = re.compile(r"\\([a-zA-Z]+|.)|([{}^_])|(\s+)|(.)", re.DOTALL)
 
 
 def in_text(latex: str) -> str:
-    """Return a formula of LaTeX as text."""
+    """Return a LaTeX formula as text."""
     tokens = [match.group() for match in _TOKEN.finditer(latex)]
     text = re.sub(r" {2,}", "  ", _joined(tokens, ""))
     text = re.sub(r" *([\u222a≤≥≠∈∩·]) *", r" \1 ", text)
@@ -37,7 +37,7 @@ def _joined(tokens: list[str], end: str) -> str:
 
 
 def _group(tokens: list[str]) -> str:
-    """Return what a command or a raised mark applies to: a group in braces, or one token."""
+    """Return the argument of a command or superscript: a group in braces or one token."""
     while tokens and tokens[0].isspace():
         tokens.pop(0)
     return _next(tokens).strip() if tokens else ""
@@ -79,6 +79,6 @@ def _next(tokens: list[str]) -> str:
 
 
 def _enclosed(text: str) -> str:
-    """Put in parentheses what is more than a word, or in them already."""
+    """Add parentheses unless the text is one word or already enclosed."""
     simple = re.fullmatch(r"[\w\u0300-\u036f²³\u2032…]+|[([{|‖⟨][^()\[\]{}|‖⟨⟩]*[)\]}|‖⟩]|.", text)
     return text if simple else f"({text})"

@@ -1,4 +1,4 @@
-"""Files that the command writes: whole or not at all, so that a failure destroys no old file."""
+"""Write files completely or not at all, so that a failure keeps an existing file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FIXES = {
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Turn an error of the system into a message that says what to do."""
+    """Turn a system error into a message with a fix."""
     try:
         yield
     except OSError as error:
@@ -32,7 +32,7 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def check(path: Path) -> None:
-    """Refuse a file that cannot be written, before the work whose result it is to hold."""
+    """Raise an error if a file cannot be written, before its content is computed."""
     with _explained(path):
         if path.is_dir():
             raise InputError(f"{path} is a folder: name a file in it, as in {path / path.name}")
@@ -44,12 +44,12 @@ def check(path: Path) -> None:
 
 
 def _replaceable(path: Path) -> bool:
-    """Whether a new file can take this place: a pipe or a device has to stay."""
+    """Return whether a new file may replace the path; a pipe or a device is kept."""
     return path.is_file() or not path.exists()
 
 
 def _behind(path: Path) -> Path:
-    """Return the file that a link leads to: the link stays, and what it leads to is replaced."""
+    """Return the target of a link, so that writing replaces the target and keeps the link."""
     return Path(os.path.realpath(path))
 
 

@@ -1,4 +1,4 @@
-"""The report of a comparison: one page that needs no other file."""
+"""The report of a comparison, as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from .comparison import Cell, Result
 from .distributions import Distributions
 from .tables import arrow, number
 
-MOST = 40  # groups in a picture; the tables have all of them
-# text stays text; a user's dollars are no formula
+MOST = 40  # largest number of groups in a picture; the tables have all groups
+# keep text as text, and do not parse dollar signs in names as formulas
 SETTINGS: Any = {"svg.fonttype": "none", "font.family": "sans-serif", "text.parse_math": False}
 
 
@@ -52,9 +52,9 @@ def _cell(cell: Cell) -> str:
 
 
 def _svg(figure: Figure, title: str) -> Markup:
-    """Return a figure as an element of a page, without what names other files."""
+    """Return a figure as an SVG element without references to other files."""
     file = io.StringIO()
-    with rc_context({"svg.hashsalt": title}):  # ids are unique in the page, the same in every run
+    with rc_context({"svg.hashsalt": title}):  # unique and reproducible ids
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Type": None,
                                                      "Format": None})  # fmt: skip
     text = file.getvalue()
@@ -124,7 +124,7 @@ def _groups(result: Result) -> Iterator[tuple[str, Markup]]:
 
 
 def _plain(text: str) -> str:
-    """Return a label that matplotlib does not take for a hidden one."""
+    """Return a label that matplotlib does not hide."""
     return f"\u200b{text}" if text.startswith("_") else text
 
 

@@ -1,4 +1,4 @@
-"""Tables in the terminal; in a pipe, plain columns of stable width."""
+"""Tables for a terminal, or plain columns of fixed width for a pipe."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .catalogue import Entry
 from .comparison import Cell, Result, signed
 from .errors import printable
 
-WIDE = 240  # columns in a pipe: nothing is wrapped or cut
+WIDE = 240  # characters per line in a pipe, so that no cell is wrapped or cut
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return where to print; NO_COLOR is respected."""
+    """Return the console to print to, respecting NO_COLOR."""
     found = Console(stderr=stderr, highlight=False)
     return found if found.is_terminal else Console(stderr=stderr, highlight=False, width=WIDE)
 
@@ -34,17 +34,17 @@ def _table(out: Console, *columns: str) -> Table:
 
 
 def _named(text: str, style: str = "") -> Text:
-    """Return a text that may hold names out of files."""
+    """Return a text with the control characters of names from files escaped."""
     return Text(printable(text), style=style)
 
 
 def note(out: Console, text: str) -> None:
-    """Print a line, however long it is."""
+    """Print a line without wrapping it."""
     out.print(_named(text), soft_wrap=True)
 
 
 def write(out: Console, table: Table) -> None:
-    """Print a table; in a pipe, without blanks at the ends of lines."""
+    """Print a table; in a pipe, without trailing spaces."""
     if out.is_terminal:
         out.print(table)
         return
@@ -55,14 +55,14 @@ def write(out: Console, table: Table) -> None:
 
 
 def number(x: Any, digits: int = 6) -> str:
-    """Return a number, or several, in so many digits."""
+    """Format a number or several numbers with a number of digits."""
     if np.ndim(x):
         return "[" + ", ".join(number(one, 4) for one in x) + "]"
     return f"{float(x):.{digits}g}"
 
 
 def arrow(metric: Metric) -> str:
-    """Return which way is better: up, down, or towards 0."""
+    """Return the direction of better values: up, down or towards 0."""
     return "0" if signed(metric) else "↑" if metric.greater_is_better else "↓"
 
 
@@ -78,7 +78,7 @@ def catalogue(out: Console, entries: Iterable[Entry]) -> None:
 
 
 def comparison(out: Console, result: Result) -> None:
-    """Print the values of all models, and of all groups."""
+    """Print the values of all models and groups."""
     models, metrics = list(result.comparison.predictions), result.comparison.metrics
     table = _table(out, "metric", "", *models)
     for name, metric in metrics.items():
@@ -115,7 +115,7 @@ def _right(table: Table, first: int) -> None:
 
 
 def parity(out: Console, reports: list[Report]) -> None:
-    """Print a row for each function, a column for each library, and what disagrees."""
+    """Print a table of functions and libraries, and the disagreements."""
     libraries = list(dict.fromkeys(row.library for one in reports for row in one.rows))
     table = _table(out, "function", *libraries)
     for report in reports:

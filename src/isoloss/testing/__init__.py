@@ -1,4 +1,4 @@
-"""Tests of functions of arrays: the same value, gradient and dtype on every array library."""
+"""Test that a function gives the same value, gradient and dtype on every array library."""
 
 from .parity import Case, Report, Row, assert_close_ulp, assert_parity, compare, suite
 

@@ -1,15 +1,15 @@
-"""What usually makes two array libraries disagree, from the pattern of the disagreement."""
+"""Likely causes of a disagreement of two array libraries, inferred from its pattern."""
 
 from __future__ import annotations
 
 import math
 
 HALF = ("float16", "bfloat16")
-MANY = 2.0**12  # ULP: more than rounding makes of a sum of many numbers
+MANY = 2.0**12  # ULP: above the rounding error of a sum of many numbers
 
 
 def of_gradient(got: float, want: float) -> str:
-    """Return the likely cause of derivatives that differ at one place."""
+    """Return the likely cause of different derivatives at one entry."""
     if math.isnan(got) or math.isnan(want):
         return (
             "a root, norm, power or logarithm at its edge, or where() around a branch that is "
@@ -29,7 +29,7 @@ def of_gradient(got: float, want: float) -> str:
 
 
 def of_value(got: float, want: float, dtype: str) -> str:
-    """Return the likely cause of values that differ at one place."""
+    """Return the likely cause of different values at one entry."""
     if math.isfinite(got) == math.isfinite(want):
         return ""
     if dtype in HALF:
@@ -39,7 +39,7 @@ def of_value(got: float, want: float, dtype: str) -> str:
 
 
 def of_distance(got: float, want: float, ulp: float) -> str:
-    """Return what a distance alone says."""
+    """Return the likely cause of a distance, from its size alone."""
     if ulp < MANY:
         return (
             "rounding: sums in another order, or a function of the library's own; ulp= is the bound"
@@ -50,5 +50,5 @@ def of_distance(got: float, want: float, ulp: float) -> str:
 
 
 def of_dtype(got: str, want: str) -> str:
-    """Return the likely cause of dtypes that differ."""
+    """Return the likely cause of different dtypes."""
     return f"promotion: integers, or a scalar with a dtype, made {got} of what is {want}"

@@ -1,4 +1,4 @@
-"""How far two arrays are apart, in units in the last place."""
+"""Distance of two arrays in units in the last place (ULP)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ FORMATS = {
     "float32": (24, -126),
     "float64": (53, -1022),
 }
-SMALL = 2.0**-4  # of the largest: what was subtracted is larger than what is left
+SMALL = 2.0**-4  # of the largest entry; smaller entries may be differences of large numbers
 
 
 def in_ulp(got: Any, want: Any, dtype: str) -> np.ndarray:
-    """Return how many ULP of a dtype lie between numbers, entry by entry.
+    """Return the distance of two arrays in ULP of a dtype, for each entry.
 
-    Of an entry that is less than 1/16 of the largest, in ULP of that: it may be a difference
-    of numbers as large. Two nan are equal, and so are infinite numbers of one sign. The
-    distance to nan or to infinity is infinite.
+    If an entry is smaller than 1/16 of the largest entry, the ULP is that of 1/16 of the largest
+    entry: the small entry may be a difference of larger numbers. Two nan are equal, and so are
+    infinities of the same sign. Any other distance to nan or infinity is infinite.
     """
     a, b = (np.asarray(x, dtype=np.float64) for x in (got, want))
     finite = np.isfinite(a) & np.isfinite(b)

@@ -1,6 +1,6 @@
-"""The array libraries that are compared: their arrays, derivatives and transforms.
+"""The compared array libraries: their arrays, derivatives and transforms.
 
-None is imported before it is asked for. A transform is a function of a function and its arrays.
+A library is imported when it is used. A transform takes a function and the arrays of its call.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Places = tuple[int, ...]
 
 
 def total(result: Any) -> Any:
-    """Return the sum of all numbers of a result: what is differentiated of an array."""
+    """Return the sum of all numbers of a result, the scalar that is differentiated."""
     if isinstance(result, Mapping):
         result = list(result.values())
     if isinstance(result, (tuple, list)):
@@ -33,7 +33,7 @@ def total(result: Any) -> Any:
 
 
 class ArrayLibrary:
-    """A library: how to make its arrays, read them, and differentiate and transform with it."""
+    """An array library: makes and reads its arrays, differentiates and transforms functions."""
 
     name = "numpy"
     module = "numpy"
@@ -43,19 +43,19 @@ class ArrayLibrary:
         self.xp: Any = importlib.import_module(self.module)
 
     def setting(self, dtype: str) -> AbstractContextManager[Any]:
-        """Return a context in which the library has a dtype."""
+        """Return a context in which the library supports a dtype."""
         return nullcontext()
 
     def namespace(self) -> Any:
-        """Return the functions of the library, under the names of the array API standard."""
+        """Return the array API namespace of the library."""
         return array_namespace(self.array(np.zeros(1), "float32"))
 
     def array(self, numbers: np.ndarray, dtype: str | None) -> Any:
-        """Return an array; floating numbers in a dtype, others in their own."""
+        """Return an array in a dtype; None keeps the dtype of the numbers."""
         return self.xp.asarray(numbers, dtype=None if dtype is None else getattr(self.xp, dtype))
 
     def numbers(self, array: Any) -> np.ndarray:
-        """Return an array as float64 of NumPy."""
+        """Return an array as a float64 NumPy array."""
         found = np.asarray(array)
         if found.dtype.kind not in "fiub" and found.dtype.name != "bfloat16":
             raise TypeError(f"a result has dtype {found.dtype}: real numbers are compared")
@@ -66,28 +66,28 @@ class ArrayLibrary:
         return str(getattr(array, "dtype", type(array).__name__)).rpartition(".")[2]
 
     def device(self, array: Any) -> str:
-        """Return the name of a device; a number of Python's is on none."""
+        """Return the name of a device; empty for a Python number."""
         return str(getattr(array, "device", ""))
 
     def default(self, dtype: str) -> str:
-        """Return the dtype that stands for one, where the library lacks it by its settings."""
+        """Return the dtype that replaces a dtype disabled by the settings of the library."""
         return dtype
 
     def gradients(self) -> dict[str, Callable[[Function, tuple[Any, ...], Places], Any]]:
-        """Return the ways to differentiate, by name."""
+        """Return the modes of differentiation by name."""
         return {}
 
     def hessian(self, function: Function, arrays: tuple[Any, ...], place: int) -> Any:
-        """Return the Hessian by one argument; None where the library has no derivatives."""
+        """Return the Hessian with respect to one argument; None without autodiff."""
         return None
 
     def transforms(self) -> dict[str, Callable[[Function, tuple[Any, ...]], Any]]:
-        """Return the transforms, by name: each gives what a plain call gives."""
+        """Return the transforms by name; each must give the result of a plain call."""
         return {}
 
 
 class NumPy(ArrayLibrary):
-    """NumPy, which differentiates the metrics of isoloss."""
+    """NumPy, where only metrics of isoloss are differentiated."""
 
     def gradients(self) -> dict[str, Any]:
         def of_metric(function: Function, arrays: tuple[Any, ...], places: Places) -> Any:
@@ -99,14 +99,14 @@ class NumPy(ArrayLibrary):
 
 
 class Strict(ArrayLibrary):
-    """NumPy with what the standard promises, and nothing else."""
+    """NumPy restricted to the array API standard."""
 
     name = module = "array_api_strict"
     dtypes = ("float32", "float64")
 
 
 class Dask(ArrayLibrary):
-    """Dask: arrays of two chunks, computed when they are compared."""
+    """Dask arrays of two chunks, computed for the comparison."""
 
     name, module = "dask", "dask.array"
 
@@ -116,7 +116,7 @@ class Dask(ArrayLibrary):
 
 
 class JAX(ArrayLibrary):
-    """JAX: reverse and forward mode, plain and compiled; float64 whatever its setting."""
+    """JAX: reverse and forward mode, plain and compiled; supports float64 with any setting."""
 
     name, module = "jax", "jax.numpy"
     dtypes = ("float16", "bfloat16", "float32", "float64")
@@ -128,7 +128,7 @@ class JAX(ArrayLibrary):
 
     @contextmanager
     def setting(self, dtype: str) -> Iterator[None]:
-        """Turn on 64 bits for float64."""
+        """Enable x64 for float64."""
         config, before = self.jax.config, self.jax.config.jax_enable_x64
         config.update("jax_enable_x64", before or dtype == "float64")
         try:
@@ -149,7 +149,7 @@ class JAX(ArrayLibrary):
         def by(name: str, transform: Any, compiled: bool) -> Any:
             def way(function: Function, arrays: tuple[Any, ...], places: Places) -> Any:
                 key = name, id(function), places
-                if key not in self._derivatives:  # so that further points compile nothing
+                if key not in self._derivatives:  # further points reuse the compiled program
                     derivative = transform(lambda *a: total(function(*a)), argnums=places)
                     self._derivatives[key] = jax.jit(derivative) if compiled else derivative
                 return self._derivatives[key](*arrays)
@@ -200,7 +200,7 @@ class PyTorch(ArrayLibrary):
 
     @contextmanager
     def setting(self, dtype: str) -> Iterator[None]:
-        """Keep the log of what is traced, thousands of lines, out of a failed test's report."""
+        """Disable the trace log, which would add thousands of lines to a failed test's report."""
         log = logging.getLogger("torch.__trace")
         log.disabled, before = True, log.disabled
         try:
@@ -249,7 +249,7 @@ class PyTorch(ArrayLibrary):
         torch = self.xp
 
         def compiled(function: Function, arrays: tuple[Any, ...]) -> Any:
-            # the tracer and its rewriting, without a C++ compiler, which a machine may lack
+            # trace and rewrite only: generating code needs a C++ compiler, which may be missing
             torch.compiler.reset()
             whole = torch.compile(lambda *a: function(*a), fullgraph=True, backend="aot_eager")
             return whole(*arrays)
@@ -276,10 +276,10 @@ UNLESS_NAMED = (NumPy.name, JAX.name, PyTorch.name)
 
 
 def installed() -> list[str]:
-    """Return the names of the libraries that are there."""
+    """Return the names of the installed libraries."""
     return [name for name in LIBRARIES if importlib.util.find_spec(name) is not None]
 
 
 def compared(among: Sequence[str] | None = None) -> list[str]:
-    """Return those installed of some libraries, or of what is compared where none is named."""
+    """Return the installed libraries among the named ones, or among the default ones."""
     return [name for name in installed() if name in (UNLESS_NAMED if among is None else among)]

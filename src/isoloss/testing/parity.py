@@ -1,4 +1,4 @@
-"""One function on every array library: the same value, gradient, dtype, shape and device."""
+"""Compare a function on all array libraries: value, gradient, dtype, shape and device."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ __all__ = [
 ]
 
 TRANSFORMS = ("jit", "vmap", "compile", "export", "sharded")
-ROWS = 20  # of a message
+ROWS = 20  # largest number of rows in a message
 
 
 class Row(NamedTuple):
     """One comparison of a library with the reference.
 
-    ``ulp`` is the largest distance, and ``place`` where it is; ``got`` and ``want`` are the numbers
-    there, or dtypes, shapes and devices. ``error`` is an exception's text.
+    ``ulp`` is the largest distance and ``place`` its index. ``got`` and ``want`` are the numbers
+    at this index, or dtypes, shapes or devices. ``error`` is the text of an exception.
     """
 
     library: str
@@ -75,11 +75,11 @@ class Report:
 
     @property
     def failures(self) -> list[Row]:
-        """The rows that disagree."""
+        """Rows that disagree."""
         return [row for row in self.rows if not row.ok]
 
     def __str__(self) -> str:
-        """Return the disagreements, and a matrix of libraries and aspects."""
+        """Return the disagreements and a matrix of libraries and aspects."""
         failures = self.failures
         lines = [f"{self.name}: {len(failures)} of {len(self.rows)} comparisons disagree"]
         lines += [str(row) for row in failures[:ROWS]]
@@ -88,7 +88,7 @@ class Report:
         return "\n".join([*lines, "", *self.matrix()])
 
     def matrix(self) -> list[str]:
-        """Return lines of a table: for each library and aspect, its worst distance in ULP."""
+        """Return the lines of a table of the largest distance in ULP, by library and aspect."""
         aspects = list(dict.fromkeys(row.aspect for row in self.rows))
         libraries = list(dict.fromkeys(row.library for row in self.rows))
         table = [["", *aspects]]
@@ -98,7 +98,7 @@ class Report:
         return aligned(table)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what JSON can hold: all rows, a cell for each library, the text."""
+        """Return a dict for JSON, with all rows, a cell for each library and the text."""
         rows = [{name: _stored(x) for name, x in row._asdict().items()} for row in self.rows]
         cells = {row.library: self.cell(row.library) for row in self.rows}
         failures = len(self.failures)
@@ -106,7 +106,7 @@ class Report:
                 "rows": rows}  # fmt: skip
 
     def cell(self, library: str, aspect: str | None = None) -> str:
-        """Return how a library does in an aspect, or in all."""
+        """Return the result of a library in one aspect, or in all aspects."""
         rows = [r for r in self.rows if r.library == library and aspect in (None, r.aspect)]
         if not rows:
             return "-"
@@ -125,7 +125,7 @@ def _stored(x: Any) -> Any:
 
 
 def aligned(table: list[list[str]]) -> list[str]:
-    """Return the lines of a table, whose columns are as wide as what is in them."""
+    """Return the lines of a table with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -135,7 +135,7 @@ def aligned(table: list[list[str]]) -> list[str]:
 
 @dataclass(frozen=True)
 class Case:
-    """A function and its inputs, as `assert_parity` takes them, to be kept in a list.
+    """A function with its inputs and options, for `assert_parity` and `suite`.
 
     Examples
     --------
@@ -154,7 +154,7 @@ class Case:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """Return the name, of the case or of the function."""
+        """Return the name of the case or of its function."""
         if self.name:
             return self.name
         function = self.function
@@ -168,7 +168,7 @@ class Case:
 def suite(cases: Iterable[Case], **options: Any) -> Any:
     """Return a test that checks each case, for pytest to collect: ``test_parity = suite(CASES)``.
 
-    ``options`` are those of `assert_parity`, for all cases; a case's own come before them.
+    ``options`` are options of `assert_parity` for all cases; the options of a case override them.
     """
     import pytest
 
@@ -184,56 +184,58 @@ def suite(cases: Iterable[Case], **options: Any) -> Any:
 def assert_parity(
     function: Function | Mapping[str, Function] | Case, *inputs: Any, **options: Any
 ) -> Report:
-    """Assert that a function gives the same on every array library.
+    """Assert that a function gives the same result on every array library.
 
-    It is called with the same numbers as arrays of each, and its value, gradient, dtype, shape and
-    device are compared with those of a reference: the ``oracle``, or else the first library.
+    The function is called with the same numbers as arrays of each library. Its value, gradient,
+    dtype, shape and device are compared with a reference: the ``oracle`` or the first library.
 
     Parameters
     ----------
     function : callable, mapping of library names to callables, or Case
-        A function of arrays that returns an array, or a tuple, list or dict of them; one for each
-        library, where they are several.
+        A function of arrays that returns an array, or a tuple, list or dict of arrays. A mapping
+        has one function per library.
     *inputs : array_like, or function of a random generator
-        What it is called with. Floating numbers are converted to each dtype, others stay.
+        The arguments of the call. Floating inputs are converted to each dtype.
     libraries : sequence of str, optional
-        Of ``numpy``, ``jax``, ``torch``, ``dask`` and ``array_api_strict``; the first three, unless
-        others are named. Those that are not installed are left out.
+        Some of ``numpy``, ``jax``, ``torch``, ``dask`` and ``array_api_strict``; by default the
+        first three. Libraries that are not installed are skipped.
     gradient : bool, int or tuple of int
-        Whether to compare gradients, or by which arguments; True is the first floating one. Of
-        several numbers, that of their sum. Every way of each library is compared: reverse and
-        forward mode, plain and compiled. Results that are integers have none.
+        Whether to compare gradients, or the positions of the arguments to differentiate with
+        respect to; True is the first floating argument. Array results are summed first. Every
+        mode of each library is compared: reverse and forward, plain and compiled. Integer
+        results have no gradient.
     hessian : bool
-        Whether to compare the Hessian by that argument.
+        Whether to compare the Hessian with respect to the first of these arguments.
     dtypes : sequence of str
-        The dtypes of floating inputs; JAX has float64 while it is compared, whatever its setting.
+        The dtypes of floating inputs. For float64, x64 is enabled in JAX during the comparison.
     transforms : sequence of str
-        Of ``jit``, ``vmap``, ``compile``, ``export`` and ``sharded``: those that a library has must
-        give what a plain call gives.
+        Some of ``jit``, ``vmap``, ``compile``, ``export`` and ``sharded``. Each transform that a
+        library has must give the result of a plain call.
     kinks : sequence of inputs
-        Further points, where derivatives are a convention: an argument, or a tuple of all of them.
+        Further points, at which derivatives are a convention: the first argument, or a tuple of
+        all arguments.
     contract : sequence of array_like, optional
-        The gradient that is right at each kink, instead of the reference's.
+        The expected gradient at each kink, instead of the gradient of the reference.
     oracle : callable, optional
-        The right value, from float64 arrays of NumPy.
+        A function of float64 NumPy arrays that returns the expected value.
     ulp : float
-        How many units in the last place two numbers may lie apart: of an entry that is less than
-        1/16 of the largest, in units of that.
+        Largest accepted distance in units in the last place. If an entry is smaller than 1/16 of
+        the largest entry, the unit is that of 1/16 of the largest entry.
     seed : int
-        Of the random generator.
+        Seed of the random generator.
 
     Returns
     -------
     Report
-        All comparisons that were made.
+        All comparisons.
 
     Raises
     ------
     TypeError, ValueError
-        For inputs that are not real numbers, and for an option that there is not.
+        If inputs are not real numbers, or an option is unknown.
     AssertionError
-        With a table of what disagrees: which library and entry, both numbers, how far they are
-        apart, and the likely cause.
+        If a comparison disagrees. The message names the library, the entry, both numbers, their
+        distance and the likely cause, and ends with a table.
 
     Examples
     --------
@@ -276,9 +278,9 @@ def compare(
     seed: int = 0,
     name: str = "",
 ) -> Report:
-    """Return the comparisons of `assert_parity`, without an assertion.
+    """Return the comparisons of `assert_parity` without an assertion.
 
-    Of the libraries, those that are ``among`` others, if these are given.
+    ``among`` restricts the comparison to some of the libraries.
     """
     if not inputs:
         raise ValueError("there are no inputs: name arrays, or functions of a random generator")
@@ -309,7 +311,7 @@ def compare(
 def functions(
     function: Function | Mapping[str, Function], libraries: Sequence[str] | None
 ) -> dict[str, Function]:
-    """Return the function of each library that is asked for, and there."""
+    """Return the function of each requested and installed library."""
     named = dict(function) if isinstance(function, Mapping) else None
     wanted = list(libraries if libraries is not None else named or compared())
     unknown = [name for name in (*wanted, *(named or ())) if name not in LIBRARIES]
@@ -322,7 +324,7 @@ def functions(
 
 
 def _check(option: str, given: Sequence[str], known: Iterable[str]) -> None:
-    """Refuse a word that an option does not have."""
+    """Raise an error for an unknown value of an option."""
     words = (given,) if isinstance(given, str) else given
     for word in words:
         if isinstance(given, str) or word not in known:
@@ -331,7 +333,7 @@ def _check(option: str, given: Sequence[str], known: Iterable[str]) -> None:
 
 
 def differentiated(gradient: bool | int | tuple[int, ...], point: tuple[np.ndarray, ...]) -> Places:
-    """Return the arguments to differentiate by: the first floating one, unless others are named."""
+    """Return the positions of the arguments to differentiate with respect to."""
     floating = tuple(k for k, x in enumerate(point) if x.dtype.kind == "f")
     if isinstance(gradient, bool):
         return floating[:1] if gradient else ()
@@ -343,7 +345,7 @@ def differentiated(gradient: bool | int | tuple[int, ...], point: tuple[np.ndarr
 
 
 def drawn(inputs: Sequence[Any], kinks: Sequence[Any], seed: int) -> list[tuple[np.ndarray, ...]]:
-    """Return all points as arrays of NumPy: the inputs, and the kinks."""
+    """Return all points, the inputs and the kinks, as NumPy arrays."""
     rng = np.random.default_rng(seed)
     first = tuple(np.asarray(x(rng) if callable(x) else x) for x in inputs)
     for number, array in enumerate(first):
@@ -371,7 +373,7 @@ def leaves(result: Any) -> list[Any]:
 
 
 class Answer(NamedTuple):
-    """What the others are compared with."""
+    """The reference of a comparison."""
 
     name: str
     arrays: list[np.ndarray]
@@ -380,7 +382,7 @@ class Answer(NamedTuple):
 
 @dataclass
 class Comparison:
-    """What is compared, and how closely."""
+    """The compared functions, the aspects and the accepted distance."""
 
     functions: dict[str, Function]
     places: Places
@@ -390,7 +392,7 @@ class Comparison:
     ulp: float
 
     def __post_init__(self) -> None:
-        """Make each library once: JAX keeps what was compiled for the points after the first."""
+        """Make each library once, so that later points reuse JAX's compiled programs."""
         self.libraries = {name: LIBRARIES[name]() for name in self.functions}
 
     def rows(
@@ -420,7 +422,7 @@ class Comparison:
         self, library: ArrayLibrary, function: Function, arrays: tuple[Any, ...],
         head: tuple[str, str, str], answers: dict[str, Answer],
     ) -> Iterator[Row]:  # fmt: skip
-        """Yield the comparisons of one library; its results answer what nothing answers yet."""
+        """Yield the comparisons of one library; its results become references where none exist."""
         check = partial(self.check, library, arrays, head, answers)
         yield from check("value", "plain", partial(function, *arrays))
         for way, transform in library.transforms().items():
@@ -428,7 +430,7 @@ class Comparison:
                 continue
             if way != "vmap":
                 yield from check("transform", way, partial(transform, function, arrays), "value")
-            elif all(getattr(a, "ndim", 0) and a.shape[0] for a in arrays):  # over two rows
+            elif all(getattr(a, "ndim", 0) and a.shape[0] for a in arrays):  # vmap over two rows
                 pairs = tuple(map(stacked, arrays))
                 answers.pop("vmap", None)
                 yield from check("vmap", "loop", partial(by_loop, library, function, pairs))
@@ -454,7 +456,7 @@ class Comparison:
         key = key or aspect
         answer = answers.get(key)
         try:
-            with warnings.catch_warnings():  # a warning is no disagreement
+            with warnings.catch_warnings():  # a warning is not a disagreement
                 warnings.simplefilter("ignore")
                 result = compute()
                 parts = [] if result is None else leaves(result)
@@ -462,7 +464,7 @@ class Comparison:
                 numbers = [library.numbers(part) for part in parts]
                 if result is None and aspect == "value":
                     raise TypeError("the function returned None")
-        except Exception as error:  # whatever a library raises is a disagreement
+        except Exception as error:  # any exception of a library is a disagreement
             text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             row = Row(
                 *head, aspect, way, answer.name if answer else "", False, math.inf, error=text
@@ -503,7 +505,7 @@ class Comparison:
         self, head: tuple[str, str, str], aspect: str, way: str, reference: str,
         got: np.ndarray, want: np.ndarray, dtype: str,
     ) -> Row:  # fmt: skip
-        """Return the row of the entry that is farthest off."""
+        """Return the row of the entry with the largest distance."""
         if got.shape != want.shape:
             return Row(*head, aspect, way, reference, False, math.inf, (), got.shape, want.shape,
                        "results of different shapes")  # fmt: skip
@@ -524,13 +526,13 @@ class Comparison:
 
 
 def coarser(*dtypes: str) -> str:
-    """Return the floating dtype of fewest digits; float64 where there is none."""
+    """Return the floating dtype with the fewest digits; float64 if no dtype is floating."""
     floating = [name for name in dtypes if name in FORMATS]
     return min(floating, key=lambda name: FORMATS[name][0], default="float64")
 
 
 def rounded(x: np.ndarray, dtype: str) -> np.ndarray:
-    """Return the numbers that a dtype makes of others, in float64."""
+    """Round numbers to a dtype and return them in float64."""
     if x.dtype.kind != "f":
         return x
     if dtype != "bfloat16":
@@ -541,28 +543,30 @@ def rounded(x: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def stacked(array: Any) -> Any:
-    """Return two rows: an array, and the same in another order."""
+    """Stack an array and a rotated copy of it."""
     xp = array_namespace(array)
     return xp.stack([array, xp.concat([array[-1:], array[:-1]])])
 
 
 def by_loop(library: ArrayLibrary, function: Function, arrays: tuple[Any, ...]) -> list[Any]:
-    """Return what vmap must give, row by row."""
+    """Return the expected result of vmap, computed row by row."""
     rows = [leaves(function(*(a[k] for a in arrays))) for k in range(2)]
     return [np.stack([library.numbers(x) for x in pair]) for pair in zip(*rows, strict=True)]
 
 
 def assert_close_ulp(got: Any, want: Any, ulp: float = 4.0, *, dtype: str | None = None) -> None:
-    """Assert that numbers lie at most so many units in the last place apart.
+    """Assert that two arrays differ by at most a number of units in the last place.
 
     Parameters
     ----------
     got, want : array_like
-        Arrays of NumPy, or what NumPy makes arrays of. nan equals nan.
+        Arrays of the same shape. nan equals nan.
     ulp : float
-        The bound; of an entry that is less than 1/16 of the largest, in units of that.
+        The bound. If an entry is smaller than 1/16 of the largest entry, the unit is that of
+        1/16 of the largest entry.
     dtype : str, optional
-        Whose units: that of ``got`` unless it is named.
+        The dtype of the unit; by default the dtype of ``got``, or float64 if that is not
+        floating.
 
     Examples
     --------
