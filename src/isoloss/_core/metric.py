@@ -461,8 +461,6 @@ class Loss(Metric):
             if foreign is None:
                 raise
             raise foreign from error
-        if not self.elementwise:  # or compilers evaluate rows again for each sum of their terms
-            (values,) = xp.alone(0, values)
         bounded = self.domain.bounded
         return self._inside(xp, prediction, target, values) if bounded else values
 
