@@ -1,4 +1,4 @@
-"""The public name of a metric: that of an equal member of the family that defines it."""
+"""The public name of a metric: the name of an equal metric in its family's module."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-_FAMILIES = f"{__name__.partition('.')[0]}.metrics."  # how the names of their modules begin
+_FAMILIES = f"{__name__.partition('.')[0]}.metrics."  # the prefix of their module names
 
 
 def family_of(metric: Any) -> str:
-    """Return the family that defines a metric, or the metric it is made of; "" of a user's own."""
+    """Return the family of a metric, or of the metric it wraps; "" for a user's metric."""
     while hasattr(metric, "metric"):
         metric = metric.metric
     module = type(metric).__module__
@@ -21,15 +21,15 @@ def family_of(metric: Any) -> str:
 def _names_of_members(family: str) -> dict[Any, str]:
     """Return the first public name of every metric of a family."""
     module = import_module(_FAMILIES + family)
-    found: dict[Any, str] = {}
+    names: dict[Any, str] = {}
     for name, member in vars(module).items():
         if hasattr(type(member), "summary"):
-            found.setdefault(member, name)
-    return found
+            names.setdefault(member, name)
+    return names
 
 
 def name_of(metric: Any) -> str:
-    """Return the public name of a metric, or its repr where its parameters are not the default."""
+    """Return the public name of a metric, or its repr if its parameters are not the default."""
     family = family_of(metric)
     try:
         known = _names_of_members(family).get(metric) if family else None
@@ -39,10 +39,9 @@ def name_of(metric: Any) -> str:
 
 
 class CallDocumentation:
-    """The ``__doc__`` of a metric: of the class as it is written, of an instance with the call.
+    """The ``__doc__`` of a metric; that of an instance begins with the signature of its call.
 
-    `help` of an instance would show every method of its class; with a text of its own it shows
-    that text, and the call stands first.
+    Without a docstring of the instance, `help` would show every method of its class.
     """
 
     def __init__(self, text: str) -> None:
