@@ -15,7 +15,7 @@ from .inputs import Batch, Inputs
 from .library import library_of
 from .types import INTEGERS, Array, Namespace, dtype_name
 
-# The number of open `checked` blocks in the process. A call first reads this number, at little cost.
+# The number of open `checked` blocks in the process. A call reads this number first: it is cheap.
 # If it is not 0, the call checks whether a block belongs to its own thread or task.
 open_blocks = 0
 _CHECKED: ContextVar[bool] = ContextVar("isoloss_checked", default=False)
