@@ -58,7 +58,7 @@ class Plan:
 
     def __init__(self, metric: Metric, inputs: Inputs, options: Options) -> None:
         self.metric, self.inputs, self.options = metric, inputs.with_arrays({}), options
-        self.given = tuple(inputs.arrays)
+        self.array_names = tuple(inputs.arrays)
         self.kept_axes = inputs.axes if options.keepdims else ()
 
     def value(self, arrays: dict[str, Array], denominator: Any, empty: Any) -> Any:
@@ -107,7 +107,7 @@ class Plans:
             # A hyper-parameter has no hash, or is an array and has no single truth value.
             plan = kinds = None
         if plan is not None:
-            named = dict(zip(plan.given, present, strict=True))
+            named = dict(zip(plan.array_names, present, strict=True))
             for name, change in plan.inputs.changes:
                 named[name] = change(named[name])
             return plan, named

@@ -353,15 +353,15 @@ class CarrierLibrary(PlainLibrary):
 
             return call
 
-        made: Any = ModuleType(f"isoloss.{type(self).__name__}")
-        made.__dict__.update(functions | self.rules(xp), __getattr__=unknown)
-        return cast("Functions", made)
+        module: Any = ModuleType(f"isoloss.{type(self).__name__}")
+        module.__dict__.update(functions | self.rules(xp), __getattr__=unknown)
+        return cast("Functions", module)
 
     def _build(self, result: str, wide: bool) -> Namespace:
         xp = self.under.namespace(result, wide)
         functions: Any = self._functions(xp)
-        made = self._over(functions, result, wide)
-        namespace: Any = made
+        built = self._over(functions, result, wide)
+        namespace: Any = built
         namespace.__dict__["__getattr__"] = vars(functions)["__getattr__"]
         namespace.stop_gradient = lambda x: self.constant(plain(x))
         for name in (
@@ -388,4 +388,4 @@ class CarrierLibrary(PlainLibrary):
             return functions.chain(p, xp.tweedie_deviance(a, b, power), *slopes)
 
         namespace.tweedie_deviance = tweedie_deviance
-        return made
+        return built

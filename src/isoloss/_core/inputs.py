@@ -93,13 +93,13 @@ def one_library(subject: Any, named: dict[str, Array]) -> Library:
     # keep the most frequent library, preferably one that does not yield, and suggest to convert the
     # first array that does not fit
     keep = max(libraries, key=lambda library: (libraries.count(library), not library.yields))
-    kept = next(name for name, library in by_name.items() if library is keep)
+    unchanged = next(name for name, library in by_name.items() if library is keep)
     change = next(
         name
         for name, library in by_name.items()
         if library is not keep and not keep.absorbs(library)
     )
-    message = f"{kept}: a {keep.name} array, {change}: a {by_name[change].name} array"
+    message = f"{unchanged}: a {keep.name} array, {change}: a {by_name[change].name} array"
     raise fail(
         subject, f"{message}; convert one, e.g. {change} = {keep.conversion(change)}", TypeError
     )

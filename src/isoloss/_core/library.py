@@ -59,7 +59,7 @@ class Library:
     def __init__(self, raw: Functions) -> None:
         self.raw = raw
         self.of_dtypes: dict[tuple[Any, ...], Namespace | None] = {}  # a cache of the fast paths
-        self.kept: dict[str, Any] = {}  # objects that an evaluation creates once
+        self.cache: dict[str, Any] = {}  # objects that an evaluation creates once
         self._namespaces: dict[tuple[str, bool], Namespace] = {}
 
     # --- its arrays

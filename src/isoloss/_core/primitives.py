@@ -60,7 +60,7 @@ class _Row(NamedTuple):
     below: Array  # x - finite
     number: Array  # the number of entries equal to h
     above: Array  # the sum of exp(x - h) over the other entries
-    rest: Array  # the sum of exp(x - h) over all entries, minus 1; 0 where h is infinite
+    excess: Array  # the sum of exp(x - h) over all entries, minus 1; 0 where h is infinite
 
 
 def _row(xp: Namespace, x: Array) -> _Row:
@@ -74,8 +74,8 @@ def _row(xp: Namespace, x: Array) -> _Row:
     z, top, whole = xp.alone(2, x, finite, one)
     others = _below(xp, z, top)
     above = xp.sum(_apart(xp, others, whole) * xp.exp(others), axis=-1)
-    rest = xp.where(xp.isinf(h), xp.zeros_like(h), above + (number - 1))
-    return _Row(h, finite, _below(xp, *xp.alone(3, x, finite)), number, above, rest)
+    excess = xp.where(xp.isinf(h), xp.zeros_like(h), above + (number - 1))
+    return _Row(h, finite, _below(xp, *xp.alone(3, x, finite)), number, above, excess)
 
 
 def _apart(xp: Namespace, below: Array, one: Array) -> Array:
@@ -99,7 +99,7 @@ def shares(xp: Namespace, x: Array) -> Array:
 
 
 def _of_row(xp: Namespace, row: _Row) -> Array:
-    return xp.exp(row.below) / (1 + _column(xp, row.rest))
+    return xp.exp(row.below) / (1 + _column(xp, row.excess))
 
 
 def apart(xp: Namespace, x: Array, p: Array, v: Array) -> Array:
@@ -129,20 +129,20 @@ def _curvature(xp: Namespace, x: Array, v: Array) -> Array:
 
 def log_rest(xp: Namespace, x: Array) -> Array:
     """``log(sum(exp(x - max(x))))``."""
-    return xp.log1p(_row(xp, x).rest)
+    return xp.log1p(_row(xp, x).excess)
 
 
 def _log_rest_slope(xp: Namespace, x: Array) -> Array:
     """Return the softmax minus the slope of the maximum, which ties share."""
     row = _row(xp, x)
-    at_top = -row.above / (row.number * (1 + row.rest))
+    at_top = -row.above / (row.number * (1 + row.excess))
     return xp.where(row.below == 0, _column(xp, at_top), _of_row(xp, row))
 
 
 def label_cross_entropy(xp: Namespace, x: Array, labels: Array) -> Array:
     """``-log(softmax(x))`` at the label; 0 if the label has the only infinite number."""
-    ahead, _, rest = _beside(xp, x, labels)
-    return xp.abs(ahead + xp.log1p(rest))
+    ahead, _, excess = _beside(xp, x, labels)
+    return xp.abs(ahead + xp.log1p(excess))
 
 
 def _beside(xp: Namespace, x: Array, labels: Array) -> tuple[Array, Array, Array]:
@@ -163,16 +163,16 @@ def _beside(xp: Namespace, x: Array, labels: Array) -> tuple[Array, Array, Array
 def _label_slope(xp: Namespace, x: Array, labels: Array) -> Array:
     """Return the softmax; at the label, minus the probability of the other classes."""
     h, far = xp.max(x, axis=-1), _FAR[dtype_name(x.dtype)]
-    _, others, rest = _beside(xp, x, labels)
+    _, others, excess = _beside(xp, x, labels)
     p = xp.exp(_below(xp, *xp.alone(3, x, xp.minimum(xp.maximum(h, -far), far))))
-    whole = _column(xp, 1 + rest)
+    whole = _column(xp, 1 + excess)
     return xp.where(xp.at(x, labels), -_column(xp, others), p) / whole
 
 
 def margin(xp: Namespace, x: Array, labels: Array) -> Array:
     """``log(sum(exp(x)))`` over all classes except the label, minus x at the label."""
     row = _row(xp, _others(xp, x, labels))
-    return (row.h - xp.pick(x, labels)) + xp.log1p(row.rest)
+    return (row.h - xp.pick(x, labels)) + xp.log1p(row.excess)
 
 
 def _others(xp: Namespace, x: Array, labels: Array) -> Array:
@@ -217,8 +217,8 @@ def _cross_entropy_slope(xp: Namespace, x: Array, targets: Array) -> Array:
     row = _row(xp, x)
     whole, others = _sums(xp, x, row, targets)
     plain = _column(xp, whole) * _of_row(xp, row) - targets
-    sure = (row.below == 0) & _column(xp, row.rest < 0.25)  # the difference may cancel
-    exact = others - whole * (row.rest / (1 + row.rest))
+    sure = (row.below == 0) & _column(xp, row.excess < 0.25)  # the difference may cancel
+    exact = others - whole * (row.excess / (1 + row.excess))
     return xp.where(sure, _column(xp, exact), plain)
 
 

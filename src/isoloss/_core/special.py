@@ -479,15 +479,15 @@ def exponentials(xp: Namespace, x: Array, /, but: Array | None = None) -> tuple[
 
 def logsumexp(xp: Namespace, x: Array, /) -> tuple[Array, Array]:
     """``log(sum(exp(x)))`` along the last axis, as the maximum and the excess over it."""
-    highest, rest = xp.exponentials(x)
-    return highest, xp.log1p(rest)
+    highest, excess = xp.exponentials(x)
+    return highest, xp.log1p(excess)
 
 
 def softmax(xp: Namespace, logits: Array, /) -> tuple[Array, Array]:
     """Return probabilities and their logarithms, both accurate."""
-    highest, rest = (xp.expand_dims(part, axis=-1) for part in xp.logsumexp(logits))
+    highest, excess = (xp.expand_dims(part, axis=-1) for part in xp.logsumexp(logits))
     below = xp.where(logits == math.inf, xp.zeros_like(logits), logits - highest)
-    return xp.exp(below) * xp.exp(-rest), below - rest
+    return xp.exp(below) * xp.exp(-excess), below - excess
 
 
 def margin(xp: Namespace, x: Array, labels: Array, /) -> Array:
@@ -495,30 +495,30 @@ def margin(xp: Namespace, x: Array, labels: Array, /) -> Array:
 
     For two classes, this is the difference of their logits.
     """
-    highest, rest = xp.exponentials(x, labels)
-    return (highest - xp.pick(x, labels)) + xp.log1p(rest)
+    highest, excess = xp.exponentials(x, labels)
+    return (highest - xp.pick(x, labels)) + xp.log1p(excess)
 
 
 def label_cross_entropy(xp: Namespace, x: Array, labels: Array, /) -> Array:
     """``-log(softmax(x))`` at the label: softplus of the margin, accurate for large margins."""
-    highest, rest = xp.exponentials(x, labels)
+    highest, excess = xp.exponentials(x, labels)
     ahead = highest - xp.pick(x, labels)
     above = ahead > 0
     e = xp.exp(xp.where(above, -ahead, ahead))
     return xp.where(above, ahead, xp.zeros_like(e)) + xp.log1p(
-        xp.where(above, rest + e, e + e * rest)
+        xp.where(above, excess + e, e + e * excess)
     )
 
 
 def cross_entropy(xp: Namespace, x: Array, shares: Array, /) -> Array:
     """``-sum(shares log(softmax(x)))`` along the last axis; a share of 0 adds 0 for any x."""
-    highest, rest = xp.logsumexp(x)
+    highest, excess = xp.logsumexp(x)
     below = xp.expand_dims(highest, axis=-1) - x
     infinite = x == math.inf  # a single one has loss 0; two give nan, as inf - inf does
     alone = xp.sum(xp.astype(infinite, x.dtype), axis=-1, keepdims=True) == 1
     hidden = ((shares == 0) & ~xp.isfinite(below)) | (infinite & alone)
     below = xp.where(hidden, xp.zeros_like(x), below)
-    return xp.sum(shares * (below + xp.expand_dims(rest, axis=-1)), axis=-1)
+    return xp.sum(shares * (below + xp.expand_dims(excess, axis=-1)), axis=-1)
 
 
 def sum_in_two(xp: Namespace, x: Array, /) -> tuple[Array, Array]:
@@ -597,21 +597,21 @@ def log_ratio_of_softmax(
     """
     (p, log_p), (q, log_q) = (xp.softmax(z / temperature) for z in (x, y))
     known = ~(xp.isinf(x) | xp.isinf(y))
-    apart = xp.where(known, x - y, xp.zeros_like(p)) / temperature
-    plain, top = log_p - log_q, log_q == xp.max(log_q, axis=-1, keepdims=True)
+    difference = xp.where(known, x - y, xp.zeros_like(p)) / temperature
+    rounded, top = log_p - log_q, log_q == xp.max(log_q, axis=-1, keepdims=True)
 
     def of_the_top(numbers: Array) -> Array:
         """Return the number at the maximum of log_q; of ties, the larger number."""
         return xp.max(xp.where(top, numbers, xp.full_like(q, -math.inf)), axis=-1, keepdims=True)
 
     known = xp.all(known | ~top, axis=-1, keepdims=True) & known
-    from_top = apart - of_the_top(apart)
-    alike = xp.where(known, xp.abs(from_top) < 1, log_p == log_q)  # both may be -inf
-    near = xp.all(alike, axis=-1)
+    from_top = difference - of_the_top(difference)
+    close = xp.where(known, xp.abs(from_top) < 1, log_p == log_q)  # both may be -inf
+    near = xp.all(close, axis=-1)
     small = xp.where(xp.expand_dims(near, axis=-1) & known, from_top, xp.zeros_like(q))
     change = xp.sum(q * (small + small * xp.relative_expm1(small)), axis=-1)
-    of_top = xp.where(near, -xp.log1p(change), of_the_top(plain)[..., 0])
-    return p, q, xp.where(known, from_top + xp.expand_dims(of_top, axis=-1), plain)
+    of_top = xp.where(near, -xp.log1p(change), of_the_top(rounded)[..., 0])
+    return p, q, xp.where(known, from_top + xp.expand_dims(of_top, axis=-1), rounded)
 
 
 def parameter(xp: Namespace, number: Any, like: Array, /) -> Any:
@@ -672,10 +672,10 @@ def scan(xp: Namespace, step: Callable[..., Any], state: Any, /, *sequences: Arr
 
 def rows(xp: Functions, x: Array, axes: tuple[int, ...], /) -> Array:
     """Move the reduced axes last and flatten them, in row order: shape ``(kept..., n)``."""
-    kept = tuple(i for i in range(x.ndim) if i not in axes)
-    shape = tuple(x.shape[i] for i in kept)
-    if kept + axes != tuple(range(x.ndim)):
-        x = xp.reshape(xp.permute_dims(x, kept + axes), (-1,))  # flat first, to force the copy
+    kept_axes = tuple(i for i in range(x.ndim) if i not in axes)
+    shape = tuple(x.shape[i] for i in kept_axes)
+    if kept_axes + axes != tuple(range(x.ndim)):
+        x = xp.reshape(xp.permute_dims(x, kept_axes + axes), (-1,))  # flat first, to force the copy
     return xp.reshape(x, (*shape, math.prod(x.shape) // max(math.prod(shape), 1)))
 
 

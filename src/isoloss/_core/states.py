@@ -51,8 +51,8 @@ class Total(NamedTuple):
         xp = namespace_of(self.value, (self.error + other.error).dtype)
         value = self.value + other.value
         part = value - self.value
-        lost = (self.value - (value - part)) + (other.value - part)
-        error = xp.astype(lost + (self.error + other.error), xp.result)
+        rounding = (self.value - (value - part)) + (other.value - part)
+        error = xp.astype(rounding + (self.error + other.error), xp.result)
         # not finite if the sum is infinite, or if its error overflows float32 (sums above 3e54)
         error = xp.where(xp.isfinite(error), error, xp.zeros_like(error))
         spare = None if self.spare is None or other.spare is None else self.spare + other.spare
@@ -173,14 +173,14 @@ class Rooted(NamedTuple):
     """A root mean square computed directly, with the sum of the weights of the computation."""
 
     value: Array
-    own: Total
+    own_weight: Total
     weight: Total
 
     def root(self) -> Array:
-        if self.weight is self.own:
+        if self.weight is self.own_weight:
             return self.value
-        xp = self.own.xp  # denominator= replaces the sum of the weights
-        return self.value * xp.sqrt(ratio(xp, self.own.sum, self.weight.sum))
+        xp = self.own_weight.xp  # denominator= replaces the sum of the weights
+        return self.value * xp.sqrt(ratio(xp, self.own_weight.sum, self.weight.sum))
 
 
 class Ratio(NamedTuple):

@@ -45,7 +45,7 @@ class Totals:
             spare = self._sum(weighted * SPARE[dtype_name(value.dtype)])
         return Total(value, xp.zeros_like(value, dtype=xp.result), spare)
 
-    def lost(self, terms: Array) -> Array:
+    def mark_invalid(self, terms: Array) -> Array:
         """Set terms to nan where the label is invalid."""
         wrong, xp = self._inputs.wrong, self.xp
         return terms if wrong is None else xp.where(wrong, xp.full_like(terms, math.nan), terms)
@@ -57,7 +57,7 @@ class Totals:
             shape, wanted = tuple(terms.shape), tuple(inputs.shape)
             message = f"pointwise returned shape {shape}; one term for each of {wanted} is needed"
             raise fail(inputs.metric, message)
-        terms = self.lost(terms)
+        terms = self.mark_invalid(terms)
         if inputs.mask is not None:
             terms = xp.where(inputs.mask, terms, xp.zeros_like(terms))
         return terms if inputs.weights is None else terms * inputs.weights
@@ -200,7 +200,7 @@ class Totals:
     def samples(self, *variables: Array) -> Samples:
         """Return the variables and their weights along one last axis."""
         inputs, xp = self._inputs, self.xp
-        first = self.lost(variables[0])
+        first = self.mark_invalid(variables[0])
         weight = self._weight(self._sum(xp.zeros_like(first)))
         weights = inputs.weights
         if weights is None:

@@ -26,11 +26,11 @@ class StrictLibrary(PlainLibrary):
         """Return sums of integers that use only dtypes of the device."""
         raw = self.raw
 
-        def kept(function: Callable[..., Array]) -> Callable[..., Array]:
+        def in_own_dtype(function: Callable[..., Array]) -> Callable[..., Array]:
             """Sum integers in their own dtype: the device no_x64 has no int64, the default."""
             return lambda x, /, **named: function(x, **{"dtype": x.dtype, **named})
 
-        return {"sum": kept(raw.sum), "cumulative_sum": kept(raw.cumulative_sum)}
+        return {"sum": in_own_dtype(raw.sum), "cumulative_sum": in_own_dtype(raw.cumulative_sum)}
 
 
 LIBRARY = StrictLibrary

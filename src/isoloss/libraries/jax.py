@@ -537,7 +537,7 @@ class _Sums(Totals):
     not computed again, only their derivatives.
     """
 
-    __slots__ = ("found", "known", "others", "rooted", "roots", "serves")
+    __slots__ = ("known", "others", "results", "rooted", "roots", "serves")
 
     def __init__(
         self,
@@ -548,7 +548,7 @@ class _Sums(Totals):
     ) -> None:
         super().__init__(inputs)
         self.known, self.others, self.roots = list(known), list(others), list(roots)
-        self.found: list[tuple[Array, Array]] = []  # sums, and scaled sums if they are in range
+        self.results: list[tuple[Array, Array]] = []  # sums, and scaled sums if they are in range
         self.serves: list[Array] = []
         self.rooted: list[Array] = []
 
@@ -566,7 +566,7 @@ class _Sums(Totals):
         return Total(value, xp.zeros_like(value, dtype=xp.result))
 
     def _keep(self, value: Array, instead: Array, serves: Array) -> None:
-        self.found.append((value, instead))
+        self.results.append((value, instead))
         self.serves.append(serves)
 
     def root_mean_square(self, residual: Array) -> Any:
@@ -633,20 +633,20 @@ def _program(metric: Metric, options: Options, empty: Any) -> _Program:
     def whole(p: Array, t: Array, weights: Any, where: Any, denominator: Any) -> Array:
         return evaluate(metric, Call(p, t, weights, where, options, denominator, empty))
 
-    def sums(arguments: Any, **given: Any) -> tuple[Inputs, Any, _Sums]:
+    def sums(arguments: Any, **passes: Any) -> tuple[Inputs, Any, _Sums]:
         p, t, weights, where = arguments[:4]
         inputs = Inputs(metric, p, t, weights, where, axis, event_axis)
         batch = inputs.batch()
-        totals = _Sums(batch, **given)
+        totals = _Sums(batch, **passes)
         state = metric.statistics(batch.xp, batch.predictions, batch.targets, totals)
         return inputs, state, totals
 
-    def valued(arguments: Any, **given: Any) -> tuple[Array, list[Array]]:
-        inputs, state, totals = sums(arguments, **given)
+    def valued(arguments: Any, **passes: Any) -> tuple[Array, list[Array]]:
+        inputs, state, totals = sums(arguments, **passes)
         xp = inputs.xp
         value = metric.value(xp, state, arguments[4], empty)
-        for kept in inputs.axes if keepdims else ():
-            value = xp.expand_dims(value, axis=kept)
+        for reduced_axis in inputs.axes if keepdims else ():
+            value = xp.expand_dims(value, axis=reduced_axis)
         return xp.astype(value, xp.result), totals.rooted
 
     # A second, scaled sum for overflows would read the data twice, and XLA takes ten times as long
@@ -658,7 +658,7 @@ def _program(metric: Metric, options: Options, empty: Any) -> _Program:
     def guarded(*arguments: Any) -> tuple[Array, list[Array], Array]:
         arguments = jax.lax.optimization_barrier(arguments)
         inputs, _, totals = sums(arguments)
-        found, instead = (list(part) for part in zip(*totals.found, strict=True))
+        found, instead = (list(part) for part in zip(*totals.results, strict=True))
         serves = reduce(operator.and_, map(jnp.all, totals.serves))
         again = partial(_in_parts, inputs, of_part)
         others = jax.lax.cond(serves, lambda *_: instead, again, found, *arguments[:4])
@@ -667,10 +667,10 @@ def _program(metric: Metric, options: Options, empty: Any) -> _Program:
         return *valued(arguments, known=found, others=others), one
 
     def of_part(known: Any, *part: Any) -> list[Array]:
-        return [value for value, _ in sums(part, known=known)[2].found]
+        return [value for value, _ in sums(part, known=known)[2].results]
 
     def moved(primals: Any, tangents: Any) -> tuple[Any, Any]:
-        found = guarded(*primals)
+        results = guarded(*primals)
         leaves, tree = jax.tree.flatten(primals)  # some are None
         changes = {
             k: change for k, change in enumerate(jax.tree.leaves(tangents)) if _moves(change)
@@ -678,11 +678,11 @@ def _program(metric: Metric, options: Options, empty: Any) -> _Program:
 
         def of_moving(moving: dict[int, Array]) -> tuple[Array, list[Array]]:
             arguments = [moving.get(k, leaf) for k, leaf in enumerate(leaves)]
-            return valued(jax.tree.unflatten(tree, arguments), roots=found[1])
+            return valued(jax.tree.unflatten(tree, arguments), roots=results[1])
 
         moving = {k: leaves[k] for k in changes}
         _, (change, roots) = jax.jvp(of_moving, (moving,), (changes,))
-        return found, (change * found[2], roots, jnp.zeros_like(found[2]))
+        return results, (change * results[2], roots, jnp.zeros_like(results[2]))
 
     guarded.defjvp(moved, symbolic_zeros=True)
 

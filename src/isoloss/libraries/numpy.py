@@ -726,11 +726,11 @@ class _NumPyTotals(Totals):
         """Summarise two variables in float64 without scaling, if their squares are in range."""
         inputs, xp = self._inputs, self.xp
         flat = a.flags.c_contiguous and b.flags.c_contiguous and len(self._axes) == a.ndim
-        plain = flat and a.size and inputs.mask is None and inputs.weights is None
-        if not (plain and xp.computing is np.float64):
+        direct = flat and a.size and inputs.mask is None and inputs.weights is None
+        if not (direct and xp.computing is np.float64):
             return super().moments(a, b, one_unit=one_unit)
-        mean_a, rest_a, u = _centred(self.lost(a).ravel())
-        mean_b, rest_b, v = _centred(self.lost(b).ravel())
+        mean_a, rest_a, u = _centred(self.mark_invalid(a).ravel())
+        mean_b, rest_b, v = _centred(self.mark_invalid(b).ravel())
         pairs = ((u, u, rest_a, rest_a), (u, v, rest_a, rest_b), (v, v, rest_b, rest_b))
         aa, ab, bb = (_dot(x, y) - a.size * of_x * of_y for x, y, of_x, of_y in pairs)
         if not (_in_range(mean_a.value, aa, u) and _in_range(mean_b.value, bb, v)):
@@ -745,7 +745,7 @@ class _NumPyTotals(Totals):
         inputs = self._inputs
         if not (inputs.weights is inputs.mask is None) or self.xp.counting is not np.int64:
             return super().samples(*variables)
-        columns = [self._along(x) for x in (self.lost(variables[0]), *variables[1:])]
+        columns = [self._along(x) for x in (self.mark_invalid(variables[0]), *variables[1:])]
         values = columns[0] if len(columns) == 1 else np.stack(columns, axis=-2)
         like = np.zeros(columns[0].shape[:-1], values.dtype)[()]
         shape = columns[0].shape
@@ -903,9 +903,9 @@ class _Blocks:
     def _next(self, box: Box) -> int:
         """Return the axis to split: the outermost, but first those of a large result."""
         axes = [axis for axis in self.outermost_first if box[axis].stop - box[axis].start > 1]
-        kept = [axis for axis in axes if axis not in self.inputs.axes]
-        if kept and _volume([box[axis] for axis in kept]) > self.size // 8:
-            return kept[0]
+        kept_axes = [axis for axis in axes if axis not in self.inputs.axes]
+        if kept_axes and _volume([box[axis] for axis in kept_axes]) > self.size // 8:
+            return kept_axes[0]
         return axes[0] if axes else 0
 
     def _cut(self, box: Box, axis: int) -> Iterator[Box]:
@@ -1016,9 +1016,9 @@ def _value_and_slopes(
 
 def _jets_over(library: Library) -> JetLibrary:
     """Return the first-order jets over a library, from a cache."""
-    if "jets" not in library.kept:
-        library.kept["jets"] = JetLibrary(library, second=False)
-    jets: JetLibrary = library.kept["jets"]
+    if "jets" not in library.cache:
+        library.cache["jets"] = JetLibrary(library, second=False)
+    jets: JetLibrary = library.cache["jets"]
     return jets
 
 

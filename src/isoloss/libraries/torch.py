@@ -329,7 +329,7 @@ class EagerKernels(TorchLibrary):
             "divergence": self._divergence,
             "logits_divergence": self._logits_divergence,
         }
-        return functions | {name: self.rows.kept(functions[name]) for name in PRIMITIVES}
+        return functions | {name: self.rows.recorded(functions[name]) for name in PRIMITIVES}
 
     def _softmax_divergence(self, x: Array, shares: Array) -> Array:
         if x.dtype == torch.float32:
@@ -361,7 +361,7 @@ class EagerKernels(TorchLibrary):
             **super().overrides(result),
             "counting": torch.int64,  # required by gather and scatter
             "total": _sum_in_pieces,
-            "sum": rows.kept(_row_sum),
+            "sum": rows.recorded(_row_sum),
             "sqrt": torch.sqrt,
             "log_back": torch.div,
             "sqrt_back": lambda g, x: x.rsqrt().nan_to_num_(math.nan, 0.0).mul_(0.5 * g),
@@ -375,13 +375,13 @@ class EagerKernels(TorchLibrary):
             "added_along_axis": lambda g, x, indices, axis: torch.zeros_like(x).scatter_add_(
                 axis, indices, g
             ),
-            "overlap": rows.kept(_overlap),
-            "cosine": rows.kept(_cosine),
+            "overlap": rows.recorded(_overlap),
+            "cosine": rows.recorded(_cosine),
             "cosine_back": _cosine_back,
             "sigmoid_power": lambda x, power: torch.sigmoid(x).pow_(power),
             "unit_vector": _unit_vector,
             "unit_vector_back": _unit_vector_back,
-            "euclidean_norm": rows.kept(_euclidean_norm),
+            "euclidean_norm": rows.recorded(_euclidean_norm),
             "euclidean_norm_back": _euclidean_norm_back,
             "xlogy": torch.xlogy,
             "xlogy_back": _over,
@@ -494,7 +494,7 @@ class _LossPlan(Plan):
         # whether a sum of squares is computed from the residuals
         single = self.xp.result is torch.float32
         squares = isinstance(loss, SquaredLoss) and reduction != "none"
-        unweighted = len(self.given) == len(inputs.data) and not inputs.weighs
+        unweighted = len(self.array_names) == len(inputs.data) and not inputs.weighs
         self.squares = squares and single and unweighted
         self.kernel = _kernel_of(loss, self.squares)
         narrow = self.kernel is not None and self.kernel.name in NarrowKernels.NAMES
@@ -513,7 +513,7 @@ class _LossPlan(Plan):
             if isinstance(values, Interval) and values.bounded
         )
         # whether a batch is the arrays unchanged; masked samples may be outside a domain
-        unsure = "where" in self.given and (self.bounded or inputs.highest)
+        unsure = "where" in self.array_names and (self.bounded or inputs.highest)
         self.plain = not (inputs.weighs or inputs.scores or unsure)
         # whether the node divides the sum, by the number of samples or by the sum of the weights
         self.mean = metric is loss and reduction == "mean" and not options.divided
@@ -748,7 +748,7 @@ class MeanByTorch(torch.autograd.Function):
     def backward(ctx: Any, *of_results: Array) -> tuple[Any, ...]:
         step, arrays, (incoming,) = ctx.step, ctx.saved_tensors, of_results
         if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
-            named = dict(zip(step.given, arrays, strict=True))
+            named = dict(zip(step.array_names, arrays, strict=True))
             return None, *_again(step, named, incoming / step.size), None
         return None, step.by_torch[1](incoming, *arrays), None
 
@@ -790,7 +790,7 @@ class _RowMemory(threading.local):
         self.results: list[Array] | None = None
         self.replay: Iterator[Array] | None = None
 
-    def kept(self, function: Callable[..., Array]) -> Callable[..., Array]:
+    def recorded(self, function: Callable[..., Array]) -> Callable[..., Array]:
         """Return a function whose results are recorded while a node of the graph is made."""
 
         def call(*arguments: Any, **named: Any) -> Array:
@@ -1546,7 +1546,7 @@ class SumOfTerms(torch.autograd.Function):
         incoming, step = of_results[0], ctx.step
         if ctx.divisor is not None:
             incoming = incoming / ctx.divisor
-        arrays = dict(zip(step.given, ctx.saved_tensors, strict=True))
+        arrays = dict(zip(step.array_names, ctx.saved_tensors, strict=True))
         transformed = torch.is_grad_enabled() or torch._C._are_functorch_transforms_active()
         if step.recorded and not transformed:
             try:
@@ -1667,9 +1667,9 @@ def _total_of_tokens(plan: PassPlan, tokens: Tokens, rows: Any) -> Array:
 
 def _total_node(library: Library) -> Any:
     """Return the node of the graph, a cached torch.autograd.Function."""
-    if "linear" not in library.kept:
-        library.kept["linear"] = _make_total_node()
-    return library.kept["linear"].apply
+    if "linear" not in library.cache:
+        library.cache["linear"] = _make_total_node()
+    return library.cache["linear"].apply
 
 
 def _make_total_node() -> Any:
