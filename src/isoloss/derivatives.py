@@ -23,10 +23,10 @@ _CARRIERS: dict[tuple[type, int, bool], Any] = {}
 
 
 def _carrier(kind: type, under: Library, wide: bool) -> Any:
-    """Return the carriers over a library; devices without float64 have rules of their own."""
+    """Return the carriers over a library; devices without float64 have separate rules."""
     key = (kind, id(under), wide)
     known = _CARRIERS.get(key)
-    # of several threads, the first gives all of them the same carriers
+    # `setdefault` gives all threads the same carriers
     return _CARRIERS.setdefault(key, kind(under)) if known is None else known
 
 
@@ -42,18 +42,18 @@ def value_and_gradient(
     predictions, targets : array, or tuple of arrays
         As in a call of the metric.
     **options
-        What the metric takes: ``weights``, ``where``, ``denominator``, ...
+        Options of the call: ``weights``, ``where``, ``denominator``, ...
 
     Returns
     -------
     value, gradient
-        The gradient has the shape and the floating dtype of the predictions; of predictions that
-        are a tuple it is a tuple.
+        The gradient has the shape and the floating dtype of the predictions. If the predictions
+        are a tuple, the gradient is a tuple.
 
     Raises
     ------
     ValueError
-        Where the value is not a single number.
+        If the value is not a single number.
 
     Examples
     --------
@@ -70,40 +70,40 @@ def value_and_gradient(
     def function(p: Any) -> Any:
         return _single(metric, p, targets, **options)
 
-    found = library.differentiated(_single, metric, predictions, targets, options)
-    return _recorded(library, predictions, function) if found is None else found
+    result = library.differentiated(_single, metric, predictions, targets, options)
+    return _recorded(library, predictions, function) if result is None else result
 
 
 def _floating(metric: Any, predictions: Any, targets: Any) -> tuple[Library, Any]:
-    """Return predictions as floating arrays of one library, each of a tuple by its name."""
+    """Return the library and the predictions as floating arrays of it; errors name the array."""
     names = getattr(metric, "prediction_names", ())
     if names:
         members(metric, "predictions", names, predictions)
     elif (
         not isinstance(metric, Metric)
         and isinstance(predictions, tuple)
-        and any(map(library_of, predictions))  # of a function it is known by what is in it
+        and any(map(library_of, predictions))  # a function does not declare its inputs
     ):
         names = tuple(f"predictions[{k}]" for k in range(len(predictions)))
     if not names:
         return floating_like(metric, "predictions", predictions, _beside(several(targets)))
-    given = dict(zip(names, predictions, strict=True))
-    given |= {f"targets[{k}]": x for k, x in enumerate(several(targets))}
-    real = {name: x for name, x in given.items() if library_of(x) is not None}
-    library = one_library(metric, real) if real else None
-    beside = _beside([x for x in real.values() if library_of(x) is library] or several(targets))
-    pairs = [floating_like(metric, n, p, beside) for n, p in zip(names, predictions, strict=True)]
+    named = dict(zip(names, predictions, strict=True))
+    named |= {f"targets[{k}]": x for k, x in enumerate(several(targets))}
+    arrays = {name: x for name, x in named.items() if library_of(x) is not None}
+    library = one_library(metric, arrays) if arrays else None
+    like = _beside([x for x in arrays.values() if library_of(x) is library] or several(targets))
+    pairs = [floating_like(metric, n, p, like) for n, p in zip(names, predictions, strict=True)]
     return pairs[0][0], tuple(array for _, array in pairs)
 
 
 def _beside(arrays: Sequence[Any]) -> Any:
-    """Return the array that numbers and lists take their dtype from: labels say nothing of it."""
+    """Return the array whose dtype numbers and lists take: a floating one before labels."""
     floating = (x for x in arrays if library_of(x) is not None and dtype_name(x.dtype) in FLOATS)
     return next(floating, arrays[0] if arrays else [])
 
 
 def _recorded(library: Library, predictions: Any, function: Any) -> tuple[Any, Any]:
-    """Return value and gradient of a function by going back along what it did."""
+    """Return the value and the gradient of a function, from a tape of its operations."""
     wide = library.widens(several(predictions)[0])
     tape = _carrier(TapeLibrary, library, wide)
     nodes = tuple(Node(array, tape, varies=True) for array in several(predictions))
@@ -117,7 +117,7 @@ def _recorded(library: Library, predictions: Any, function: Any) -> tuple[Any, A
 
 
 def _single(metric: Any, predictions: Any, targets: Any, **options: Any) -> Any:
-    """Call a metric, and make sure that its value is one number."""
+    """Call a metric; raise if its value is not a single number."""
     value = metric(predictions, targets, **options)
     if getattr(value, "shape", ()) != ():
         shape = tuple(value.shape)
@@ -129,7 +129,7 @@ def _single(metric: Any, predictions: Any, targets: Any, **options: Any) -> Any:
 def gradient(metric: Any, predictions: Any, targets: Any, **options: Any) -> Any:
     """Return the gradient of a metric with respect to the predictions.
 
-    The same as ``jax.grad(metric)``, on every library. Parameters and errors are those of
+    It equals ``jax.grad(metric)``, on every library. The parameters and the errors are those of
     `value_and_gradient`.
 
     Examples
@@ -149,15 +149,15 @@ def gradient_hessian(
     weights: Any = None,
     where: Any = None,
 ) -> tuple[Any, Any]:
-    """Return the first and second derivative of every sample's term, times its weight.
+    """Return the first and second derivatives of the term of each sample, times its weight.
 
-    This is what gradient boosting asks of an objective: derivatives of the terms, not of their
-    mean. For a row-wise loss, the diagonal of each row's Hessian.
+    Gradient boosting needs these derivatives of an objective: those of the terms, not of their
+    mean. For a row-wise loss, the second derivative is the diagonal of the Hessian of each row.
 
     Parameters
     ----------
     metric : metric
-        A metric with one term per sample: a `Loss`, or a `Scaled` one.
+        A metric with one term per sample: a `Loss`, or a multiple of a loss (`Scaled`).
     predictions, targets, weights, where : array
         As in a call of the metric.
 
@@ -169,7 +169,7 @@ def gradient_hessian(
     Raises
     ------
     ValueError
-        For a metric that has no term per sample.
+        If the metric does not have one term per sample.
 
     Examples
     --------
@@ -197,9 +197,9 @@ def gradient_hessian(
         with library.quiet():
             terms = call(tuple(arrays) if isinstance(predictions, tuple) else arrays[0], targets)
         zero = xp.zeros_like(plain(terms))
-        found = [getattr(terms, part, None) for part in ("first", "second")]
-        filled = [xp.broadcast_to(zero if f is None else f, zero.shape) for f in found]
-        first, second = (xp.astype(f, dtype) for f in filled)
+        parts = [getattr(terms, part, None) for part in ("first", "second")]
+        filled = [xp.broadcast_to(zero if part is None else part, zero.shape) for part in parts]
+        first, second = (xp.astype(part, dtype) for part in filled)
         return first, second
 
     def of(place: int, array: Array, core: tuple[str, ...]) -> tuple[Array, Array]:

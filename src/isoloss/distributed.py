@@ -8,36 +8,37 @@ from ._core.states import State
 
 
 def across(state: State, axis_name: Any = None, *, group: Any = None) -> Any:
-    """Merge the states that devices or processes made of their shares; all receive the result.
+    """Merge the states of several devices or processes; each of them receives the merged state.
 
-    Inside ``jax.shard_map`` (or ``vmap``, ``pmap``), with the name of the axis that the samples
-    are spread along, it takes one ``psum``. With PyTorch, every process of a ``torch.distributed``
-    group calls it, and it takes one ``all_reduce`` (and a second one, of lengths, for the metrics
-    whose state is the data). Shares may be of any length, empty or wholly masked included. The
-    states are merged in the same order everywhere, so all receive the same bits.
+    With JAX, call it inside ``jax.shard_map`` (or ``vmap``, ``pmap``) with the name of the axis
+    along which the samples are distributed; it performs one ``psum``. With PyTorch, every process
+    of a ``torch.distributed`` group calls it; it performs one ``all_reduce``, and a second one, of
+    lengths, for metrics whose state is the data. Each device or process may hold any number of
+    samples; it may hold none, or only excluded ones. The states are merged in the same order
+    everywhere, so that all devices receive the same bits.
 
-    Arrays that are spread already, sharded JAX arrays, DTensors and Dask arrays, need none of
-    this: pass them to the metric.
+    Distributed arrays (sharded JAX arrays, DTensors, Dask arrays) do not need this function: pass
+    them to the metric.
 
     Parameters
     ----------
     state : state
-        What `summary` returned for the samples that lie here.
+        The result of `summary` for the samples of this device or process.
     axis_name : str or tuple of str
-        With JAX, the axis or axes of the mesh.
+        With JAX: the axis or axes of the mesh.
     group : torch.distributed.ProcessGroup, optional
-        With PyTorch, the processes; by default all of them.
+        With PyTorch: the processes; by default all of them.
 
     Returns
     -------
     state
-        Differentiable, with JAX as ``psum`` is; with PyTorch, each process receives the
-        gradient of the value of all samples with respect to its own.
+        The merged state. It is differentiable: with JAX as ``psum`` is; with PyTorch, each process
+        receives the gradient of the value over all samples with respect to its own samples.
 
     Raises
     ------
     TypeError
-        For a state of another library, or without the axis that JAX needs.
+        For a state of another library, or if the axis name is missing with JAX.
 
     Examples
     --------

@@ -33,38 +33,40 @@ def evaluate(
 ) -> dict[str, Any]:
     """Return the values of several metrics by name.
 
-    Metrics that need the same statistics (`r2_score` and `explained_variance_score`, say) share
-    them: which do is declared by the metrics, never guessed from the data.
+    Metrics that need the same statistics (such as `r2_score` and `explained_variance_score`)
+    share them. The metrics declare which statistics they need; the data plays no role.
 
     Parameters
     ----------
     metrics : iterable of metrics or their names, or mapping from your names to either
-        A metric passed by its name is called so, another by its public name, or by its repr.
+        Names of the results: your names, the names passed, or else the public name of a metric,
+        or its repr if it has other parameters.
     predictions, targets : array
         As in a call of each metric.
     groups : array, optional
-        A label for each sample, of any kind; instead of one value, there is a dict of one for each
-        label, from the same pass.
+        A label for each sample, of any type. Each value is then a dict with one value per label,
+        computed in the same pass.
     num_groups : int, optional
-        With it, groups are integers from 0 to num_groups - 1, a sample of another number is left
-        out, and the value is an array of one for each group: under ``jax.jit``, say, where labels
-        cannot be looked at. A group without samples is nan.
+        The number of groups, for use where labels cannot be read, such as under ``jax.jit``.
+        Groups are then integers from 0 to num_groups - 1; a sample with another integer is
+        excluded. Each value is an array with one entry per group; a group without samples is nan.
     standard_error : bool
-        Return an `Estimate` for each metric: its value and the standard error of that. For metrics
-        with one term per sample, and their `Root`, `Scaled` and `Exp` (by the delta method).
+        Return an `Estimate` for each metric: the value and its standard error. Available for
+        metrics with one term per sample, and for their `Root`, `Scaled` and `Exp` (by the delta
+        method).
     clusters : array, optional
-        A label for each sample; samples of one label depend on each other (of one patient, of one
-        document), and the standard error allows for it.
+        A label for each sample. Samples with the same label, such as those of one patient or one
+        document, may depend on each other; the standard error accounts for it.
     **options
         ``weights``, ``where``, ``axis``, ``event_axis``.
 
     Raises
     ------
     TypeError
-        For anything that is not a metric, or a single metric instead of several.
+        For an argument that is not a metric, or for a single metric instead of several.
     ValueError
-        Where two metrics have the same name; a standard error of a metric without terms; clusters
-        together with groups or an axis.
+        If two metrics have the same name, if a standard error is requested for a metric without
+        terms, or if clusters are passed together with groups or an axis.
 
     Examples
     --------
@@ -77,27 +79,27 @@ def evaluate(
     Estimate(value=np.float64(3.0), standard_error=np.float64(2.0816659994661326))
     """
     shared = Shared(named("evaluate", metrics))
-    found, labels = options, None
+    call_options, labels = options, None
     if groups is not None:
         if num_groups is None:
             labels, groups = labels_of("groups", groups)
             num_groups = len(labels)
-        found = options | {"groups": groups, "num_groups": num_groups}
+        call_options = options | {"groups": groups, "num_groups": num_groups}
     elif num_groups is not None:
         raise TypeError("evaluate: num_groups= says how many groups= there are, which is missing")
     if standard_error:
-        values = estimates(shared.metrics, predictions, targets, clusters, found)
+        values = estimates(shared.metrics, predictions, targets, clusters, call_options)
     elif clusters is not None:
         raise TypeError("evaluate: clusters= is for standard errors: pass standard_error=True")
     else:
-        values = shared.values(shared.states(predictions, targets, **found))
+        values = shared.values(shared.states(predictions, targets, **call_options))
     if labels is None:
         return values
     return {name: _by_label(labels, value) for name, value in values.items()}
 
 
 class Estimate(NamedTuple):
-    """A value and the standard error of it.
+    """A value and its standard error.
 
     Examples
     --------
@@ -118,9 +120,9 @@ def _by_label(labels: list[Any], values: Any) -> dict[Any, Any]:
 
 
 def labels_of(name: str, given: Any) -> tuple[list[Any], Any]:
-    """Return the different labels, in order, and the number of each sample's."""
+    """Return the sorted distinct labels, and the index of the label of each sample."""
     if type(given) is list and set(map(type, given)) == {str}:
-        return _of_strings(given)  # an array of them would be read as strings again
+        return _of_strings(given)  # without a detour over an array of strings
     try:
         detached = getattr(given, "detach", None)
         array = np.asarray(given if detached is None else detached().cpu())
@@ -142,7 +144,7 @@ def labels_of(name: str, given: Any) -> tuple[list[Any], Any]:
 
 
 def _unsortable(name: str, array: Any) -> Exception:
-    """Build the error of labels of several types, of which one is often a missing value."""
+    """Build the error for labels of several types; one of the types is often a missing value."""
     listed = array.ravel().tolist()
     missing = next((k for k, x in enumerate(listed) if x is None), None)
     if missing is not None:
@@ -154,7 +156,7 @@ def _unsortable(name: str, array: Any) -> Exception:
 
 
 def _of_strings(listed: list[Any]) -> tuple[list[Any], Any]:
-    """Number strings by a table of them, which costs less than to sort them all."""
+    """Number strings with a dict, which is faster than sorting all of them."""
     seen: defaultdict[Any, int] = defaultdict(itertools.count().__next__)
     numbers = np.fromiter(map(seen.__getitem__, listed), np.intp, len(listed))
     labels = list(seen)
@@ -170,7 +172,7 @@ def _of_strings(listed: list[Any]) -> tuple[list[Any], Any]:
 @final
 @dataclass(frozen=True)
 class _Spread(Wrapper):
-    """How far the terms of a loss are from their mean."""
+    """The second moments of the terms of a loss, from which its standard error follows."""
 
     metric: Metric
 
@@ -191,7 +193,7 @@ class _Spread(Wrapper):
 def estimates(
     metrics: dict[str, Metric], predictions: Any, targets: Any, clusters: Any, options: Any
 ) -> dict[str, Estimate]:
-    """Return values and standard errors, from one pass; from another one if there are clusters."""
+    """Return values and standard errors, in one pass; clusters need a second pass."""
     if clusters is None:
         shared = Estimates(metrics)
         return shared.values(shared.states(predictions, targets, **options))
@@ -205,23 +207,23 @@ def estimates(
 
 
 def _of_clusters(xp: Namespace, state: Mean, mean: Any) -> Array:
-    """Return the standard error of a mean, of the sums of clusters (Liang and Zeger, 1986)."""
+    """Return the standard error of a mean from the sums of clusters (Liang and Zeger, 1986)."""
     weight = state.weight.sum
-    apart = state.total.sum - weight * mean
+    deviations = state.total.sum - weight * mean
     number = xp.sum(xp.astype(weight > 0, weight.dtype))
-    squares = xp.sum(apart * apart) * ratio(xp, number, number - 1)
+    squares = xp.sum(deviations * deviations) * ratio(xp, number, number - 1)
     return xp.sqrt(squares) / xp.sum(weight)
 
 
 def unwrapped(metric: Metric) -> Metric:
-    """Return what a metric is the root, a multiple or the exponential of."""
+    """Strip the wrappers `Root`, `Scaled` and `Exp` from a metric."""
     while isinstance(metric, (Root, Scaled, Exp)):
         metric = metric.metric
     return metric
 
 
 def _terms_of(metric: Metric) -> Metric:
-    """Return the loss whose terms a metric is made of."""
+    """Return the loss whose terms a metric averages; raise if it has no terms."""
     loss = unwrapped(metric)
     if not loss.summable:
         message = "a standard error needs one term per sample, which this metric does not have"
@@ -230,7 +232,7 @@ def _terms_of(metric: Metric) -> Metric:
 
 
 def _slope(metric: Metric, xp: Namespace, value: Any) -> Any:
-    """Return the size of the derivative of a metric of a metric by the mean of the terms."""
+    """Return the absolute derivative of a wrapped metric with respect to the mean of the terms."""
     if isinstance(metric, Scaled):
         return abs(metric.factor) * _slope(metric.metric, xp, value / metric.factor)
     if isinstance(metric, Exp):
@@ -269,61 +271,61 @@ def as_numbers(result: Any) -> Any:
 def named(
     caller: str, metrics: Iterable[Metric | str] | Mapping[str, Metric | str]
 ) -> dict[str, Metric]:
-    """Return the metrics that were passed to a function, by name."""
+    """Return the metrics passed to a function, by name."""
     if isinstance(metrics, (Metric, str)):
         raise TypeError(f"{caller} takes several metrics: pass [{metrics!r}]")
     if isinstance(metrics, type):
         raise TypeError(f"{caller} takes metrics such as isoloss.huber, not {metrics!r}")
-    found: dict[str, Metric] = {}
+    by_name: dict[str, Metric] = {}
     pairs: Any = ((None, metric) for metric in metrics)
     if isinstance(metrics, Mapping):
         pairs = metrics.items()
-    for given, metric in pairs:
+    for label, metric in pairs:
         typed = metric if isinstance(metric, str) else None
         metric = as_metric(caller, metric)
-        name = next((one for one in (given, typed) if one is not None), None)
+        name = next((choice for choice in (label, typed) if choice is not None), None)
         if name is None:
             name = name_of(metric)
-            if name in found and repr(metric) != repr(found[name]):  # of another number of classes
+            if name in by_name and repr(metric) != repr(by_name[name]):  # other numbers of classes
                 name = repr(metric)
-        if name in found:
+        if name in by_name:
             raise ValueError(f"two metrics are called {name!r}; pass a dict with a name for each")
-        found[name] = metric
-    return found
+        by_name[name] = metric
+    return by_name
 
 
 def one_or_more(
     caller: str, metrics: Metric | str | Iterable[Metric | str] | Mapping[str, Metric | str]
 ) -> dict[str, Metric]:
-    """Return the metric or the metrics that were passed to a class, by name; refuse none."""
-    found = named(caller, [metrics] if isinstance(metrics, (Metric, str)) else metrics)
-    if not found:
+    """Return the metric or metrics passed to a class, by name; raise if there are none."""
+    by_name = named(caller, [metrics] if isinstance(metrics, (Metric, str)) else metrics)
+    if not by_name:
         raise ValueError(f"{caller} needs at least one metric, and there was none")
-    return found
+    return by_name
 
 
 class Shared:
-    """Several metrics of the same batches, which share what they can: a pass, and states."""
+    """Several metrics of the same batches, which share passes and states where possible."""
 
     def __init__(self, metrics: dict[str, Metric]) -> None:
         self.metrics = metrics
-        self._owners: dict[Metric, Metric] = {}  # whose state each metric is computed from
-        self._groups: dict[Any, list[Metric]] = {}  # those that take a batch alike
+        self._owners: dict[Metric, Metric] = {}  # each metric's state is that of its owner
+        self._groups: dict[Any, list[Metric]] = {}  # metrics with the same inputs
         for metric in metrics.values():
             names = (metric.prediction_names, metric.target_names)
-            own = metric.source if metric.weighs else None  # which samples count is its own matter
-            alike = (metric.parts, names, *metric.sizes.items(), metric.domain, metric.padding, own)
-            self._groups.setdefault(alike, []).append(metric)
+            mask = metric.source if metric.weighs else None  # its targets decide which count
+            key = (metric.parts, names, *metric.sizes.items(), metric.domain, metric.padding, mask)
+            self._groups.setdefault(key, []).append(metric)
 
     def states(self, predictions: Any, targets: Any, **options: Any) -> dict[Metric, Any]:
-        """Return the states of a batch, each by the metric that owns it: one pass for a group."""
+        """Return the states of a batch, by owning metric; one pass per group of metrics."""
         states: dict[Metric, Any] = {}
         for group in self._groups.values():
             inputs = group[0].inputs(predictions, targets, **options)
             owners = self._owners_of(group, inputs.xp)
             with inputs.xp.quiet():
-                found = inputs.library.statistics(owners, inputs)
-            states.update(zip(owners, found, strict=True))
+                owned = inputs.library.statistics(owners, inputs)
+            states.update(zip(owners, owned, strict=True))
         return states
 
     def _owners_of(self, group: list[Metric], xp: Namespace) -> tuple[Metric, ...]:
@@ -336,11 +338,13 @@ class Shared:
         return tuple(owners.values())
 
     def owners(self, xp: Namespace) -> tuple[Metric, ...]:
-        """Return the metrics that own a state, of batches in a namespace."""
-        return tuple(one for group in self._groups.values() for one in self._owners_of(group, xp))
+        """Return the metrics that own a state, for batches of a namespace."""
+        return tuple(
+            owner for group in self._groups.values() for owner in self._owners_of(group, xp)
+        )
 
     def owner(self, metric: Metric) -> Metric:
-        """Return the metric that owns the state another is computed from."""
+        """Return the metric whose state the given metric is computed from."""
         return self._owners[metric]
 
     def values(self, states: dict[Metric, Any]) -> dict[str, Any]:
@@ -352,7 +356,7 @@ class Shared:
 
 
 class Estimates(Shared):
-    """Metrics whose values come with standard errors: beside them, means and spreads of terms."""
+    """Metrics with standard errors, computed from means and spreads of the terms."""
 
     def __init__(self, metrics: dict[str, Metric], *, spread: bool = True) -> None:
         self._asked = metrics
@@ -364,9 +368,9 @@ class Estimates(Shared):
     def values(
         self, states: dict[Metric, Any], within: dict[Metric, Any] | None = None
     ) -> dict[str, Any]:
-        """Return an `Estimate` of every metric; of clusters, if the states ``within`` are given."""
+        """Return an `Estimate` of every metric; ``within`` are the states of the clusters."""
         values = super().values(states)
-        found = {}
+        results = {}
         for name, metric in self._asked.items():
             loss, mean = self._losses[name], values[f"mean of {name}"]
             xp = states[self.owner(loss)].weight.xp
@@ -376,5 +380,5 @@ class Estimates(Shared):
                 else:
                     error = _of_clusters(xp, within[self.owner(loss)], mean)
                 error = error * _slope(metric, xp, values[name])
-                found[name] = Estimate(values[name], answer(xp.astype(error, xp.result)))
-        return found
+                results[name] = Estimate(values[name], answer(xp.astype(error, xp.result)))
+        return results

@@ -1,4 +1,4 @@
-"""Metrics over batches that come one after the other: more data than memory holds."""
+"""Metrics over successive batches, for data that does not fit in memory."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ._core.states import State, same_kind
 from ._core.types import Array
 from .evaluation import Estimates, Shared, named, one_or_more
 
-ROOM = 64  # so many states wait to be merged at once
-GATHERED = 1 << 15  # so many samples of small batches are summarised at once: no work for threads
+ROOM = 64  # states merged at once
+GATHERED = 1 << 15  # samples of small batches summarised at once; too few to use threads
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 _PARTS = ("predictions", "targets", "weights", "where", "groups")
@@ -33,35 +33,36 @@ def over_batches(
 ) -> dict[str, Any]:
     """Return the values of several metrics over all samples of many batches, by name.
 
-    Each batch is summarised in states of a few numbers, and these merge: the value is that of
-    all samples at once, however many batches there are and however their sizes differ. (Metrics
-    whose state is the data, such as `median_absolute_error`, keep the data.) The values are
-    numbers to report: with PyTorch, no gradient flows back to the batches.
+    Each batch is summarised in states of a few numbers, and the states merge. The values equal
+    those of all samples at once, for any number and any sizes of batches. Metrics whose state is
+    the data, such as `median_absolute_error`, keep the data. With PyTorch, no gradient flows back
+    to the batches.
 
     Parameters
     ----------
     metrics : iterable of metrics, or mapping from names to metrics
         As in `evaluate`.
     batches : iterable
-        Of tuples ``(predictions, targets)`` or ``(predictions, targets, weights)``, or of mappings
-        with the keys ``predictions``, ``targets`` and, if there are any, ``weights``, ``where`` and
-        ``groups``.
+        Each batch is a tuple ``(predictions, targets)`` or ``(predictions, targets, weights)``, or
+        a mapping with the keys ``predictions`` and ``targets``, and optionally ``weights``,
+        ``where`` and ``groups``.
     axis, event_axis
-        As in a call of a metric, the same for every batch.
+        As in a call of a metric; the same for every batch.
     num_groups : int, optional
-        How many groups there are; every batch then has its ``groups``, integers from 0 to
-        num_groups - 1, and the value is an array of one for each group, as in `evaluate`.
+        The number of groups. Every batch then contains ``groups``, integers from 0 to
+        num_groups - 1, and each value is an array with one entry per group, as in `evaluate`.
     standard_error : bool
         Return an `Estimate` for each metric, as in `evaluate`.
     progress : bool or function
-        True shows a bar (tqdm); a function wraps the iterable of batches to show another.
+        True shows a progress bar (tqdm). A function wraps the iterable of batches, to show a
+        different bar.
 
     Raises
     ------
     TypeError
-        For a batch of another form.
+        If a batch has another form.
     ValueError
-        Where there is no batch, and for what a call of a metric refuses: the batch is named.
+        If there is no batch, or if a call of a metric raises; the error names the batch.
 
     Examples
     --------
@@ -91,27 +92,27 @@ def over_batches(
 
 
 class Accumulator:
-    """Metrics of all the batches that were added, in states of a few numbers.
+    """Metrics of all batches added so far, held in states of a few numbers.
 
-    The values are those of all samples at once, however many batches there are and however their
-    sizes differ. (Metrics whose state is the data, such as `median_absolute_error`, keep the data.)
-    No gradient flows back to the batches. It can be pickled, and merged with others: of workers,
-    processes or machines.
+    The values equal those of all samples at once, for any number and any sizes of batches. Metrics
+    whose state is the data, such as `median_absolute_error`, keep the data. No gradient flows back
+    to the batches. An accumulator can be pickled, and merged with those of other workers, processes
+    or machines.
 
     Parameters
     ----------
     metrics : metric, iterable of metrics, or mapping from names to metrics
-        Of one metric, `compute` returns the value; of several, a dict of values by name, as
-        `evaluate` does.
+        For one metric, `compute` returns its value. For several metrics, `compute` returns a dict
+        of values by name, as `evaluate` does.
     axis, event_axis, num_groups, standard_error
         As in `over_batches`.
 
     Raises
     ------
     TypeError
-        For something that is no metric.
+        For an argument that is not a metric.
     ValueError
-        Where there is no metric.
+        If there is no metric.
 
     Examples
     --------
@@ -144,7 +145,7 @@ class Accumulator:
         return f"{type(self).__name__}({', '.join(self._metrics)})"
 
     def reset(self) -> None:
-        """Forget all batches."""
+        """Remove all batches."""
         self._small = _Small()
         self._levels: list[list[dict[Metric, State]]] = []
 
@@ -157,41 +158,41 @@ class Accumulator:
         where: Any = None,
         groups: Any = None,
     ) -> None:
-        """Add a batch; one that is refused changes nothing.
+        """Add a batch. A batch that raises changes nothing.
 
         Parameters
         ----------
         predictions, targets, weights, where
             As in a call of a metric.
         groups : array, optional
-            The group of each sample, where there is ``num_groups``.
+            The group of each sample; required with ``num_groups``.
 
         Raises
         ------
         TypeError, ValueError
-            For what a call of a metric refuses, and for a batch that does not go with those before.
+            If a call of a metric raises, or if the batch does not match the previous batches.
         """
-        given = {"weights": weights, "where": where, "groups": groups}
-        plain = weights is None and where is None and groups is None
-        if self._gathers and plain and self._small.add(predictions, targets):
+        arrays = {"weights": weights, "where": where, "groups": groups}
+        unweighted = weights is None and where is None and groups is None
+        if self._gathers and unweighted and self._small.add(predictions, targets):
             return
-        options = {name: _detached(x) for name, x in given.items() if x is not None}
+        options = {name: _detached(x) for name, x in arrays.items() if x is not None}
         if self._small.size:
             self._summarise_gathered()
-            if plain and self._small.add(predictions, targets):  # in other dtypes, perhaps
+            if unweighted and self._small.add(predictions, targets):  # for batches of other dtypes
                 return
         predictions, targets = _detached(predictions), _detached(targets)
         self._add(self._shared.states(predictions, targets, **self._options, **options))
 
     def merge(self, *others: Accumulator | Mapping[str, Any]) -> None:
-        """Add the samples of other accumulators of the same metrics; those keep them.
+        """Add the samples of other accumulators of the same metrics; these are unchanged.
 
-        In the place of an accumulator its `states` may stand.
+        The `states` of an accumulator may be passed instead of the accumulator.
 
         Raises
         ------
         ValueError
-            For other metrics.
+            If the metrics differ.
         """
         for other in others:
             states = other if isinstance(other, Mapping) else other.states()
@@ -209,7 +210,7 @@ class Accumulator:
             self._add({self._shared.owner(metric): states[name] for name, metric in owned})
 
     def states(self) -> dict[str, Any]:
-        """Return the state of each metric, by name; none where no batch was added."""
+        """Return the state of each metric, by name; an empty dict if no batch was added."""
         self._summarise_gathered()
         if not self._levels:
             return {}
@@ -219,12 +220,12 @@ class Accumulator:
         return {name: states[self._shared.owner(metric)] for name, metric in owned}
 
     def compute(self) -> Any:
-        """Return the values of all samples so far.
+        """Return the values of all samples added so far.
 
         Raises
         ------
         RuntimeError
-            Where no batch was added.
+            If no batch was added.
         """
         if not self.states():
             raise RuntimeError(
@@ -248,7 +249,7 @@ class Accumulator:
             self._add(self._shared.states(*self._small.emptied()))
 
     def _add(self, states: dict[Metric, State]) -> None:
-        """Hold the states of a batch, if they merge with those before."""
+        """Add the states of a batch; raise if they do not merge with the previous ones."""
         for owner, state in self._levels[-1][0].items() if self._levels else ():
             same_kind(state, states[owner])
         _push(self._levels, states)
@@ -275,16 +276,16 @@ def _parts(number: int, batch: Any) -> tuple[Any, Any, dict[str, Any]]:
 
 
 def _detached(part: Any) -> Any:
-    """Return tensors without their graph, which would hold on to every batch."""
+    """Detach tensors: their graphs would keep every batch in memory."""
     if isinstance(part, tuple):
         return tuple(map(_detached, part))
     return part.detach() if getattr(part, "requires_grad", False) else part
 
 
 class _Small:
-    """Small batches, copied one behind the other until they are worth a pass of their own.
+    """Small batches, copied into one buffer until there are enough samples for a pass.
 
-    They are copied, not kept, because a loader may fill the same array again.
+    Batches are copied because a loader may reuse the same array.
     """
 
     def __init__(self) -> None:
@@ -293,7 +294,7 @@ class _Small:
         self._rows: list[Any] = []
 
     def add(self, predictions: Any, targets: Any) -> bool:
-        """Add a batch to the others if it is small, nothing but numbers, and there is room."""
+        """Add a batch if it is small, consists of numbers and fits; tell whether it was added."""
         library = library_of(predictions)
         numbers = library.gathers(predictions, targets) if library is not None else None
         if not numbers:
@@ -306,15 +307,15 @@ class _Small:
             self._library, self._rows = library, [np.empty(GATHERED, x.dtype) for x in numbers]
         elif library is not self._library or end > GATHERED:
             return False
-        one, other = self._rows
-        if one.dtype != p.dtype or other.dtype != t.dtype:
+        held_p, held_t = self._rows
+        if held_p.dtype != p.dtype or held_t.dtype != t.dtype:
             return False
-        one[start:end], other[start:end] = p.ravel(), t.ravel()
+        held_p[start:end], held_t[start:end] = p.ravel(), t.ravel()
         self.size = end
         return True
 
     def emptied(self) -> list[Array]:
-        """Return the samples gathered so far, and forget them: a state may hold on to them."""
+        """Return the gathered samples and start new buffers: a state may keep the old ones."""
         library: Any = self._library
         rows = [library.from_gathered(row[: self.size]) for row in self._rows]
         self.size = 0
@@ -322,10 +323,10 @@ class _Small:
 
 
 def _push(levels: list[list[dict[Metric, State]]], states: dict[Metric, State]) -> None:
-    """Add the states of a batch; as in a counter, full levels are merged into one of the next.
+    """Add the states of a batch to the first level; a full level is merged into the next level.
 
-    So few states are held, each number goes into few merges, and states that concatenate are not
-    copied for every batch.
+    Then few states are held, each number takes part in few merges, and states that concatenate are
+    not copied for every batch.
     """
     for level in levels:
         level.append(states)

@@ -1,4 +1,4 @@
-"""Checks of the data's values, on demand: a call never looks at them, unless it is checked."""
+"""Checks of the values of the data, on demand: a call does not read values unless it is checked."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def validate(
     where: Any = None,
     event_axis: Axis = None,
 ) -> None:
-    """Check that every value that counts is one the metric is defined for.
+    """Check that all values of the included samples lie in the domain of the metric.
 
-    Call it when a value is nan, or looks wrong: it names the first value that the metric is not
-    defined for. It checks what a call checks (shapes, dtypes, devices), and then that
+    Call it when a result is nan or looks wrong: the error names the first value for which the
+    metric is not defined. It checks shapes, dtypes and devices, as a call does, and then that
 
-    - predictions and targets are finite (logits may be infinite) and in the metric's domain;
+    - predictions and targets are finite (logits may be infinite) and in the domain of the metric;
     - rows of probabilities of classes sum to 1;
     - predictions that are compared with a threshold between 0 and 1 are probabilities, not logits;
     - targets of several classes are labels, not indicators of several labels at once;
-    - integers fit the floats that they become;
+    - integers can be converted to the floating dtype without loss;
     - weights are finite, not negative and not all zero.
 
-    Excluded samples are not looked at.
+    Excluded samples are not checked.
 
     Parameters
     ----------
@@ -46,9 +46,10 @@ def validate(
     Raises
     ------
     ValueError
-        Names the metric, the first offending index and value, and the values that are allowed.
+        If a value is not allowed. The message names the metric, the first such index and value,
+        and the allowed values.
     TypeError
-        Under ``jax.jit``, ``vmap`` or ``torch.func``, where values are not known.
+        Under ``jax.jit``, ``vmap`` or ``torch.func``, where the values are unknown.
 
     Examples
     --------
@@ -64,19 +65,18 @@ def validate(
 
 @contextmanager
 def checked() -> Iterator[None]:
-    """Check the values of every call in a ``with`` block, and raise where `validate` would.
+    """Check the values in every call in a ``with`` block, and raise as `validate` does.
 
-    Use it to find the sample that makes a loss nan. Calls, `summary`, `evaluate`, `over_batches`
-    and `gradient` of values that are known are checked: those of NumPy, of PyTorch outside
-    ``torch.compile``, and of JAX outside ``jax.jit``, ``grad`` and ``vmap``. Where a function is
-    traced, and for Dask arrays, nothing is checked. The block holds for its own thread or task.
-    Each call costs several times as much and waits for the device; outside the block nothing is
-    added to a call.
+    Use it to find the sample that makes a loss nan. The block checks calls, `summary`, `evaluate`,
+    `over_batches` and `gradient` with NumPy, with PyTorch outside ``torch.compile``, and with JAX
+    outside ``jax.jit``, ``grad`` and ``vmap``. Traced functions and Dask arrays are not checked,
+    because their values are unknown. The block affects only its own thread or task. A checked call
+    costs several times as much and waits for the device; other calls are unaffected.
 
     Raises
     ------
     ValueError
-        In a call, for a value that the metric is not defined for, and for a result that is nan.
+        In a call, if a value is outside the domain of the metric, or if the result is nan.
 
     Examples
     --------

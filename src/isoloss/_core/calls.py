@@ -1,4 +1,4 @@
-"""One call of a metric: its arguments, and the plan by which it is evaluated."""
+"""A call of a metric: its arguments, and the plan of its evaluation."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from .types import Array
 if TYPE_CHECKING:
     from .metric import Metric
 
-PLANS = 1024  # how many a library remembers
+PLANS = 1024  # plans that a library caches
 Reduction = Literal["mean", "sum", "none"]
 Axis = int | tuple[int, ...] | None
 
 
 class Options(NamedTuple):
-    """How a call reduces the terms: all that a plan depends on besides shapes and dtypes."""
+    """The options of a call on which its plan depends."""
 
     axis: Axis = None
     keepdims: bool = False
     reduction: Reduction = "mean"
     event_axis: Axis = None
-    divided: bool = False  # whether a denominator takes the place of the sum of the weights
+    divided: bool = False  # whether denominator= replaces the sum of the weights
 
 
 class Call(NamedTuple):
-    """The arguments of a metric."""
+    """The arguments of a call."""
 
     predictions: Any
     targets: Any
@@ -43,7 +43,7 @@ class Call(NamedTuple):
 
     @property
     def arrays(self) -> tuple[Any, ...]:
-        """All arrays, those of tuples one by one; weights and mask, or None, are the last."""
+        """All arrays, tuples unpacked; the last two are the weights and the mask, or None."""
         p, t, weights, where = self[:4]
         if not (isinstance(p, tuple) or isinstance(t, tuple)):
             return p, t, weights, where
@@ -51,18 +51,18 @@ class Call(NamedTuple):
 
 
 class Plan:
-    """How a metric is evaluated for arrays of some shapes and dtypes, whatever their numbers.
+    """The evaluation of a metric for arrays of given shapes and dtypes.
 
-    A plan is made from checked inputs, and serves every later call with arrays of the same kind.
+    A plan is made from checked inputs. Later calls with arrays of the same kinds reuse the plan.
     """
 
     def __init__(self, metric: Metric, inputs: Inputs, options: Options) -> None:
         self.metric, self.inputs, self.options = metric, inputs.with_arrays({}), options
-        self.given = tuple(inputs.arrays)
+        self.array_names = tuple(inputs.arrays)
         self.kept_axes = inputs.axes if options.keepdims else ()
 
     def value(self, arrays: dict[str, Array], denominator: Any, empty: Any) -> Any:
-        """Return the value of the metric."""
+        """Return the value of the metric for arrays by name."""
         metric, inputs = self.metric, self.inputs.with_arrays(arrays)
         xp, library, reduction = inputs.xp, inputs.library, self.options.reduction
         with xp.quiet():
@@ -80,7 +80,7 @@ class Plan:
 
 
 class Plans:
-    """The plans of a library that were made last."""
+    """A cache of the plans of a library."""
 
     def __init__(self) -> None:
         self.latest: dict[Any, Plan] = {}
@@ -94,19 +94,20 @@ class Plans:
     ) -> tuple[Plan, dict[str, Array]]:
         """Return the plan of a call and its arrays by name.
 
-        ``kinds_of`` gives what a plan depends on of the arrays; of None, nothing is remembered.
+        ``kinds_of`` returns the properties of the arrays on which a plan depends. If it returns
+        None, the plan is not cached.
         """
         arrays = call.arrays
-        given = [x for x in arrays if x is not None]
+        present = [x for x in arrays if x is not None]
         kinds = kinds_of(arrays)
         key: Any = metric, call.options, kinds
         try:
             plan = None if kinds is None else self.latest.get(key)
         except (TypeError, ValueError, RuntimeError):
-            # A hyper-parameter has no hash, or is an array, which has no equality.
+            # A hyper-parameter has no hash, or is an array and has no single truth value.
             plan = kinds = None
         if plan is not None:
-            named = dict(zip(plan.given, given, strict=True))
+            named = dict(zip(plan.array_names, present, strict=True))
             for name, change in plan.inputs.changes:
                 named[name] = change(named[name])
             return plan, named
@@ -121,7 +122,7 @@ class Plans:
 
 
 def checked(metric: Metric, call: Call) -> Inputs:
-    """Return the inputs of a call; refuse options that have no meaning together."""
+    """Return the inputs of a call; raise if options contradict each other."""
     options = call.options
     if not isinstance(options.keepdims, (bool, int, np.bool_)):
         message = f"keepdims={abbreviated(options.keepdims)} must be True or False"
@@ -130,12 +131,12 @@ def checked(metric: Metric, call: Call) -> Inputs:
         message = f"reduction={options.reduction!r} is unknown; use 'mean', 'sum' or 'none'"
         raise fail(metric, message)
     if options.reduction != "mean":
-        given = f"reduction={options.reduction!r}"
+        option = f"reduction={options.reduction!r}"
         if options.divided:
-            message = f"denominator= divides a mean; it has no meaning with {given}"
+            message = f"denominator= divides a mean; it has no meaning with {option}"
             raise fail(metric, message)
         if not metric.summable:
-            raise fail(metric, f"{given} needs one term per sample; only 'mean' applies")
+            raise fail(metric, f"{option} needs one term per sample; only 'mean' applies")
     if options.reduction == "none" and (options.axis is not None or options.keepdims):
         raise fail(metric, "reduction='none' reduces nothing: leave out axis= and keepdims=")
     return Inputs(
@@ -145,13 +146,13 @@ def checked(metric: Metric, call: Call) -> Inputs:
 
 
 def evaluate(metric: Metric, call: Call) -> Any:
-    """Return the value of a metric by the general way, which remembers nothing."""
+    """Return the value of a metric without a cached plan."""
     inputs = checked(metric, call)
     return Plan(metric, inputs, call.options).value(inputs.arrays, call.denominator, call.empty)
 
 
 def several(arrays: Any) -> tuple[Array, ...]:
-    """Return what may be one array or a tuple of them as a tuple."""
+    """Return an array or a tuple of arrays as a tuple."""
     return arrays if isinstance(arrays, tuple) else (arrays,)
 
 
@@ -161,5 +162,5 @@ def is_float(x: Any) -> bool:
 
 
 def answer(value: Array) -> Any:
-    """Return NumPy's 0-d results as scalars, as everywhere in NumPy."""
+    """Return 0-d NumPy arrays as scalars, as NumPy functions do."""
     return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value

@@ -1,4 +1,4 @@
-"""Arrays that carry more than their value, and the library of functions that know about it."""
+"""Arrays that hold derivatives beside their value, and the library of functions for them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .special import Slopes
 from .types import FLOATS, Array, Functions, Namespace, dtype_name
 
 _LOG2, _LOG10 = 1 / math.log(2), 1 / math.log(10)
-# a plain 0.0 is a derivative that vanishes everywhere
+# a float 0.0 means that the derivative is 0 everywhere
 DERIVATIVES: dict[str, Slopes] = {
     "abs": Slopes(lambda xp, x, y: xp.sign(x), lambda xp, x, y: 0.0),
     "exp": Slopes(lambda xp, x, y: y, lambda xp, x, y: y, by_value=True),
     "expm1": Slopes(lambda xp, x, y: y + 1, lambda xp, x, y: y + 1, by_value=True),
-    "log": Slopes(lambda xp, x, y: 1 / x, None),  # the second is minus the square of the first
+    "log": Slopes(lambda xp, x, y: 1 / x, None),  # second derivative: minus the square of the first
     "log1p": Slopes(lambda xp, x, y: 1 / (1 + x), None),
     "log2": Slopes(lambda xp, x, y: _LOG2 / x, lambda xp, x, y: -_LOG2 / (x * x)),
     "log10": Slopes(lambda xp, x, y: _LOG10 / x, lambda xp, x, y: -_LOG10 / (x * x)),
@@ -49,7 +49,8 @@ DERIVATIVES: dict[str, Slopes] = {
     "trunc": Slopes(lambda xp, x, y: 0.0, lambda xp, x, y: 0.0),
     **special.DERIVATIVES,
 }
-# Functions of values alone: questions, whose answers are plain, and makers of constants.
+# Functions without derivatives: predicates, which return plain arrays, and those that return
+# constants.
 QUESTIONS = ("isfinite", "isnan", "isinf", "any", "all", "logical_and", "logical_or", "logical_not")
 CONSTANTS = (
     "argmax", "argmin", "argsort", "bin_of", "chosen", "count_nonzero", "full_like", "ones_like",
@@ -61,10 +62,10 @@ _DTYPES = ("float", "int", "uint", "bool", "bfloat")
 
 
 class Carrier(special.Differentiable):
-    """An array that carries more than its value; what `Jet` and the tape's `Node` share."""
+    """An array with derivatives: the base class of `Jet` and of the tape's `Node`."""
 
-    __array_ufunc__ = None  # NumPy arrays leave the arithmetic to us
-    reductions: ClassVar[dict[str, str]] = {}  # methods whose function has another name
+    __array_ufunc__ = None  # makes NumPy arrays defer arithmetic to the carrier
+    reductions: ClassVar[dict[str, str]] = {}  # methods that call a function of another name
     value: Array
     varies: bool
     isoloss_library: CarrierLibrary
@@ -85,7 +86,7 @@ class Carrier(special.Differentiable):
     def xp(self) -> Functions:
         return self.isoloss_library.raw
 
-    # what users call on an array of NumPy; np.mean(x) and the like call it too, with out=None
+    # methods that users call on NumPy arrays; np.mean(x) etc. call them too, with out=None
 
     @property
     def size(self) -> int:
@@ -122,8 +123,8 @@ class Carrier(special.Differentiable):
         return getattr(self.xp, self.reductions.get(name, name))(self, axis=axis, keepdims=keepdims)
 
     def var(self, axis: Any = None, *, keepdims: bool = False, **named: None) -> Any:
-        apart = self - self.mean(axis, keepdims=True, **named)
-        return (apart * apart).mean(axis, keepdims=keepdims)
+        deviation = self - self.mean(axis, keepdims=True, **named)
+        return (deviation * deviation).mean(axis, keepdims=keepdims)
 
     def std(self, axis: Any = None, *, keepdims: bool = False, **named: None) -> Any:
         return self.xp.sqrt(self.var(axis, keepdims=keepdims, **named))
@@ -164,7 +165,7 @@ class Carrier(special.Differentiable):
         return self
 
     def item(self) -> Any:
-        """Return the number, if nothing is lost with it."""
+        """Return the number; raise if its derivative would be lost."""
         if self.varies:
             raise TypeError(
                 "item() and float() return a number without its derivative: leave it an array"
@@ -251,25 +252,25 @@ class Carrier(special.Differentiable):
 
 
 def _one_tuple(arguments: tuple[Any, ...]) -> tuple[int, ...]:
-    """Return numbers that were passed one by one, or as one tuple."""
+    """Return the integers of a call ``f(1, 2)`` or ``f((1, 2))`` as a tuple."""
     first = arguments[0] if len(arguments) == 1 else arguments
     return (first,) if isinstance(first, int) else tuple(first or ())
 
 
 def plain(x: Any) -> Any:
-    """Return the value without what it carries."""
+    """Return the value without derivatives."""
     return x.value if isinstance(x, Carrier) else x
 
 
 def varies(x: Any) -> bool:
-    """Whether an argument, or one in a list of them, carries more than its value."""
+    """Whether an argument, or an element of a list, has a derivative."""
     if isinstance(x, (list, tuple)):
         return any(map(varies, x))
     return isinstance(x, Carrier) and x.varies
 
 
 class CarrierLibrary(PlainLibrary):
-    """The library of a carrier: another library's functions, with rules for what is carried."""
+    """The library of a carrier: functions of another library, with rules for derivatives."""
 
     def __init__(self, under: Library) -> None:
         super().__init__(ModuleType(f"isoloss.{type(self).__name__}"))
@@ -279,7 +280,7 @@ class CarrierLibrary(PlainLibrary):
         self.sorts = under.sorts
 
         def first_use(name: str) -> Any:
-            """Make the rules that methods of arrays use, whatever their dtype."""
+            """Make the rules for the methods of arrays; they serve every dtype."""
             functions = self._functions(self.under.namespace("float64", False))
             self.raw.__dict__.update(vars(functions))
             return getattr(self.raw, name)
@@ -307,19 +308,19 @@ class CarrierLibrary(PlainLibrary):
         return self.constant(array)
 
     def constant(self, value: Array) -> Any:
-        """Return an array as a carrier of nothing; some libraries refuse arithmetic with others.
+        """Wrap an array in a carrier without derivative, so that mixed arithmetic works.
 
-        Integers and booleans stay what they are: nothing depends on them smoothly.
+        Integers and booleans are returned unchanged: they have no derivatives.
         """
         real = dtype_name(value.dtype) in FLOATS if hasattr(value, "dtype") else True
         return self.carrier(value) if real else value
 
     def carrier(self, value: Array) -> Any:
-        """Return an array as a carrier of nothing."""
+        """Wrap an array in a carrier without derivative."""
         raise NotImplementedError
 
     def rules(self, xp: Namespace) -> dict[str, Any]:
-        """Return the functions that know what is carried, over the namespace ``xp``."""
+        """Return the functions with derivatives, over the namespace ``xp``."""
         raise NotImplementedError
 
     def _functions(self, xp: Namespace) -> Functions:
@@ -335,12 +336,12 @@ class CarrierLibrary(PlainLibrary):
 
         functions = {name: question(name) for name in QUESTIONS}
         functions |= {name: constant(name) for name in CONSTANTS}
-        for name, value in vars(xp).items():  # dtypes and numbers: nothing to differentiate
+        for name, value in vars(xp).items():  # dtypes and numbers
             if name.rstrip("0123456789") in _DTYPES or isinstance(value, float):
                 functions[name] = value
 
         def unknown(name: str) -> Any:
-            """Apply a function without a rule, to what does not vary."""
+            """Apply a function without a rule; raise if an argument has a derivative."""
             function = getattr(xp, name)
 
             def call(*arguments: Any, **named: Any) -> Any:
@@ -352,15 +353,15 @@ class CarrierLibrary(PlainLibrary):
 
             return call
 
-        made: Any = ModuleType(f"isoloss.{type(self).__name__}")
-        made.__dict__.update(functions | self.rules(xp), __getattr__=unknown)
-        return cast("Functions", made)
+        module: Any = ModuleType(f"isoloss.{type(self).__name__}")
+        module.__dict__.update(functions | self.rules(xp), __getattr__=unknown)
+        return cast("Functions", module)
 
     def _build(self, result: str, wide: bool) -> Namespace:
         xp = self.under.namespace(result, wide)
         functions: Any = self._functions(xp)
-        made = self._over(functions, result, wide)
-        namespace: Any = made
+        built = self._over(functions, result, wide)
+        namespace: Any = built
         namespace.__dict__["__getattr__"] = vars(functions)["__getattr__"]
         namespace.stop_gradient = lambda x: self.constant(plain(x))
         for name in (
@@ -373,12 +374,12 @@ class CarrierLibrary(PlainLibrary):
         ):  # fmt: skip
             if name in vars(functions):
                 setattr(namespace, name, vars(functions)[name])
-        if hasattr(xp, "sqrt_back"):  # a kernel, which knows the slope at 0
+        if hasattr(xp, "sqrt_back"):  # a kernel that handles the slope at 0
             namespace.sqrt = functions.sqrt
         composed = namespace.tweedie_deviance
 
         def tweedie_deviance(p: Any, y: Any, power: Any, /) -> Any:
-            """Take the slopes by a prediction from their own formula; others are composed."""
+            """Use the closed form of the slopes where it applies; else compose the functions."""
             number = isinstance(power, (int, float)) and power != 0
             if not (number and varies(p)) or varies(y) or p.shape != y.shape:
                 return composed(p, y, power)
@@ -387,4 +388,4 @@ class CarrierLibrary(PlainLibrary):
             return functions.chain(p, xp.tweedie_deviance(a, b, power), *slopes)
 
         namespace.tweedie_deviance = tweedie_deviance
-        return made
+        return built

@@ -15,13 +15,13 @@ from .inputs import Batch, Inputs
 from .library import library_of
 from .types import INTEGERS, Array, Namespace, dtype_name
 
-# How many blocks of `checked` are open in the process: a call asks this number first, which costs
-# nothing, and asks whether the block is one of its own thread or task only if it is not 0.
+# The number of open `checked` blocks in the process. A call reads this number first: it is cheap.
+# If it is not 0, the call checks whether a block belongs to its own thread or task.
 open_blocks = 0
 _CHECKED: ContextVar[bool] = ContextVar("isoloss_checked", default=False)
 _LOCK = threading.Lock()
-_NEAR = 1e-3  # how far the sum of a row of probabilities may be from 1
-_NEAR_OF_HALVES = 2e-2  # in float16 and bfloat16
+_NEAR = 1e-3  # tolerance of the sum of a row of probabilities
+_NEAR_OF_HALVES = 2e-2  # the tolerance in float16 and bfloat16
 
 
 @contextmanager
@@ -40,11 +40,11 @@ def block() -> Iterator[None]:
 
 
 class _UnknownError(TypeError):
-    """The values are not known: a function is traced, or not computed yet."""
+    """Raised if values are unknown, because a function is traced or an array is lazy."""
 
 
 def _known(array: Array) -> bool:
-    """Return the truth of an array of one element."""
+    """Return the truth value of an array of one element; raise if it is unknown."""
     try:
         return bool(array)
     except Exception as error:
@@ -54,12 +54,12 @@ def _known(array: Array) -> bool:
 def check_call(
     metric: Any, data: tuple[Any, Any], options: dict[str, Any], value: Any = None
 ) -> None:
-    """Check the values of a call in a block of `checked`, and its value if there is one."""
+    """Check the inputs of a call in a `checked` block, and its result if there is one."""
     first = data[0][0] if isinstance(data[0], tuple) and data[0] else data[0]
     library = library_of(first)
     if (library is not None and not library.is_concrete(first)) or not _CHECKED.get():
         return
-    token = _CHECKED.set(False)  # what the checks evaluate is not checked again
+    token = _CHECKED.set(False)  # metrics that the checks call are not checked again
     try:
         weights, where, axis = (options.get(name) for name in ("weights", "where", "event_axis"))
         check_values(metric, *data, weights, where, axis)
@@ -75,15 +75,15 @@ def check_call(
 
 
 def _check_result(metric: Any, data: tuple[Any, Any], options: dict[str, Any], value: Any) -> None:
-    """Raise if the value of a call is nan, although every value lies in the metric's domain."""
+    """Raise if the result of a call is nan although all inputs are in the domain."""
     inputs = Inputs(metric, *data, None, None, None, options.get("event_axis"))
     xp = inputs.xp
     if not _known(xp.any(xp.isnan(inputs.library.raw.asarray(value)))):
         return
     if metric.summable:
         names = ("weights", "where", "event_axis")
-        given = {name: options[name] for name in names if options.get(name) is not None}
-        wrong = xp.isnan(metric(*data, reduction="none", **given))
+        present = {name: options[name] for name in names if options.get(name) is not None}
+        wrong = xp.isnan(metric(*data, reduction="none", **present))
         if _known(xp.any(wrong)):
             index = _index(xp, wrong)
             raise fail(metric, f"the term of sample {index} is nan, though its values are allowed")
@@ -97,7 +97,7 @@ def _check_result(metric: Any, data: tuple[Any, Any], options: dict[str, Any], v
 def check_values(
     metric: Any, predictions: Any, targets: Any, weights: Any, where: Any, event_axis: Any
 ) -> None:
-    """Raise an error that names the first value for which a metric is not defined."""
+    """Raise if a value is outside the domain of a metric; the error names the first one."""
     inputs = Inputs(metric, predictions, targets, weights, where, None, event_axis)
     try:
         with inputs.library.without_graph():
@@ -115,11 +115,11 @@ def _check_inputs(inputs: Inputs) -> None:
         _check(metric, xp, "weights", cast, NON_NEGATIVE)
     limit = 2.0**53 if xp.computing_name == "float64" else 2.0**24
     whole = Interval(-limit, limit)
-    given = (*several(batch.predictions), *several(batch.targets))
-    for (name, values), array in zip(inputs.intervals, given, strict=True):
+    data = (*several(batch.predictions), *several(batch.targets))
+    for (name, values), array in zip(inputs.intervals, data, strict=True):
         integers = dtype_name(arrays[name].dtype) in INTEGERS
         if isinstance(values, Interval):
-            _check(metric, xp, name, array, values, hint=_likely(inputs, given, name, values))
+            _check(metric, xp, name, array, values, hint=_likely(inputs, data, name, values))
             if integers:
                 _check(metric, xp, name, array, whole, f"to be exact in {xp.computing_name}")
         elif integers:
@@ -129,29 +129,29 @@ def _check_inputs(inputs: Inputs) -> None:
             _check(metric, xp, name, inputs.library.cast(xp, arrays[name]), LOGITS)
     if batch.mask is not None and not _known(xp.any(batch.mask)):
         raise fail(metric, "no sample counts: where= and weights= exclude all of them")
-    _check_rows(inputs, batch, given)
-    _check_scores(inputs, batch, given)
+    _check_rows(inputs, batch, data)
+    _check_scores(inputs, batch, data)
     _check_indicators(inputs, batch)
 
 
 def _counted(xp: Namespace, batch: Batch, array: Array) -> Array:
-    """Return an array with 0 in the place of samples that do not count."""
+    """Return an array with excluded samples set to 0."""
     mask = batch.mask
     if mask is None:
         return array
-    for _ in range(array.ndim - mask.ndim):  # a sample of many labels
+    for _ in range(array.ndim - mask.ndim):  # several labels per sample
         mask = xp.expand_dims(mask, axis=-1)
     return xp.where(mask, array, xp.zeros_like(array))
 
 
-def _likely(inputs: Inputs, given: tuple[Array, ...], name: str, values: Interval) -> str:
-    """Return the likely cause of a value outside an interval, as the end of a sentence."""
+def _likely(inputs: Inputs, data: tuple[Array, ...], name: str, values: Interval) -> str:
+    """Return the likely cause of a value outside an interval, as the end of a message."""
     xp, core = inputs.xp, inputs.cores(inputs.arrays)[name]
     if name == "predictions" and values == UNIT:
         function = "softmax" if core == ("classes",) else "a sigmoid"
         return f"; for logits use a loss that takes logits, or apply {function} first"
     if name == "targets" and values == ZERO_OR_ONE and inputs.data == ("predictions", "targets"):
-        predictions, targets = given
+        predictions, targets = data
         swapped = predictions.shape == targets.shape and predictions.size != 0
         if swapped and _known(xp.all(values.contains(predictions))):
             return "; are predictions and targets swapped?"
@@ -162,10 +162,10 @@ def _likely(inputs: Inputs, given: tuple[Array, ...], name: str, values: Interva
     return ""
 
 
-def _check_rows(inputs: Inputs, batch: Batch, given: tuple[Array, ...]) -> None:
-    """Check that the rows of probabilities of classes sum to 1."""
+def _check_rows(inputs: Inputs, batch: Batch, data: tuple[Array, ...]) -> None:
+    """Check that rows of class probabilities sum to 1."""
     xp, metric = inputs.xp, inputs.metric
-    for (name, values), array in zip(inputs.intervals, given, strict=True):
+    for (name, values), array in zip(inputs.intervals, data, strict=True):
         if values != UNIT or inputs.cores(inputs.arrays)[name] != ("classes",):
             continue
         half = "16" in dtype_name(inputs.arrays[name].dtype)
@@ -182,8 +182,8 @@ def _check_rows(inputs: Inputs, batch: Batch, given: tuple[Array, ...]) -> None:
             raise fail(metric, f"{message}: divide each row by its sum")
 
 
-def _check_scores(inputs: Inputs, batch: Batch, given: tuple[Array, ...]) -> None:
-    """Check that numbers that a threshold between 0 and 1 divides are probabilities."""
+def _check_scores(inputs: Inputs, batch: Batch, data: tuple[Array, ...]) -> None:
+    """Check that predictions are probabilities if the threshold is between 0 and 1."""
     metric, xp = inputs.metric, inputs.xp
     threshold = getattr(metric, "threshold", None)
     if not isinstance(threshold, float) or not 0 < threshold < 1:
@@ -192,11 +192,11 @@ def _check_scores(inputs: Inputs, batch: Batch, given: tuple[Array, ...]) -> Non
         f", where threshold={threshold}; for logits pass a sigmoid of them, or threshold=0.0 "
         "when the metric is made"
     )
-    _check(metric, xp, "predictions", _counted(xp, batch, given[0]), UNIT, hint=hint)
+    _check(metric, xp, "predictions", _counted(xp, batch, data[0]), UNIT, hint=hint)
 
 
 def _check_indicators(inputs: Inputs, batch: Batch) -> None:
-    """Check that targets of several classes are not rows of 0 and 1, one for each class."""
+    """Check that targets of several classes are labels, not rows of 0 and 1."""
     metric, arrays = inputs.metric, inputs.arrays
     classes = metric.sizes.get("classes", 0)
     domain, xp = metric.domain, inputs.xp
@@ -219,7 +219,7 @@ def _first(xp: Namespace, wrong: Array) -> int:
 
 
 def _index(xp: Namespace, wrong: Array) -> str:
-    """Return the first index at which a condition holds, as it is written."""
+    """Return the first index at which a condition holds, as text such as ``[0, 2]``."""
     first, index = _first(xp, wrong), []
     for size in reversed(wrong.shape):
         first, place = divmod(first, size)

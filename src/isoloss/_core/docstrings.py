@@ -1,4 +1,4 @@
-"""The paragraph of a docstring that follows from what a definition declares of its inputs."""
+"""The generated paragraph of a docstring on the inputs and the state of a metric."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from .domains import LOGITS, NON_NEGATIVE, POSITIVE, REAL, UNIT, Domain, Interval, Labels
 
 _STATES = {
-    "mean": "",  # the usual one
+    "mean": "",  # the usual state
     "sums": " The state is a few sums: it merges exactly, in constant memory.",
     "moments": " The state is means and central moments: it merges exactly, in constant memory.",
     "counts": " The state is counts: it merges exactly, in constant memory.",
@@ -28,7 +28,7 @@ _SECTION = re.compile(r"\n\n *(Parameters|Examples|References)\n *-{3,}\n")
 
 
 def with_inputs(kind: Any) -> str:
-    """Return the docstring of a class of metrics, with a paragraph on its inputs and its state."""
+    """Return the docstring of a class of metrics with the generated paragraph inserted."""
     text, domain = kind.__doc__, kind.domain
     declared = isinstance(domain, Domain) and not isinstance(kind.parts, property)
     if not declared:
@@ -40,18 +40,18 @@ def with_inputs(kind: Any) -> str:
 
 
 def inputs_of(kind: Any) -> str:
-    """Return what a metric takes, by shapes and intervals, and how its state merges."""
+    """Return the paragraph: shapes and domains of the inputs, and the kind of the state."""
     domain, (first, second) = kind.domain, kind.parts
     known = {name for core in (*first, *second) for name in core} | {"num_classes"}
-    one = _side(kind.prediction_names, first, domain.of_predictions, known)
-    other = _side(kind.target_names, second, domain.of_targets, known)
-    both = f"predictions {one}; targets {other}"
-    if one == other and not kind.prediction_names:
-        both = f"predictions and targets {one}"
+    of_predictions = _side(kind.prediction_names, first, domain.of_predictions, known)
+    of_targets = _side(kind.target_names, second, domain.of_targets, known)
+    sides = f"predictions {of_predictions}; targets {of_targets}"
+    if of_predictions == of_targets and not kind.prediction_names:
+        sides = f"predictions and targets {of_predictions}"
     outside = domain.bounded or any(isinstance(x, Labels) for x in domain.of_targets)
     nan = "A sample outside is nan." if kind.kind == "mean" else "A sample outside gives nan."
     nan = f" {nan}" if outside else ""
-    return f"Inputs: {both}.{nan}{_STATES[kind.kind]}"
+    return f"Inputs: {sides}.{nan}{_STATES[kind.kind]}"
 
 
 def _side(names: tuple[str, ...], parts: Any, values: tuple[Any, ...], known: set[str]) -> str:
@@ -69,7 +69,7 @@ def _array(core: tuple[str, ...], values: Interval | Labels, known: set[str]) ->
 
 
 def _numbers(values: Interval | Labels, known: set[str]) -> str:
-    """Return in words which numbers lie in an interval, or are labels."""
+    """Return a description of the numbers of an interval, or of labels."""
     if isinstance(values, Labels):
         classes = values.classes
         if isinstance(classes, int):

@@ -1,4 +1,4 @@
-"""Where a metric is defined: an interval for each input."""
+"""Domains of metrics: an interval or a range of labels for each input."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from .types import Array, Namespace
 
 
 class Interval(NamedTuple):
-    """The numbers between two ends; an infinite end is always part of it.
+    """The numbers between two ends; an infinite end is always included.
 
     Parameters
     ----------
     low, high : float
         The ends.
     low_open, high_open : bool
-        Whether an end is left out.
+        Whether the end is excluded.
     gap : pair of float, optional
-        The ends of an open interval in it that is left out; twice the same for that number alone.
+        The ends of an excluded open interval. Two equal ends exclude that single number.
     infinite : bool
-        Whether `validate` takes infinite numbers, as it does for logits.
+        Whether `validate` accepts infinite numbers, as for logits.
 
     Examples
     --------
@@ -39,7 +39,7 @@ class Interval(NamedTuple):
 
     @property
     def inside(self) -> float:
-        """A number well inside: what excluded samples are replaced by."""
+        """A number away from the ends, which replaces excluded samples."""
         if self.gap == (self.low, self.high):
             return self.high
         if self.low > -math.inf and self.high < math.inf:
@@ -48,34 +48,34 @@ class Interval(NamedTuple):
 
     @property
     def bounded(self) -> bool:
-        """Whether there is a number that is not in it."""
+        """Whether a number lies outside the interval."""
         return self.low > -math.inf or self.high < math.inf or self.gap is not None
 
     def contains(self, x: Array) -> Array:
-        """Tell elementwise; nan is in no interval."""
-        if self.gap == (self.low, self.high):  # all but the ends is left out
+        """Return elementwise whether the numbers are in the interval; nan is in no interval."""
+        if self.gap == (self.low, self.high):  # only the ends are included
             return (x == self.low) | (x == self.high)
-        found = None
-        if self.low > -math.inf:  # an infinite end is not compared with: x may be integers
-            found = x > self.low if self.low_open else x >= self.low
+        inside = None
+        if self.low > -math.inf:  # not compared with inf: x may be integers
+            inside = x > self.low if self.low_open else x >= self.low
         if self.high < math.inf:
             below = x < self.high if self.high_open else x <= self.high
-            found = below if found is None else found & below
-        found = x == x if found is None else found
+            inside = below if inside is None else inside & below
+        inside = x == x if inside is None else inside
         if self.gap is None:
-            return found
+            return inside
         low, high = self.gap
-        return found & (x != low if low == high else (x <= low) | (x >= high))
+        return inside & (x != low if low == high else (x <= low) | (x >= high))
 
     def contains_all(self, xp: Namespace, x: Array, axes: tuple[int, ...]) -> Array:
-        """Tell which rows lie inside; for 0 to 1 by arithmetic, as compilers store comparisons."""
+        """Return which rows are inside; for 0 to 1 by arithmetic, which compilers can fuse."""
         if self != (0.0, 1.0, False, False, None, False) or 0 in x.shape:
             return xp.all(self.contains(x), axis=axes)
         x = xp.stop_gradient(x)
         return xp.min(x - x * x, axis=axes) >= 0
 
     def without(self, low: float, high: float) -> Interval:
-        """Leave out the numbers between two; of the same number twice, that number."""
+        """Exclude the numbers between two ends, or a single number if the ends are equal."""
         return self._replace(gap=(low, high))
 
     def __str__(self) -> str:
@@ -111,9 +111,10 @@ class Labels(NamedTuple):
     Parameters
     ----------
     classes : int or str
-        How many there are, or the core dimension whose length that is.
+        The number of classes, or the core dimension whose length is the number of classes.
     scores : bool
-        Whether a floating array stands for labels too: those of the largest of its last axis.
+        Whether a floating array of scores is accepted too. The label is then the index of the
+        largest score along its last axis.
     """
 
     classes: int | str = "classes"
@@ -121,11 +122,11 @@ class Labels(NamedTuple):
 
     @property
     def inside(self) -> int:
-        """A label there always is: what excluded samples are replaced by."""
+        """A label that always exists, which replaces excluded samples."""
         return 0
 
     def among(self, lengths: dict[str, int]) -> Interval:
-        """Return the interval of labels, of axes of known lengths; no upper end without one."""
+        """Return the interval of labels, from the lengths of axes; unbounded if unknown."""
         size: float = math.inf
         size = lengths.get(self.classes, size) if isinstance(self.classes, str) else self.classes
         return Interval(0, size - 1)
@@ -136,9 +137,9 @@ Values = Interval | Labels
 
 @dataclass(frozen=True)
 class Domain:
-    """The intervals of predictions and of targets; samples outside are nan.
+    """The intervals of predictions and of targets; a sample outside is nan.
 
-    Each may be a tuple of intervals, where predictions or targets are a tuple of arrays.
+    If predictions or targets are a tuple of arrays, pass a tuple of intervals.
 
     Examples
     --------
@@ -151,13 +152,13 @@ class Domain:
     targets: Any = REAL
     of_predictions: tuple[Values, ...] = field(init=False, repr=False, compare=False)
     of_targets: tuple[Values, ...] = field(init=False, repr=False, compare=False)
-    # whether there is a number outside an interval; labels are looked at by the engine
+    # whether a number lies outside an interval; the engine checks labels separately
     bounded: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         of_predictions, of_targets = _several(self.predictions), _several(self.targets)
-        every = (*of_predictions, *of_targets)
-        bounded = any(isinstance(one, Interval) and one.bounded for one in every)
+        intervals = (*of_predictions, *of_targets)
+        bounded = any(isinstance(values, Interval) and values.bounded for values in intervals)
         for name, value in zip(
             ("of_predictions", "of_targets", "bounded"),
             (of_predictions, of_targets, bounded),

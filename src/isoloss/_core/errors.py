@@ -1,4 +1,4 @@
-"""How an error is put in words: it begins with the metric it is about."""
+"""The wording of errors: each message begins with the metric."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import Any
 
 
 def fail(subject: Any, message: str, kind: type[Exception] = ValueError) -> Exception:
-    """Build an error that begins with the metric it is about."""
+    """Build an error whose message begins with the metric."""
     return kind(f"{subject!r}: {message}")
 
 
 def abbreviated(value: Any) -> str:
-    """Return the repr of a value, cut where it is long."""
+    """Return the repr of a value, truncated to 60 characters."""
     text = repr(value)
     return text if len(text) < 60 else text[:57] + "..."
 
 
 def have(name: str) -> str:
-    """Return a name and the verb that goes with it."""
+    """Return a name and the matching form of the verb: "targets have"."""
     return f"{name} {'have' if name.endswith('s') else 'has'}"

@@ -1,4 +1,4 @@
-"""What comes in: one namespace, one device, one shape, one dtype, and which samples count."""
+"""The arguments of a call: their library, device, shapes and dtypes, and the sample mask."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OPTIONS = ("weights", "where", "groups")
 _WIDTH = {"float16": 0, "bfloat16": 0, "float32": 0, "float64": 1, "float96": 2, "float128": 2}
 
 
-# --- from whatever was passed to arrays of one library --------------------------------------------
+# --- conversion of arguments to arrays of one library ---------------------------------------------
 
 
 def _is_scalar(value: Any) -> bool:
@@ -29,7 +29,7 @@ def _is_scalar(value: Any) -> bool:
 
 
 def as_array(subject: Any, name: str, value: Any) -> Array:
-    """Return arrays as they are, everything with ``__array__`` and lists as NumPy arrays."""
+    """Return arrays unchanged; convert lists and objects with ``__array__`` to NumPy arrays."""
     library = library_of(value)
     if library is not None:
         reason = library.refuse(value)
@@ -55,19 +55,19 @@ def as_array(subject: Any, name: str, value: Any) -> Array:
 
 
 def check_list(subject: Any, name: str, value: Any) -> None:
-    """Refuse lists of arrays of a library that NumPy would take out of it, or fail to."""
+    """Raise for lists of arrays that NumPy cannot convert, or would convert to NumPy."""
     first = value
     while isinstance(first, (list, tuple)) and first:
         first = first[0]
     library = None if first is value else library_of(first)
     if library is not None and not library.immediate:
-        made = f"{library.raw.__name__.removeprefix('array_api_compat.')}.stack({name})"
+        code = f"{library.raw.__name__.removeprefix('array_api_compat.')}.stack({name})"
         message = f"{have(name)} the type {type(value).__name__}, of {library.name} arrays"
-        raise fail(subject, f"{message}; make one array of it, {made}", TypeError)
+        raise fail(subject, f"{message}; make one array of it, {code}", TypeError)
 
 
 def check_dtype(subject: Any, name: str, array: Array) -> str:
-    """Return the name of a dtype, or say what to do instead."""
+    """Return the name of a dtype; raise with a remedy if the dtype is not supported."""
     dtype = dtype_name(array.dtype)
     if dtype in FLOATS or dtype in INTEGERS:
         return dtype
@@ -84,34 +84,43 @@ def check_dtype(subject: Any, name: str, array: Array) -> str:
 
 
 def one_library(subject: Any, named: dict[str, Array]) -> Library:
-    """Return the one library of the arrays, or the one that takes in all others."""
-    found: dict[str, Any] = {name: library_of(array) for name, array in named.items()}
-    libraries: list[Library] = list(found.values())
+    """Return the library of the arrays, or the one that accepts arrays of all the others."""
+    by_name: dict[str, Any] = {name: library_of(array) for name, array in named.items()}
+    libraries: list[Library] = list(by_name.values())
     for library in libraries:
         if all(other is library or library.absorbs(other) for other in libraries):
             return library
-    # keep what most of them are, what yields last; change the first that does not go with it
-    keep = max(libraries, key=lambda one: (libraries.count(one), not one.yields))
-    kept = next(name for name, one in found.items() if one is keep)
-    change = next(n for n, one in found.items() if one is not keep and not keep.absorbs(one))
-    message = f"{kept}: a {keep.name} array, {change}: a {found[change].name} array"
+    # keep the most frequent library, preferably one that does not yield, and suggest to convert the
+    # first array that does not fit
+    keep = max(libraries, key=lambda library: (libraries.count(library), not library.yields))
+    unchanged = next(name for name, library in by_name.items() if library is keep)
+    change = next(
+        name
+        for name, library in by_name.items()
+        if library is not keep and not keep.absorbs(library)
+    )
+    message = f"{unchanged}: a {keep.name} array, {change}: a {by_name[change].name} array"
     raise fail(
         subject, f"{message}; convert one, e.g. {change} = {keep.conversion(change)}", TypeError
     )
 
 
 def floating_like(subject: Any, name: str, value: Any, beside: Any) -> tuple[Library, Array]:
-    """Return a value as a floating array of the library that it and what stands beside it share.
+    """Return a value as a floating array of the library that it shares with ``beside``.
 
-    Numbers and lists take the dtype of the array beside them too, integers the default float.
+    Numbers and lists take the dtype of ``beside``; integers become the default floating dtype.
     """
-    array, other = as_array(subject, name, value), as_array(subject, "targets", beside)
-    dtype, dtype_beside = check_dtype(subject, name, array), dtype_name(other.dtype)
-    real = [a for a, given in ((array, value), (other, beside)) if a is given] or [array]
-    library = one_library(subject, dict(zip((name, "targets"), real, strict=False)))
-    like = real[0] if library_of(real[0]) is library else real[-1]
+    array, beside_array = as_array(subject, name, value), as_array(subject, "targets", beside)
+    dtype, dtype_beside = check_dtype(subject, name, array), dtype_name(beside_array.dtype)
+    arrays = [
+        converted
+        for converted, value_given in ((array, value), (beside_array, beside))
+        if converted is value_given
+    ] or [array]
+    library = one_library(subject, dict(zip((name, "targets"), arrays, strict=False)))
+    like = arrays[0] if library_of(arrays[0]) is library else arrays[-1]
     has_float64 = library.has_float64(like)
-    if array is not value and other is beside:
+    if array is not value and beside_array is beside:
         dtype = dtype_beside
     if dtype not in FLOATS:
         dtype = library.default_float()
@@ -120,14 +129,14 @@ def floating_like(subject: Any, name: str, value: Any, beside: Any) -> tuple[Lib
     if library_of(array) is not library:
         array = library.convert(array, "float64" if has_float64 else "float32", like)
     if dtype_name(array.dtype) != dtype:
-        array = library.raw.astype(array, getattr(library.raw, dtype, other.dtype))
+        array = library.raw.astype(array, getattr(library.raw, dtype, beside_array.dtype))
     return library, array
 
 
 class Inputs:
-    """The arguments of one call, checked: of one library, on one device, of shapes that agree.
+    """The checked arguments of a call: of one library, on one device, with matching shapes.
 
-    Nothing is converted and nothing of the size of the data is made: that is `batch`.
+    The constructor only validates; `batch` converts and allocates.
     """
 
     __slots__ = (
@@ -135,14 +144,14 @@ class Inputs:
         "number", "scores", "shape", "weighs", "xp",
     )  # fmt: skip
     arrays: dict[str, Array]
-    axes: Shape  # the reduced ones of `shape`
-    changes: list[tuple[str, Callable[[Array], Array]]]  # what was done to arrays as they came
+    axes: Shape  # the reduced axes of `shape`
+    changes: list[tuple[str, Callable[[Array], Array]]]  # conversions of the given arrays, by name
     data: tuple[str, ...]  # the names of the arrays of predictions and targets
-    intervals: tuple[tuple[str, Any], ...]  # where the numbers of each of these lie
+    intervals: tuple[tuple[str, Any], ...]  # their domains, by name
     highest: dict[str, float]  # the last label of each array of labels
     library: Library
-    scores: set[str]  # the arrays of scores in the place of labels
-    shape: Shape  # that of the loss
+    scores: set[str]  # the arrays of scores, given instead of labels
+    shape: Shape  # the shape of the loss
     weighs: bool  # whether targets decide which samples count, or how much
     xp: Namespace
 
@@ -159,46 +168,50 @@ class Inputs:
         number: int | None = None,
     ) -> None:
         self._declare(metric, number)
-        given = {
+        values_by_name = {
             **members(metric, "predictions", self.names[0], predictions),
             **members(metric, "targets", self.names[1], targets),
         }
         data = self.data
         optional = (("weights", weights), ("where", where), ("groups", groups))
-        given |= {name: array for name, array in optional if array is not None}
-        arrays = {name: as_array(metric, name, value) for name, value in given.items()}
+        values_by_name |= {name: array for name, array in optional if array is not None}
+        arrays = {name: as_array(metric, name, value) for name, value in values_by_name.items()}
         names = {name: check_dtype(metric, name, array) for name, array in arrays.items()}
-        # Only what came as an array decides: numbers and lists follow the arrays beside them.
-        real = {k: v for k, v in arrays.items() if v is given[k] and k != "groups"} or arrays
-        library = self.library = one_library(metric, real)
-        like = next(v for v in real.values() if library_of(v) is library)
-        check_devices(metric, library, real)
+        # Only arrays decide the library and the dtype: numbers and lists follow them.
+        passed = {
+            k: v for k, v in arrays.items() if v is values_by_name[k] and k != "groups"
+        } or arrays
+        library = self.library = one_library(metric, passed)
+        like = next(v for v in passed.values() if library_of(v) is library)
+        check_devices(metric, library, passed)
         if metric.kind == "sorted whole" and not library.sorts:
             message = f"it sorts all samples, which {library.name} does not; compute them first"
-            names_real = ", ".join(f"{name}.compute()" for name in real)
+            names_real = ", ".join(f"{name}.compute()" for name in passed)
             raise fail(metric, f"{message}: {names_real}", TypeError)
         has_float64 = library.has_float64(like)
         labels = {name for name, values in self.intervals if isinstance(values, Labels)}
-        either = {name for name, values in self.intervals if getattr(values, "scores", False)}
+        scored = {name for name, values in self.intervals if getattr(values, "scores", False)}
         labels |= {"groups"} & arrays.keys()
-        for name in labels - either:
+        for name in labels - scored:
             if names[name] in FLOATS:
                 message = f"{have(name)} dtype {names[name]}: labels must be integers"
                 fix = mistakes.label_dtype(metric, name, arrays)
                 raise fail(metric, f"{message}; {fix}", TypeError)
-        votes = [names[k] for k in data if k in real]
-        result = _result_dtype(library, votes, names, has_float64)
-        # float32 does not hold every integer
-        counts = any(names[k] in INTEGERS and names[k] != "bool" for k in data if k not in labels)
-        wide = library.widens(like) or (has_float64 and counts)
+        dtypes = [names[k] for k in data if k in passed]
+        result = _result_dtype(library, dtypes, names, has_float64)
+        # float32 does not represent every integer
+        has_integers = any(
+            names[k] in INTEGERS and names[k] != "bool" for k in data if k not in labels
+        )
+        wide = library.widens(like) or (has_float64 and has_integers)
         xp = self.xp = library.namespace(result, wide)
         for name, array in arrays.items():
             if library_of(array) is not library and (name != "where" or names[name] == "bool"):
-                near = xp.result_name if names[name] in FLOATS or not has_float64 else "float64"
+                dtype = xp.result_name if names[name] in FLOATS or not has_float64 else "float64"
                 if name in labels and names[name] not in FLOATS:
-                    near = "int64" if has_float64 else "int32"
-                near = "bool" if name == "where" else near
-                arrays[name] = library.convert(array, near, like)
+                    dtype = "int64" if has_float64 else "int32"
+                dtype = "bool" if name == "where" else dtype
+                arrays[name] = library.convert(array, dtype, like)
         cores = self.cores(arrays)
         shape, arrays, self.changes = _matching(metric, xp, arrays, cores, event_axis)
         self.shape, self.axes = shape, _normalised(metric, axis, len(shape))
@@ -225,7 +238,7 @@ class Inputs:
         axes: Shape,
         number: int | None,
     ) -> Inputs:
-        """Return inputs that were checked before, but for sizes that were not known then."""
+        """Return inputs that were checked before, except for sizes that were unknown then."""
         self = cls.__new__(cls)
         self._declare(metric, number)
         self.axes = axes
@@ -235,14 +248,14 @@ class Inputs:
         cores = self.cores(arrays)
         self.shape, self.arrays, self.changes = _matching(metric, self.xp, arrays, cores, None)
         for name in _OPTIONS:
-            own = arrays[name].shape if name in arrays else self._shape_of(name)
-            if not agree(own, self._shape_of(name)):
-                raise _misfit(metric, name, tuple(own), self._shape_of(name))
+            actual = arrays[name].shape if name in arrays else self._shape_of(name)
+            if not agree(actual, self._shape_of(name)):
+                raise _misfit(metric, name, tuple(actual), self._shape_of(name))
         self._find_labels()
         return self
 
     def _declare(self, metric: Any, number: int | None) -> None:
-        """Note what the metric says of its arrays."""
+        """Store the names and domains that the metric declares."""
         self.metric, self.number, self.weighs = metric, number, metric.weighs
         self.names = (
             metric.prediction_names or ("predictions",),
@@ -254,7 +267,7 @@ class Inputs:
         self.intervals = tuple(zip(self.data, values, strict=True))
 
     def _find_labels(self) -> None:
-        """Note how many labels there are."""
+        """Store the number of labels, and which arrays hold scores instead of labels."""
         labels = [(name, values) for name, values in self.intervals if isinstance(values, Labels)]
         self.highest = {name: self.among(values).high for name, values in labels}
         self.scores = {n for n, _ in labels if dtype_name(self.arrays[n].dtype) in FLOATS}
@@ -273,17 +286,17 @@ class Inputs:
         return other
 
     def _shape_of(self, name: str) -> Shape:
-        """Return the shape of weights, groups or a mask: that of the loss, or of its items."""
+        """Return the shape of weights, groups or a mask: of the loss, or of the items."""
         items = self.metric.padding is not None and name == "where"
         return tuple(self.arrays[self.data[0]].shape) if items else self.shape
 
     @property
     def unweighted(self) -> bool:
-        """Whether all samples count, and count alike."""
+        """Whether all samples count with equal weight."""
         return len(self.arrays) == len(self.data) and not self.weighs
 
     def cores(self, arrays: dict[str, Array]) -> dict[str, tuple[str, ...]]:
-        """Return the core dimensions of each array; labels in the place of scores have none."""
+        """Return the core dimensions of each array; labels have none, scores have classes."""
         parts: tuple[tuple[str, ...], ...] = sum(self.metric.parts, ())
         cores = dict(zip(self.data, parts, strict=True))
         for name, values in self.intervals:
@@ -292,10 +305,10 @@ class Inputs:
         return cores
 
     def batch(self, index: tuple[Any, ...] = (), filled: int = 2) -> Batch:
-        """Convert the samples, or those at an index of the loss's shape, for the computation.
+        """Convert all samples, or those at an index into the loss's shape, for the computation.
 
         Excluded samples are replaced in predictions and targets (``filled=2``), in targets only
-        (1), or not at all (0): then the caller masks the results.
+        (1), or not at all (0). In the last case the caller masks the results.
         """
         arrays, library, xp, metric = self.arrays, self.library, self.xp, self.metric
         if index:
@@ -310,12 +323,12 @@ class Inputs:
                     array if array.dtype == xp.computing else library.cast(xp, array)
                 )
             else:
-                raw[name], data[name], bad = self._labels(name, arrays[name])
-                if bad is None:
+                raw[name], data[name], invalid = self._labels(name, arrays[name])
+                if invalid is None:
                     continue
-                core = tuple(range(len(self.shape), bad.ndim))
-                bad = xp.any(bad, axis=core) if core else bad
-                wrong = bad if wrong is None else wrong | bad
+                core = tuple(range(len(self.shape), invalid.ndim))
+                invalid = xp.any(invalid, axis=core) if core else invalid
+                wrong = invalid if wrong is None else wrong | invalid
         mask, weights = arrays.get("where"), arrays.get("weights")
         if weights is not None and weights.dtype != xp.computing:
             weights = library.cast(xp, weights)
@@ -323,7 +336,7 @@ class Inputs:
             for name, fill in zip(self.data, metric.padding, strict=True):
                 data[name] = xp.where(mask, data[name], fill)
             mask = xp.any(mask, axis=-1)
-        others = mask is not None or self.weighs or "groups" in arrays
+        masked_otherwise = mask is not None or self.weighs or "groups" in arrays
         if weights is not None:
             mask = _and(mask, weights != 0)
         if self.weighs:
@@ -331,17 +344,17 @@ class Inputs:
         groups = arrays.get("groups")
         if groups is not None:
             groups = xp.astype(groups, xp.counting)
-            known = (groups >= 0) & (groups < self.number)
-            mask = _and(mask, known)
-            groups = xp.where(known, groups, xp.zeros_like(groups))
+            in_range = (groups >= 0) & (groups < self.number)
+            mask = _and(mask, in_range)
+            groups = xp.where(in_range, groups, xp.zeros_like(groups))
         if mask is not None and library.immediate and mask.all():
             mask = None
         names = (*self.names[1], *self.names[0])[: (0, len(self.names[1]), len(self.data))[filled]]
-        # what nothing but its weight excludes has a weight of 0 already
+        # samples that only their weight excludes have a weight of 0 already
         if mask is not None:
-            excluded = self._exclude(data, weights if others else None, mask, names)
-            weights = excluded if others else weights
-        # only now: what is excluded may hold anything
+            excluded = self._exclude(data, weights if masked_otherwise else None, mask, names)
+            weights = excluded if masked_otherwise else weights
+        # only now: before, excluded samples may hold any value
         factor = metric.importance(xp, self._together(data, 1)) if self.weighs else None
         if factor is not None:
             weights = factor if weights is None else weights * factor
@@ -367,7 +380,7 @@ class Inputs:
         mask: Array,
         names: tuple[str, ...],
     ) -> Array | None:
-        """Replace what the mask leaves out by what is inside; return the weights, 0 there."""
+        """Replace excluded samples by a number inside the domain, and set their weights to 0."""
         xp = self.xp
         for name, values in self.intervals:
             if name in names:
@@ -375,16 +388,16 @@ class Inputs:
         return None if weights is None else xp.where(mask, weights, xp.zeros_like(weights))
 
     def settle(self) -> None:
-        """Ask the metric whether targets decide anything; that does not depend on their numbers."""
+        """Find out whether targets decide the weights; this does not depend on their values."""
         if self.weighs and 0 not in self.shape:
             xp, first = self.xp, (0,) * len(self.shape)
             zeros = {name: xp.zeros_like(self.arrays[name][first]) for name in self.names[1]}
             target = self._together(zeros, 1)
-            answers = self.metric.included(xp, target), self.metric.importance(xp, target)
-            self.weighs = any(answer is not None for answer in answers)
+            decisions = self.metric.included(xp, target), self.metric.importance(xp, target)
+            self.weighs = any(decision is not None for decision in decisions)
 
     def among(self, values: Labels) -> Interval:
-        """Return the interval of the labels there are."""
+        """Return the interval of the valid labels."""
         lengths: dict[str, int] = {}
         for name, core in self.cores(self.arrays).items():
             shape = self.arrays[name].shape
@@ -392,7 +405,10 @@ class Inputs:
         return values.among(lengths)
 
     def _labels(self, name: str, array: Array) -> tuple[Array, Array, Array | None]:
-        """Return labels as they came, labels that exist, and where the two differ if they do."""
+        """Return the given labels, valid labels, and the mask of invalid ones or None.
+
+        A valid placeholder replaces each invalid label.
+        """
         xp = self.xp
         if name in self.scores:
             labels = xp.argmax(array, axis=-1)
@@ -406,29 +422,29 @@ class Inputs:
         return labels, xp.where(wrong, xp.zeros_like(labels), labels), wrong
 
     def _together(self, data: dict[str, Array], side: int) -> Any:
-        """Return predictions (0) or targets (1), as a tuple where the metric takes one."""
+        """Return predictions (0) or targets (1), as a tuple if the metric takes a tuple."""
         named = self.metric.target_names if side else self.metric.prediction_names
         return tuple([data[name] for name in named]) if named else data[self.names[side][0]]
 
 
-def members(metric: Any, what: str, names: tuple[str, ...], given: Any) -> dict[str, Any]:
-    """Return the arrays that predictions or targets consist of, by name."""
+def members(metric: Any, what: str, names: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """Return the arrays of predictions or targets, by name."""
     if names == (what,):
-        return {what: given}
-    if not (isinstance(given, tuple) and len(given) == len(names)):
-        found = f"a tuple of {len(given)}" if isinstance(given, tuple) else type(given).__name__
-        message = f"{what} must be a tuple ({', '.join(names)}), not {found}"
+        return {what: value}
+    if not (isinstance(value, tuple) and len(value) == len(names)):
+        kind = f"a tuple of {len(value)}" if isinstance(value, tuple) else type(value).__name__
+        message = f"{what} must be a tuple ({', '.join(names)}), not {kind}"
         raise fail(metric, message, TypeError)
-    return dict(zip(names, given, strict=True))
+    return dict(zip(names, value, strict=True))
 
 
 class Batch:
     """Samples ready for the computation, in its dtype.
 
-    ``predictions`` and ``targets`` hold a number inside the domain wherever ``mask`` is False:
-    what stood there reaches neither value nor gradient. ``axes`` are the reduced ones of ``shape``.
-    ``wrong`` marks samples that count and have a label that is none; another stands in its place.
-    ``groups`` are the number of the group of each sample, and how many groups there are.
+    ``predictions`` and ``targets`` hold a number inside the domain wherever ``mask`` is False, so
+    that excluded samples affect neither the value nor the gradient. ``axes`` are the reduced axes
+    of ``shape``. ``wrong`` marks included samples whose label is invalid; a valid placeholder
+    replaces the label. ``groups`` holds the group of each sample and the number of groups.
     """
 
     __slots__ = (
@@ -460,14 +476,14 @@ def _result_dtype(
 ) -> str:
     """Return the widest floating dtype among the arrays, at least float32."""
     floats = [name for name in votes if name in FLOATS]
-    if not votes:  # a number against a list: NumPy's own choice
+    if not votes:  # numbers and lists only: the dtype that NumPy chose
         floats = [dtype for k, dtype in names.items() if k not in _OPTIONS and dtype in FLOATS]
     result = max(floats, key=_WIDTH.__getitem__) if floats else library.default_float()
     return result if has_float64 and _WIDTH[result] else "float32"
 
 
 def namespace_for(library: Library, like: Array, *dtypes: Any) -> Namespace | None:
-    """Return ``xp`` for arrays of one library, beside ``like``; None if a dtype is refused."""
+    """Return ``xp`` for arrays of one library; None if a dtype is not supported."""
     names = [dtype_name(dtype) for dtype in dtypes]
     if not all(name in FLOATS or name in INTEGERS for name in names):
         return None
@@ -476,7 +492,7 @@ def namespace_for(library: Library, like: Array, *dtypes: Any) -> Namespace | No
 
 
 def check_devices(metric: Any, library: Library, arrays: dict[str, Array]) -> None:
-    """Refuse arrays of one library that live on several devices."""
+    """Raise if arrays of one library are on different devices."""
     devices = {k: library.device(v) for k, v in arrays.items() if library_of(v) is library}
     (first, device), *others = devices.items()
     for name, other in others:
@@ -497,7 +513,7 @@ def _matching(
 ) -> tuple[Shape, dict[str, Array], list[tuple[str, Callable[[Array], Array]]]]:
     """Check the shapes against the signature.
 
-    Return the shape of the loss, the arrays, and what was done to those as they came.
+    Return the shape of the loss, the converted arrays, and the conversions by name.
     """
     arrays = dict(arrays)
     changes: list[tuple[str, Callable[[Array], Array]]] = []
@@ -521,14 +537,14 @@ def _matching(
         if len(shape) < len(core):
             message = f"{have(name)} shape {tuple(shape)}: a last axis of {core[0]} is needed"
             raise fail(metric, message)
-        own = dict(zip(core, shape[len(shape) - len(core) :], strict=True))
-        for dimension, size in own.items():
+        lengths = dict(zip(core, shape[len(shape) - len(core) :], strict=True))
+        for dimension, size in lengths.items():
             if size == 0:
                 message = f"{have(name)} shape {tuple(shape)}: the axis of {dimension} is empty"
                 raise fail(metric, message)
             if metric.sizes.get(dimension, size) != size:
-                known = metric.sizes[dimension]
-                message = f"the axis of {dimension} has length {size}; the metric has {known}"
+                expected = metric.sizes[dimension]
+                message = f"the axis of {dimension} has length {size}; the metric has {expected}"
                 raise fail(metric, message)
             if not agree((sizes.setdefault(dimension, size),), (size,)):
                 raise fail(metric, mistakes.shapes(metric, arrays, cores))
@@ -554,7 +570,7 @@ def _with_event_last(
     core: tuple[str, ...],
     event_axis: int | Shape,
 ) -> Array:
-    """Move the event axes last; several of them become one where a sample has one axis."""
+    """Move the event axes last; several axes are flattened if the metric expects one."""
     axes = event_axis if isinstance(event_axis, (tuple, list)) else (event_axis,)
     ndim = array.ndim
     if not all(isinstance(axis, int) and -ndim <= axis < ndim for axis in axes):
@@ -566,20 +582,20 @@ def _with_event_last(
         raise fail(metric, message)
     if len(axes) == 1:
         return xp.moveaxis(array, axes[0], -1)
-    rest = tuple(axis for axis in range(ndim) if axis not in axes)
-    array = xp.permute_dims(array, (*rest, *axes))
-    return xp.reshape(array, (*array.shape[: len(rest)], -1)) if len(core) == 1 else array
+    other_axes = tuple(axis for axis in range(ndim) if axis not in axes)
+    array = xp.permute_dims(array, (*other_axes, *axes))
+    return xp.reshape(array, (*array.shape[: len(other_axes)], -1)) if len(core) == 1 else array
 
 
-def agree(one: Sequence[Any], two: Sequence[Any]) -> bool:
+def agree(shape: Sequence[Any], other: Sequence[Any]) -> bool:
     """Compare shapes; a nan is a size that Dask does not know yet."""
-    return len(one) == len(two) and all(
-        a == b or a != a or b != b for a, b in zip(one, two, strict=True)
+    return len(shape) == len(other) and all(
+        a == b or a != a or b != b for a, b in zip(shape, other, strict=True)
     )
 
 
 def _normalised(metric: Any, axis: int | Shape | None, ndim: int) -> Shape:
-    """Return the reduced axes as sorted non-negative numbers; None is all of them."""
+    """Return the reduced axes as sorted non-negative numbers; None means all axes."""
     if axis is None:
         return tuple(range(ndim))
     try:
@@ -587,38 +603,40 @@ def _normalised(metric: Any, axis: int | Shape | None, ndim: int) -> Shape:
     except TypeError:
         message = f"axis={axis!r} must be None, an integer or a tuple of integers"
         raise fail(metric, message, TypeError) from None
-    if any(not -ndim <= a < ndim for a in axes):
+    if any(not -ndim <= number < ndim for number in axes):
         raise fail(metric, f"axis={axis} is out of range for a loss with {ndim} axes")
-    found = tuple(sorted(a % ndim for a in axes))
-    if len(set(found)) < len(found):
+    reduced = tuple(sorted(number % ndim for number in axes))
+    if len(set(reduced)) < len(reduced):
         raise fail(metric, f"axis={axis} names an axis twice")
-    return found
+    return reduced
 
 
 def _broadcast(metric: Any, xp: Namespace, name: str, array: Array, shape: Shape) -> Array:
-    """Broadcast weights or a mask to the shape of the loss, never beyond it."""
-    own = tuple(array.shape)
-    padded = (1,) * (len(shape) - len(own)) + own
-    if len(own) > len(shape) or not all(
+    """Broadcast weights or a mask to the shape of the loss; raise if they do not fit."""
+    given_shape = tuple(array.shape)
+    padded = (1,) * (len(shape) - len(given_shape)) + given_shape
+    if len(given_shape) > len(shape) or not all(
         n == 1 or agree((n,), (m,)) for n, m in zip(padded, shape, strict=True)
     ):
-        raise _misfit(metric, name, own, shape)
+        raise _misfit(metric, name, given_shape, shape)
     return xp.broadcast_to(array, shape)
 
 
-def _misfit(metric: Any, name: str, own: Shape, shape: Shape) -> Exception:
-    message = f"{name} have shape {own}, which does not broadcast to the loss's shape {shape}"
-    if len(own) < len(shape) and own == shape[: len(own)]:
-        index = ", ".join([":"] * len(own) + ["None"] * (len(shape) - len(own)))
+def _misfit(metric: Any, name: str, given_shape: Shape, shape: Shape) -> Exception:
+    message = (
+        f"{name} have shape {given_shape}, which does not broadcast to the loss's shape {shape}"
+    )
+    if len(given_shape) < len(shape) and given_shape == shape[: len(given_shape)]:
+        index = ", ".join([":"] * len(given_shape) + ["None"] * (len(shape) - len(given_shape)))
         message += f"; add axes with {name}[{index}]"
     return fail(metric, message)
 
 
-def _and(one: Array | None, two: Array | None) -> Array | None:
-    """Tell where both hold; None holds everywhere."""
-    if one is None or two is None:
-        return two if one is None else one
-    return one & two
+def _and(mask: Array | None, other: Array | None) -> Array | None:
+    """Combine two masks; None stands for a mask that is True everywhere."""
+    if mask is None or other is None:
+        return other if mask is None else mask
+    return mask & other
 
 
 def _filled(xp: Namespace, array: Array, mask: Array, inside: float) -> Array:

@@ -1,7 +1,7 @@
-"""Second-order numbers: a value with its first and second derivative, as arrays of any library.
+"""Jets: arrays of any library with their first and second derivatives.
 
-A `Jet` passes through a definition in place of the predictions, so the same ``pointwise`` that
-gives the loss gives its exact first and second derivative, on libraries without autodiff too.
+A `Jet` replaces the predictions in a definition. Its ``pointwise`` then returns the loss and the
+exact first and second derivatives, also on libraries without autodiff.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from .types import Array, Namespace
 
 
 def _plus(x: Any, y: Any) -> Any:
-    """Add derivatives, of which None is nothing."""
+    """Add derivatives; None means zero."""
     return y if x is None else x if y is None else x + y
 
 
 def _times(x: Any, y: Any) -> Any:
-    """Multiply derivatives, of which None is nothing and the number 1 a slope of 1 everywhere."""
+    """Multiply derivatives; None means zero, 1.0 means a constant slope of one."""
     if x is None or y is None:
         return None
     if isinstance(x, float) and x == 1:
@@ -36,14 +36,14 @@ def _minus(x: Any, y: Any) -> Any:
 
 
 def _unclipped(x: Array, clipped: Array) -> Array:
-    """Tell where the derivative of a clip is 1: inside, a bound included."""
+    """Return where the derivative of a clip is 1: inside, including the bounds."""
     return x == clipped
 
 
 class Jet(Carrier):
     """A value with its first and second derivative.
 
-    A derivative may be None, which is 0 everywhere, or a number, which costs no array.
+    A derivative may be None, which means 0 everywhere, or a float, which needs no array.
     """
 
     def __init__(self, value: Array, first: Any, second: Any, library: CarrierLibrary) -> None:
@@ -59,20 +59,20 @@ class Jet(Carrier):
 
 
 def _linear(function: Any, jet: Jet) -> Jet:
-    """Apply a linear function of one array to value and derivatives alike."""
+    """Apply a linear function of one array to the value and to the derivatives."""
     raw, shape = jet.isoloss_library.under.raw, jet.value.shape
 
     def of(part: Any) -> Any:
         if part is None or isinstance(part, float):
             return part
-        # what was added may have had fewer rows or columns than what it was added to
+        # a summand may have had a smaller shape before broadcasting
         return function(part if part.shape == shape else raw.broadcast_to(part, shape))
 
     return Jet(function(jet.value), of(jet.first), of(jet.second), jet.isoloss_library)
 
 
 class JetLibrary(CarrierLibrary):
-    """Rules for second-order numbers; those of first order leave the second derivative out."""
+    """The rules for jets; without ``second``, only the first derivative is computed."""
 
     def __init__(self, under: Library, second: bool = True) -> None:
         super().__init__(under)
@@ -82,22 +82,23 @@ class JetLibrary(CarrierLibrary):
         return Jet(value, None, None, self)
 
     def rules(self, xp: Namespace) -> dict[str, Any]:
-        library, curved = self, self.second
+        library, second_order = self, self.second
 
         def parts(x: Any) -> tuple[Any, Any, Any]:
             return (x.value, x.first, x.second) if isinstance(x, Jet) else (x, None, None)
 
         def chain(x: Any, value: Array, first: Any, second: Any) -> Jet:
             _, x1, x2 = parts(x)
-            slope, straight = _times(first, x1), _times(first, x2)
-            if not curved:
-                bent = None
+            slope, from_slope = _times(first, x1), _times(first, x2)
+            if not second_order:
+                from_curvature = None
             elif second is None:
-                bent = _times(_times(slope, slope), -1.0)  # squared last: in range where x is not
+                # squared last, to stay in range
+                from_curvature = _times(_times(slope, slope), -1.0)
             else:
                 flat = isinstance(second, float) and second == 0
-                bent = None if flat else _times(second, _times(x1, x1))
-            return Jet(value, slope, _plus(bent, straight), library)
+                from_curvature = None if flat else _times(second, _times(x1, x1))
+            return Jet(value, slope, _plus(from_curvature, from_slope), library)
 
         def unary(name: str) -> Any:
             def function(x: Any, /) -> Any:
@@ -106,7 +107,7 @@ class JetLibrary(CarrierLibrary):
                 value = getattr(xp, name)(x.value)
                 first, second, _ = DERIVATIVES[name]
                 slope = first(xp, x.value, value)
-                bend = second(xp, x.value, value) if curved and second is not None else None
+                bend = second(xp, x.value, value) if second_order and second is not None else None
                 return chain(x, value, slope, bend)
 
             return function
@@ -127,7 +128,7 @@ class JetLibrary(CarrierLibrary):
         def multiply(x: Any, y: Any, /) -> Jet:
             (a, a1, a2), (b, b1, b2) = parts(x), parts(y)
             first = _times(a1, a + a) if x is y else _plus(_times(a1, b), _times(a, b1))
-            cross = _times(_times(a1, b1), 2.0) if curved else None
+            cross = _times(_times(a1, b1), 2.0) if second_order else None
             return Jet(a * b, first, _plus(_plus(_times(a2, b), _times(a, b2)), cross), library)
 
         def divide(x: Any, y: Any, /) -> Jet:
@@ -136,24 +137,24 @@ class JetLibrary(CarrierLibrary):
             first = _plus(a1, _times(_times(quotient, b1), -1.0))
             first = None if first is None else first / b
             second = _plus(a2, _times(_times(quotient, b2), -1.0))
-            if curved:
+            if second_order:
                 second = _plus(second, _times(_times(first, b1), -2.0))
             return Jet(quotient, first, None if second is None else second / b, library)
 
         def power(x: Any, n: Any, /) -> Jet:
             value, n = plain(x), plain(n)
-            straight = isinstance(n, (int, float)) and n in (0, 1)  # 0 * inf at x = 0 is no answer
+            straight = isinstance(n, (int, float)) and n in (0, 1)  # not 0 * inf at x = 0
             first = float(n) if straight else n * value ** (n - 1)
             return chain(x, value**n, first, 0.0 if straight else n * ((n - 1) * value ** (n - 2)))
 
         def log_ratio(x: Any, y: Any, /) -> Any:
-            """log(x / y), by the slopes of log(x) and log(y): x / y may be out of range."""
+            """log(x / y), with the slopes of log(x) and log(y), as x / y may be out of range."""
             (a, a1, a2), (b, b1, b2) = parts(x), parts(y)
-            one, two = (None if d is None else d / n for d, n in ((a1, a), (b1, b)))
+            slope_x, slope_y = (None if d is None else d / n for d, n in ((a1, a), (b1, b)))
             second = _minus(*(None if d is None else d / n for d, n in ((a2, a), (b2, b))))
-            if curved:
-                second = _minus(_plus(second, _times(two, two)), _times(one, one))
-            return Jet(xp.log_ratio(a, b), _minus(one, two), second, library)
+            if second_order:
+                second = _minus(_plus(second, _times(slope_y, slope_y)), _times(slope_x, slope_x))
+            return Jet(xp.log_ratio(a, b), _minus(slope_x, slope_y), second, library)
 
         def where(condition: Array, x: Any, y: Any, /) -> Any:
             if isinstance(condition, bool):
@@ -167,7 +168,7 @@ class JetLibrary(CarrierLibrary):
             return Jet(value, first, second, library)
 
         def choose(condition: Array, u: Any, v: Any) -> Any:
-            """Choose between derivatives; a slope of 1 on one side is the condition itself."""
+            """Choose between derivatives; a constant slope on one side needs only the condition."""
             if u is None and v is None:
                 return None
             if v is None and isinstance(u, float):
@@ -198,7 +199,7 @@ class JetLibrary(CarrierLibrary):
 
         def linear(name: str) -> Any:
             def function(x: Any, /, *rest: Any, **named: Any) -> Any:
-                if not varies(x):  # which may become integers, that stay what they are
+                if not varies(x):  # the result may be integers, which have no derivative
                     return library.constant(getattr(xp, name)(plain(x), *rest, **named))
                 if name in ("sum", "cumulative_sum"):  # a slope of 1 adds up
                     x = filled(x)
@@ -229,7 +230,7 @@ class JetLibrary(CarrierLibrary):
 
         def extremum(name: str) -> Any:
             def function(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-                """The largest or smallest; those that are equal to it share the derivative."""
+                """The largest or smallest number; ties share the derivative."""
                 if not isinstance(x, Jet):
                     return library.constant(getattr(xp, name)(x, axis=axis, keepdims=keepdims))
                 value, first, second = parts(x)
@@ -259,7 +260,7 @@ class JetLibrary(CarrierLibrary):
             def times(u: Any, v: Any) -> Any:
                 return None if u is None or v is None else xp.matmul(u, v)
 
-            cross = _times(times(a1, b1), 2.0) if curved else None
+            cross = _times(times(a1, b1), 2.0) if second_order else None
             second = _plus(_plus(times(a2, b), times(a, b2)), cross)
             return Jet(xp.matmul(a, b), _plus(times(a1, b), times(a, b1)), second, library)
 
@@ -272,7 +273,7 @@ class JetLibrary(CarrierLibrary):
             entry = PRIMITIVES[name]
 
             def function(x: Any, /, *rest: Any) -> Any:
-                if any(map(varies, rest)):  # by which there is no closed form
+                if any(map(varies, rest)):  # no closed form for these derivatives
                     return getattr(special, name)(library.namespace(*kind), x, *rest)
                 rest = tuple(map(plain, rest))
                 value = getattr(xp, name)(plain(x), *rest)
@@ -284,7 +285,7 @@ class JetLibrary(CarrierLibrary):
                 first, second = (
                     None if p is None else xp.sum(slope * (zero + p), axis=-1) for p in (a1, a2)
                 )
-                if curved and a1 is not None:
+                if second_order and a1 is not None:
                     second = _plus(entry.curvature(xp, a, *rest, zero + a1), second)
                 return Jet(value, first, second, library)
 

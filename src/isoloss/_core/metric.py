@@ -1,7 +1,8 @@
-"""The two shapes a definition takes, `Metric` and `Loss`.
+"""The two base classes of a definition, `Metric` and `Loss`.
 
-A definition is a frozen dataclass: its fields are the hyper-parameters, one method is the maths.
-Everything else is derived here. Every class is abstract or final: to change a metric, wrap it.
+A definition is a frozen dataclass: its fields are the hyper-parameters, and one method states the
+mathematics. This module derives the rest. Every class is abstract or final: to change a metric,
+wrap it.
 """
 
 from __future__ import annotations
@@ -53,45 +54,45 @@ def _parse(signature: str) -> Parts:
         else:
             sides[-1] += character
     predictions, targets = (
-        tuple(tuple(re.findall(r"\w+", one)) for one in re.findall(r"\(([^()]*)\)", side))
+        tuple(tuple(re.findall(r"\w+", core)) for core in re.findall(r"\(([^()]*)\)", side))
         for side in sides
     )
     return predictions, targets
 
 
 class Metric(Parametrised, ABC):
-    """A number about predictions and targets: statistics of batches, merged, then a formula."""
+    """A number computed from predictions and targets: a formula of the merged states of batches."""
 
     signature: ClassVar[str] = "(),()->()"
     parts: ClassVar[Parts] = (((),), ((),))  # the core dimensions of every array
-    core: ClassVar[Core] = ((), ())  # those of the first of predictions and of targets
-    prediction_names: ClassVar[tuple[str, ...]] = ()  # where predictions are a tuple of arrays
-    target_names: ClassVar[tuple[str, ...]] = ()
+    core: ClassVar[Core] = ((), ())  # core dimensions of the first prediction and target arrays
+    prediction_names: ClassVar[tuple[str, ...]] = ()  # if predictions are a tuple of arrays
+    target_names: ClassVar[tuple[str, ...]] = ()  # if targets are a tuple of arrays
     weighs: ClassVar[bool] = False  # whether targets decide which samples count, or how much
-    elementwise: ClassVar[bool] = True  # one number against another is a sample, weighed by neither
-    # what takes the place of items that where= leaves out of a sample, where samples are made so
+    elementwise: ClassVar[bool] = True  # a sample is two numbers, and targets decide no weights
+    # fill values for masked items, for metrics whose sample is a list of items
     padding: ClassVar[tuple[float, float] | None] = None
     domain: ClassVar[Domain] = EVERYWHERE  # the intervals in which the metric is defined
-    kind: ClassVar[str] = "sums"
+    kind: ClassVar[str] = "sums"  # of the state: see `docstrings`
     greater_is_better: ClassVar[bool] = False
     averages: ClassVar[bool] = False  # a mean: denominator= can replace the sum of the weights
     summable: ClassVar[bool] = False  # one term per sample: reduction="sum" and "none"
 
-    __array_ufunc__ = None  # numbers of NumPy leave a product with a metric to the metric
+    __array_ufunc__ = None  # makes NumPy scalars defer `scalar * metric` to the metric
 
-    if not TYPE_CHECKING:  # type checkers would take it for the name of the class
+    if not TYPE_CHECKING:  # type checkers would read it as the name of the class
 
         @property
         def __name__(self):
-            """The public name, as functions have; the repr where parameters are not the default."""
+            """The public name, as of a function; the repr if the parameters are not the default."""
             return name_of(self)
 
     def __dir__(self) -> list[str]:
-        """Return what a call needs: the methods of a definition are members of its class."""
+        """List only what users need; the methods of a definition are listed on its class."""
         special = [name for name in super().__dir__() if name.startswith("_")]
         used = ("compute", "domain", "greater_is_better", "kind", "signature", "summary")
-        own: Any = fields(self) if is_dataclass(self) else ()
-        return [*special, *used, *(item.name for item in own)]
+        items: Any = fields(self) if is_dataclass(self) else ()
+        return [*special, *used, *(item.name for item in items)]
 
     def __add__(self, other: Metric) -> Sum:
         from .wrappers import Sum
@@ -99,7 +100,7 @@ class Metric(Parametrised, ABC):
         return Sum((self, other)) if isinstance(other, Metric) else NotImplemented
 
     def __radd__(self, other: Any) -> Metric:
-        return self if type(other) is int and other == 0 else NotImplemented  # `sum` begins with 0
+        return self if type(other) is int and other == 0 else NotImplemented  # `sum` starts from 0
 
     def __sub__(self, other: Metric) -> Sum:
         return self + -1 * other if isinstance(other, Metric) else NotImplemented
@@ -118,8 +119,8 @@ class Metric(Parametrised, ABC):
         return -1 * self
 
     def __new__(cls, *arguments: Any, **parameters: Any) -> Self:
-        """Refuse arrays, which a call takes, and parameters that there are not."""
-        names = getattr(cls, "__match_args__", None)  # those of a dataclass
+        """Raise if data arrays or unknown parameters are passed to the constructor."""
+        names = getattr(cls, "__match_args__", None)  # the fields of a dataclass
         if names is not None and (len(arguments) > 1 or not parameters.keys() <= {*names}):
             error = wrong_construction(cls, names, arguments, parameters)
             if error is not None:
@@ -136,7 +137,7 @@ class Metric(Parametrised, ABC):
         if isinstance(cls.__dict__.get("signature"), str):
             cls.parts = _parse(cls.signature)
             cls.core = cls.parts[0][0], cls.parts[1][0]
-        if not isinstance(cls.parts, property):  # a wrapper has those of what it wraps
+        if not isinstance(cls.parts, property):  # a wrapper takes them from its metric
             cls.weighs = (cls.included, cls.importance) != (Metric.included, Metric.importance)
             named = cls.prediction_names + cls.target_names
             cls.elementwise = cls.parts == (((),), ((),)) and not (cls.weighs or named)
@@ -150,20 +151,20 @@ class Metric(Parametrised, ABC):
                 )
 
     def included(self, xp: Namespace, target: Array) -> Array | None:
-        """Tell which samples count by their targets; None if all of them do."""
+        """Return a mask of the samples that count, from their targets; None if all count."""
         return None
 
     def importance(self, xp: Namespace, target: Array) -> Array | None:
-        """Return a factor of each sample's weight that its target brings along."""
+        """Return a factor of the weight of each sample, from its target; None without one."""
         return None
 
     @abstractmethod
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> State:
-        """Summarise one batch in a state; ``total`` sums, weighs and masks."""
+        """Summarise one batch in a state; ``total`` weights, masks and sums terms."""
 
     @abstractmethod
     def formula(self, xp: Namespace, state: Any) -> Array:
-        """Return the value that a state stands for."""
+        """Return the value of a state."""
 
     def __post_init__(self) -> None:
         """Check the hyper-parameters."""
@@ -171,34 +172,34 @@ class Metric(Parametrised, ABC):
 
     @property
     def source(self) -> Any:
-        """What the statistics depend on: metrics of equal source share a state in `evaluate`."""
+        """A key for the statistics: metrics with equal keys share a state in `evaluate`."""
         return self
 
     def source_in(self, xp: Namespace) -> Any:
-        """What else the statistics may be taken from, computed in this namespace."""
+        """The key for the statistics when they are computed in this namespace."""
         return self.source
 
     def _compares(self) -> bool:
-        """Whether it is equal to others by value: no parameter is an array, as a learnt one is."""
+        """Whether metrics compare by value; array parameters, such as learnt ones, do not."""
         values = [x for value in vars(self).values() for x in several(value)]
         return not any(
             hasattr(x, "shape") or (isinstance(x, Metric) and not x._compares()) for x in values
         )
 
     def _takes(self, xp: Namespace, other: Metric) -> bool:
-        """Whether this metric accepts another's state; it does where they cannot be compared."""
+        """Whether this metric accepts a state of another; always if they cannot be compared."""
         return not self._compares() or other.source in (self.source, self.source_in(xp))
 
     def terms(self, xp: Namespace, prediction: Array, target: Array) -> Array:
-        """Return one term per sample, where the metric is made of them."""
+        """Return one term per sample, for metrics that have terms."""
         raise fail(self, "it has no term per sample")
 
     def sum(self, state: Any) -> Array:
-        """Return the sum of the terms, where the metric is made of them."""
+        """Return the sum of the terms, for metrics that have terms."""
         raise fail(self, "it has no term per sample")
 
     def _inside(self, xp: Namespace, prediction: Array, target: Array, values: Array) -> Array:
-        """Make values outside the domain nan: never a plausible number."""
+        """Set the values of samples outside the domain to nan."""
         domain = self.domain
         if not domain.bounded:
             return values
@@ -259,16 +260,16 @@ class Metric(Parametrised, ABC):
         event_axis: Axis = None,
         **unknown: Never,
     ) -> Any:
-        """Return the metric of predictions against targets.
+        """Return the value of the metric for predictions and targets.
 
         Parameters
         ----------
-        predictions, targets : array, or tuple of arrays where a metric asks for it
-            Of the same shape; arrays of NumPy, JAX, PyTorch or any array API library.
+        predictions, targets : array, or tuple of arrays for some metrics
+            Arrays of NumPy, JAX, PyTorch or any array API library. Their sample axes must agree.
         weights : array, optional
-            Broadcasts to the shape of the loss; a sample of weight 0 is excluded.
+            Broadcast to the shape of the loss. A sample of weight 0 is excluded.
         where : boolean array, optional
-            The samples that count; the others reach neither value nor gradient.
+            The samples that count. Excluded samples affect neither the value nor the gradient.
         axis : int or tuple of int, optional
             Axes of the loss to reduce; all of them by default.
         keepdims : bool
@@ -276,12 +277,12 @@ class Metric(Parametrised, ABC):
         reduction : {"mean", "sum", "none"}
             ``sum(w * loss) / sum(w)``, ``sum(w * loss)``, or ``w * loss`` for every sample.
         denominator : number or array, optional
-            Divide the sum by this instead of by the sum of the weights.
+            Replaces the sum of the weights as the divisor of the mean.
         empty : float
-            The value where nothing is left to average; its gradient is zero.
+            The value if no sample counts; its gradient is zero.
         event_axis : int or tuple of int, optional
-            The axis of classes, features or members, where there is one; the last by default.
-            Several axes where a sample has one are made into one.
+            The axis of classes, features or members, for metrics that have one; by default the
+            last axis. Several axes are flattened if the metric expects one.
         """
         if unknown or extra or targets is MISSING:
             data = predictions, targets
@@ -312,8 +313,8 @@ class Metric(Parametrised, ABC):
     ) -> Any:
         """Return the state of one batch; states of several batches ``merge``.
 
-        With ``groups``, integers from 0 to num_groups - 1 for each sample, the state is that of
-        every group, and so are the values computed from it. A sample of another number is left out.
+        With ``groups``, an integer from 0 to num_groups - 1 for each sample, the state and the
+        values computed from it have one entry per group. A sample with another integer is excluded.
         """
         inputs = self.inputs(
             predictions, targets, *extra, weights=weights, where=where, axis=axis,
@@ -359,7 +360,7 @@ class Metric(Parametrised, ABC):
 
     @final
     def compute(self, state: Any, *, denominator: Any = None, empty: float = math.nan) -> Any:
-        """Return the value of a state, in the dtype of the data that went into it."""
+        """Return the value of a state, in the dtype of its data."""
         if not hasattr(state, "weight"):
             message = f"compute needs a state made by summary, not {type(state).__name__}"
             raise fail(self, message, TypeError)
@@ -372,7 +373,7 @@ class Metric(Parametrised, ABC):
 
     @final
     def value(self, xp: Namespace, state: Any, denominator: Any, empty: float) -> Array:
-        """Return the value of a state; ``empty`` where nothing is left."""
+        """Return the value of a state; ``empty`` if no sample counts."""
         weight: Total = state.weight
         if not is_float(empty):
             raise fail(self, f"empty={abbreviated(empty)} must be a number", TypeError)
@@ -390,12 +391,12 @@ class Metric(Parametrised, ABC):
             message = f"the state is a {type(state).__name__}, which this metric does not make"
             raise fail(self, message, TypeError) from error
         nothing = weight.value == 0
-        for _ in range(value.ndim - nothing.ndim):  # a value for each class
+        for _ in range(value.ndim - nothing.ndim):  # one value per class
             nothing = xp.expand_dims(nothing, axis=-1)
         return xp.where(nothing, xp.full_like(value, empty), value)
 
     def _divisor(self, xp: Namespace, weight: Total, denominator: Any) -> Array:
-        """Return the number or array that a mean is divided by; refuse what is neither."""
+        """Return the divisor of a mean; raise if it is not a number or an array."""
         if isinstance(denominator, (int, float)):
             if denominator < 0 or denominator != denominator:
                 raise fail(self, f"denominator={denominator} must be a number of at least 0")
@@ -411,8 +412,8 @@ class Metric(Parametrised, ABC):
             raise fail(self, message, TypeError) from error
 
 
-# A call without targets is answered with what to type. Type checkers and `help` still see that both
-# arguments are required.
+# With these defaults, a call without targets raises an error that shows the right call. Type
+# checkers and `help` still see that both arguments are required.
 for _method in (Metric.__call__, Metric.summary, Metric.inputs):
     _signature = inspect.signature(_method)
     _shown = [p for p in _signature.parameters.values() if p.name not in ("extra", "unknown")]
@@ -428,7 +429,7 @@ def check_fields(metric: Any) -> None:
     declarations = declared_of(metric)
     for item in fields(metric):
         value = getattr(metric, item.name)
-        if isinstance(value, Metric):  # what a wrapper wraps, and checks itself
+        if isinstance(value, Metric):  # the wrapped metric checks its own fields
             continue
         default = getattr(type(metric), item.name, ...)  # compilers cannot read item.default
         declared = declarations.get(item.name, Declared(several=isinstance(default, tuple)))
@@ -480,11 +481,11 @@ class Loss(Metric):
 
 
 class SquaredLoss(Loss):
-    """A loss that is the square of a residual, so that its root needs no square out of range."""
+    """A loss that is the square of a residual, whose `Root` avoids overflow and underflow."""
 
     @abstractmethod
     def residual(self, xp: Namespace, prediction: Array, target: Array) -> Array:
-        """Return what is squared."""
+        """Return the residual."""
 
     @final
     def pointwise(self, xp: Namespace, prediction: Array, target: Array) -> Array:

@@ -1,6 +1,6 @@
-"""Everyday mistakes, recognised after a call has failed and answered with the code to type.
+"""Error messages for common mistakes, with the code that corrects them.
 
-Nothing here runs in a call that succeeds.
+A call that succeeds does not run this module.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .errors import abbreviated, fail, have
 from .parameters import declared_of
 from .types import INTEGERS, Namespace, dtype_name
 
-# The names that other libraries give to options and arguments, and the names here.
+# The names of options and arguments in other libraries, and the names in isoloss.
 _OPTIONS = {
     "sample_weight": "weights", "weight": "weights", "mask": "where", "dim": "axis",
     "keepdim": "keepdims",
@@ -33,23 +33,23 @@ _ARGUMENTS = {
 }  # fmt: skip
 
 
-# --- how a metric is called -----------------------------------------------------------------------
+# --- calls of a metric ----------------------------------------------------------------------------
 
 
 def wrong_call(
     metric: Any, method: Any, data: tuple[Any, Any], extra: tuple[Any, ...], unknown: dict[str, Any]
 ) -> Exception:
-    """Build the error of a call whose arguments do not fit the signature of the method."""
+    """Build the error for a call whose arguments do not match the signature of the method."""
     if extra:
         return _too_many(metric, data[0], extra)
     for name in unknown:
         if _ARGUMENTS.get(name) in ("predictions", "targets"):
-            given = " and ".join(
-                f"{_ARGUMENTS[other]}= instead of {other}="
-                for other in unknown
-                if other in _ARGUMENTS
+            renames = " and ".join(
+                f"{_ARGUMENTS[name_used]}= instead of {name_used}="
+                for name_used in unknown
+                if name_used in _ARGUMENTS
             )
-            return fail(metric, f"write {given}; predictions come first, then targets", TypeError)
+            return fail(metric, f"write {renames}; predictions come first, then targets", TypeError)
     if unknown:
         return _unknown_option(metric, unknown, method)
     missing = [n for n, x in zip(("predictions", "targets"), data, strict=True) if x is MISSING]
@@ -59,7 +59,7 @@ def wrong_call(
 
 
 def _too_many(metric: Any, first: Any, extra: tuple[Any, ...]) -> Exception:
-    """Build the error of a third positional argument."""
+    """Build the error for a third positional argument."""
     if hasattr(first, "fit") or hasattr(first, "predict"):
         message = (
             f"it was called with an estimator, {type(first).__name__}; for scoring= pass "
@@ -72,38 +72,38 @@ def _too_many(metric: Any, first: Any, extra: tuple[Any, ...]) -> Exception:
 
 
 def _written(metric: Any) -> str:
-    """Return the code that makes a metric."""
+    """Return the code of a metric."""
     return f"isoloss.{metric!r}"
 
 
 def _unknown_option(metric: Any, unknown: dict[str, Any], method: Any) -> Exception:
-    """Build the error of a keyword that is no option of a method, with the one that was meant."""
+    """Build the error for an unknown option; the message suggests a known option."""
     name, value = next(iter(unknown.items()))
     if name in (item.name for item in fields(metric)):
-        made = f"{type(metric).__name__}({name}={abbreviated(value)})"
-        fix = f"{name} is a hyper-parameter; make the metric with it: {made}(predictions, targets)"
+        code = f"{type(metric).__name__}({name}={abbreviated(value)})"
+        fix = f"{name} is a hyper-parameter; make the metric with it: {code}(predictions, targets)"
         return fail(metric, fix, TypeError)
     options = [
         n for n, p in inspect.signature(method).parameters.items() if p.kind is p.KEYWORD_ONLY
     ]
-    meant = [_OPTIONS.get(name, ""), *difflib.get_close_matches(name, options, 1)]
-    known = next((f"use {option}=" for option in meant if option in options), None)
+    candidates = [_OPTIONS.get(name, ""), *difflib.get_close_matches(name, options, 1)]
+    suggestion = next((f"use {option}=" for option in candidates if option in options), None)
     core = next((core[0] for part in metric.parts for core in part if core), None)
     if name == "dim" and core is not None:
-        known = f"use event_axis= for the axis of {core}, or axis= for the axes to reduce"
-    fix = known or f"the options are {', '.join(options)}"
+        suggestion = f"use event_axis= for the axis of {core}, or axis= for the axes to reduce"
+    fix = suggestion or f"the options are {', '.join(options)}"
     return fail(metric, f"there is no option {name}=; {fix}", TypeError)
 
 
-# --- how a metric is made -------------------------------------------------------------------------
+# --- construction of a metric ---------------------------------------------------------------------
 
 
 def wrong_construction(
     cls: Any, names: tuple[str, ...], arguments: tuple[Any, ...], parameters: dict[str, Any]
 ) -> Exception | None:
-    """Build the error of a class that is made with what it has no parameter for; None if it has.
+    """Build the error for unknown arguments of a class; None if all are parameters.
 
-    ``names`` are the parameters that the class takes in order.
+    ``names`` are the parameters of the class in order.
     """
     fits = True
     try:
@@ -123,7 +123,7 @@ def wrong_construction(
     if not unknown:
         if len(arguments) > len(names):
             return TypeError(_made_first(cls))
-        return None  # a parameter is missing, or given twice: Python says which
+        return None  # a missing or repeated parameter, which Python names
     name = unknown[0]
     if name in _CALL_OPTIONS or name in _OPTIONS:
         option = _OPTIONS.get(name, name)
@@ -144,14 +144,14 @@ def _parameters_of(names: tuple[str, ...]) -> str:
 
 
 def _takes_arrays(cls: Any, names: tuple[str, ...]) -> bool:
-    """Whether the first parameter is a number, which may be an array that is learnt."""
+    """Whether the first parameter is a number, and may be a learnt array."""
     item, declared = cls.__dataclass_fields__[names[0]], declared_of(cls).get(names[0])
     whole = declared is not None and declared.whole
     return not (whole or isinstance(item.default, bool) or item.default is None)
 
 
 def _template(cls: Any) -> str:
-    """Return the code that makes a metric of a class, with its required parameters."""
+    """Return the code that constructs a metric of a class, with its required parameters."""
     items = cls.__dataclass_fields__.values()
     required = [
         item.name
@@ -166,11 +166,11 @@ def _made_first(cls: Any) -> str:
     return f"{cls.__name__}: {message}: {_template(cls)}(predictions, targets)"
 
 
-# --- what comes in --------------------------------------------------------------------------------
+# --- arguments ------------------------------------------------------------------------------------
 
 
 def label_dtype(metric: Any, name: str, arrays: dict[str, Any]) -> str:
-    """Return what to do about labels that are floating numbers."""
+    """Return the remedy for labels with a floating dtype."""
     array, shape = arrays[name], None
     predictions = arrays.get("predictions")
     if name == "targets" and predictions is not None:
@@ -183,27 +183,29 @@ def label_dtype(metric: Any, name: str, arrays: dict[str, Any]) -> str:
 
 
 def as_integers(name: str, array: Any) -> str:
-    """Return the code that makes integers of an array."""
+    """Return the code that converts an array to integers."""
     if hasattr(array, "astype"):
         return f"{name}.astype(int)"
     return f"{name}.to(int)" if hasattr(array, "to") else f"xp.astype({name}, xp.int64)"
 
 
 def shapes(metric: Any, arrays: dict[str, Any], cores: dict[str, tuple[str, ...]]) -> str:
-    """Return the message of shapes that do not agree, with what to do about them."""
+    """Return the message for shapes that do not match, with a remedy."""
     sizes = {name: tuple(arrays[name].shape) for name in cores}
     (first, p), *others = sizes.items()
-    *some, last = (f"{name} {shape}" for name, shape in others)
-    message = ", ".join([f"{have(first)} shape {p}", *some]) + f" and {last}"
+    *middle, last = (f"{name} {shape}" for name, shape in others)
+    message = ", ".join([f"{have(first)} shape {p}", *middle]) + f" and {last}"
     hint = _hint(metric, arrays, cores, sizes)
     if len(set(cores.values())) > 1:
-        want = {n: f"(..., {', '.join(core)})" if core else "(...)" for n, core in cores.items()}
-        of_first = want.pop(first)
+        expected = {
+            n: f"(..., {', '.join(core)})" if core else "(...)" for n, core in cores.items()
+        }
+        first_expected = expected.pop(first)
         where = " and ".join(
             f"{name} {'are' if name.endswith('s') else 'is'} {shape}"
-            for name, shape in want.items()
+            for name, shape in expected.items()
         )
-        message = f"{message}; {first} must be {of_first} where {where}"
+        message = f"{message}; {first} must be {first_expected} where {where}"
         return f"{message}: {hint}" if hint else message
     return f"{message}; they must be the same{f': {hint}' if hint else ''}"
 
@@ -214,7 +216,7 @@ def _hint(
     cores: dict[str, tuple[str, ...]],
     sizes: dict[str, tuple[int, ...]],
 ) -> str | None:
-    """Return what to do about shapes that do not agree, if the mistake is a known one."""
+    """Return the remedy for shapes that do not match, if the mistake is a known one."""
     if tuple(sizes) != ("predictions", "targets"):
         return _length_one(sizes)
     p, t = sizes["predictions"], sizes["targets"]
@@ -229,7 +231,7 @@ def _hint(
 def _rows_and_labels(
     metric: Any, arrays: dict[str, Any], p: tuple[int, ...], t: tuple[int, ...], core: str
 ) -> str | None:
-    """Return what to do where predictions are rows, of classes say, and targets are numbers."""
+    """Return the remedy if predictions are rows, such as of classes, and targets are numbers."""
     if len(t) == len(p) and t[-1] == 1 and t[:-1] == p[:-1]:
         return f"drop the axis of length 1 with targets.squeeze({len(t) - 1})"
     for axis in range(len(p) - 1):
@@ -247,7 +249,7 @@ def _rows_and_labels(
 
 
 def _length_one(sizes: dict[str, tuple[int, ...]]) -> str | None:
-    """Return how to drop the axis of length 1 that one array has and another has not."""
+    """Return the remedy if one array has an additional axis of length 1."""
     (first, p), *others = sizes.items()
     for name, t in others:
         for long, which, short in ((p, first, t), (t, name, p)):
@@ -261,7 +263,7 @@ def _length_one(sizes: dict[str, tuple[int, ...]]) -> str | None:
 
 
 def text(subject: Any) -> str:
-    """Return what to do about an array of text."""
+    """Return the remedy for an array of text."""
     domain = getattr(subject, "domain", None)
     values = (*domain.of_predictions, *domain.of_targets) if domain is not None else ()
     if any(isinstance(x, Labels) or x == ZERO_OR_ONE for x in values):
@@ -273,13 +275,13 @@ def text(subject: Any) -> str:
 
 
 def not_an_array(subject: Any, name: str, value: Any) -> str:
-    """Return the message of an argument that cannot be an array."""
+    """Return the message for an argument that cannot be converted to an array."""
     kind = f"{type(value).__module__}.{type(value).__name__}"
     if kind in ("xgboost.core.DMatrix", "xgboost.core.QuantileDMatrix", "lightgbm.basic.Dataset"):
         module = kind.partition(".")[0]
-        given = "objective= and obj=" if module == "xgboost" else "objective="
+        options = "objective= and obj=" if module == "xgboost" else "objective="
         return (
-            f"{name} must be an array, not {type(value).__name__}; for {given} pass "
+            f"{name} must be an array, not {type(value).__name__}; for {options} pass "
             f"isoloss.adapters.boosting.{module}_objective({_written(subject)})"
         )
     if hasattr(value, "fit") or hasattr(value, "predict"):
@@ -295,14 +297,14 @@ def not_an_array(subject: Any, name: str, value: Any) -> str:
 
 
 def foreign_function(metric: Any, xp: Namespace, error: Exception) -> Exception | None:
-    """Build the error of a definition that calls a function of a library instead of ``xp``'s.
+    """Build the error for a definition that calls a function of a library instead of ``xp``.
 
-    The line that failed is read from the source; None where it calls nothing of a module.
+    The failing line is read from the source. None if it does not call a function of a module.
     """
     trace, frame, line = error.__traceback__, None, 0
-    own = type(metric).__module__
+    module_name = type(metric).__module__
     while trace is not None:
-        if trace.tb_frame.f_globals.get("__name__") == own:
+        if trace.tb_frame.f_globals.get("__name__") == module_name:
             frame, line = trace.tb_frame, trace.tb_lineno
         trace = trace.tb_next
     if frame is None:
@@ -314,6 +316,6 @@ def foreign_function(metric: Any, xp: Namespace, error: Exception) -> Exception 
             message = (
                 f"{frame.f_code.co_name} calls {alias}.{name}, which takes arrays of one library"
             )
-            known = f"use xp.{name}" if hasattr(xp, name) else "use functions of xp"
-            return fail(metric, f"{message} and has no derivative here; {known}", TypeError)
+            fix = f"use xp.{name}" if hasattr(xp, name) else "use functions of xp"
+            return fail(metric, f"{message} and has no derivative here; {fix}", TypeError)
     return None

@@ -1,4 +1,4 @@
-"""The public name of a metric: that of an equal member of the family that defines it."""
+"""The public name of a metric: the name of an equal metric in its family's module."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 from .parameters import NOTHING, declared_of, is_default
 
-_FAMILIES = f"{__name__.partition('.')[0]}.metrics."  # how the names of their modules begin
+_FAMILIES = f"{__name__.partition('.')[0]}.metrics."  # the prefix of their module names
 
 
 def family_of(metric: Any) -> str:
-    """Return the family that defines a metric, or the metric it is made of; "" of a user's own."""
+    """Return the family of a metric, or of the metric it wraps; "" for a user's metric."""
     while hasattr(metric, "metric"):
         metric = metric.metric
     module = type(metric).__module__
@@ -25,18 +25,18 @@ def family_of(metric: Any) -> str:
 def _names_of_members(family: str) -> dict[Any, str]:
     """Return the first public name of every metric of a family."""
     module = import_module(_FAMILIES + family)
-    found: dict[Any, str] = {}
+    names: dict[Any, str] = {}
     for name, member in vars(module).items():
         if hasattr(type(member), "summary"):
-            found.setdefault(member, name)
-    return found
+            names.setdefault(member, name)
+    return names
 
 
 def name_of(metric: Any) -> str:
-    """Return the public name of a metric, the key of its value in results.
+    """Return the public name of a metric, which is the key of its value in results.
 
-    A member that has no name of its own has that of its class with its words, such as ``f1_macro``,
-    or else its repr, such as ``Huber(delta=2.0)``.
+    A member without a name of its own has the name of its class and its words, such as
+    ``f1_macro``, or else its repr, such as ``Huber(delta=2.0)``.
     """
     family = family_of(metric)
     try:
@@ -66,10 +66,9 @@ def _name_of_words(metric: Any) -> str:
 
 
 class CallDocumentation:
-    """The ``__doc__`` of a metric: of the class as it is written, of an instance with the call.
+    """The ``__doc__`` of a metric; that of an instance begins with the signature of its call.
 
-    `help` of an instance would show every method of its class; with a text of its own it shows
-    that text, and the call stands first.
+    Without a docstring of the instance, `help` would show every method of its class.
     """
 
     def __init__(self, text: str) -> None:

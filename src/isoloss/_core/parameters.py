@@ -1,6 +1,6 @@
-"""How a hyper-parameter is declared, and checked when a metric is made.
+"""Declaration of hyper-parameters, and their checks when a metric is constructed.
 
-Its annotation says what it may be: an `Interval`, whole numbers, or some words.
+The annotation of a hyper-parameter states its allowed values: an `Interval`, integers or words.
 
     >>> from dataclasses import dataclass
     >>> from typing import Annotated
@@ -16,7 +16,7 @@ Its annotation says what it may be: an `Interval`, whole numbers, or some words.
         ...
     ValueError: Cauchy(scale=-1.0): scale must be finite and > 0, not -1.0
 
-An array is not looked at, and neither is a tracer: it may be learnt.
+The values of arrays and tracers are not checked, because they may be learnt.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ from .errors import abbreviated, fail
 
 
 class NumberArray(Protocol):
-    """An array in the place of a number: a parameter that is learnt, or one for each sample."""
+    """An array instead of a number: a learnt parameter, or one value per sample."""
 
     @property
     def shape(self) -> Any: ...
@@ -102,43 +102,43 @@ else:
 
 
 class Declared(NamedTuple):
-    """What the annotation of a hyper-parameter says of it."""
+    """The declaration of a hyper-parameter, read from its annotation."""
 
-    interval: Interval | None = None  # where the number lies, or each of several
+    interval: Interval | None = None  # of the number, or of each of several numbers
     whole: bool = False  # whether it is an integer
     several: bool = False  # whether it is a tuple of numbers
-    allowed: tuple[Any, ...] = ()  # the words, or numbers, that it may be
+    allowed: tuple[Any, ...] = ()  # the allowed words or numbers
 
 
 NOTHING = Declared()
 
 
 class Parametrised:
-    """A class whose annotations say what its parameters may be."""
+    """A class whose annotations declare its parameters."""
 
     _declared: ClassVar[Mapping[str, Declared]] = {}
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        frame: Any = sys._getframe(1)  # the names are those of the class statement
+        frame: Any = sys._getframe(1)  # names are resolved where the class is defined
         while frame.f_code.co_name in _MAKING:
             frame = frame.f_back
-        found = dict(cls._declared)
+        declarations = dict(cls._declared)
         for name, annotation in inspect.get_annotations(cls).items():
             if isinstance(annotation, str):
                 if annotation.startswith("ClassVar"):
                     continue
                 try:
                     annotation = eval(annotation, frame.f_globals, frame.f_locals)
-                except Exception:  # of names that only type checkers know: nothing is declared
+                except Exception:  # names that only type checkers know declare nothing
                     continue
-            found[name] = _declared(annotation)
-        cls._declared = found
+            declarations[name] = _declared(annotation)
+        cls._declared = declarations
         if "__repr__" not in vars(cls):  # a dataclass would write all parameters
             cls.__repr__ = Parametrised.__repr__  # type: ignore[method-assign]
 
     def __repr__(self) -> str:
-        """Return the code that makes an equal one: the parameters that differ from the default."""
+        """Return code that makes an equal metric: the parameters that differ from the default."""
         items: Any = fields(self) if is_dataclass(self) else ()
         values = {item.name: getattr(self, item.name, MISSING) for item in items if item.repr}
         written = [
@@ -165,7 +165,7 @@ def _equal(value: Any, default: Any) -> bool:
 
 
 def declared_of(metric: Any) -> Mapping[str, Declared]:
-    """Return what is declared of the parameters of a metric, or of a class of metrics."""
+    """Return the declarations of the parameters of a metric or of a class of metrics."""
     return metric._declared  # type: ignore[no-any-return]
 
 
@@ -182,8 +182,8 @@ def _declared(annotation: Any) -> Declared:
         return Declared(allowed=get_args(annotation))
     if origin is not Annotated:
         return NOTHING
-    inner, *given = get_args(annotation)
-    interval = next((one for one in given if isinstance(one, Interval)), None)
+    inner, *metadata = get_args(annotation)
+    interval = next((item for item in metadata if isinstance(item, Interval)), None)
     if interval is None:
         return NOTHING
     if not interval.low < interval.high:
@@ -195,12 +195,12 @@ def _declared(annotation: Any) -> Declared:
 
 
 def is_zero(x: Any) -> bool:
-    """Whether a hyper-parameter is the number 0; an array or a tracer is not looked at."""
+    """Whether a hyper-parameter is the number 0; False for arrays and tracers."""
     return isinstance(x, (int, float)) and x == 0
 
 
 def as_parameter(value: Any, several: bool) -> Any:
-    """Return NumPy's scalars as Python numbers, which never promote, and sequences as tuples."""
+    """Return NumPy scalars as Python numbers, which never promote, and sequences as tuples."""
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         return value.item()
     if several and isinstance(value, np.ndarray) and value.ndim == 1:
@@ -209,7 +209,7 @@ def as_parameter(value: Any, several: bool) -> Any:
 
 
 def check_parameter(metric: Any, name: str, value: Any, declared: Declared) -> None:
-    """Check what a hyper-parameter was declared to be; arrays of the user's are not looked at."""
+    """Check a hyper-parameter against its declaration; values of arrays are not checked."""
     interval, whole, several, allowed = declared
     if allowed:
         if value not in allowed:
@@ -225,12 +225,12 @@ def check_parameter(metric: Any, name: str, value: Any, declared: Declared) -> N
         message = f"{name} must be an integer, not {value!r}"
         raise fail(metric, message, TypeError)
     if interval is not None:
-        for one in value if several and isinstance(value, tuple) else (value,):
-            _check_number(metric, name, one, interval)
+        for number in value if several and isinstance(value, tuple) else (value,):
+            _check_number(metric, name, number, interval)
 
 
 def _check_number(metric: Any, name: str, value: Any, interval: Interval) -> None:
-    """Check a number; arrays and tracers cannot be looked at without breaking transforms."""
+    """Check a number; reading values of arrays and tracers would break transforms."""
     if isinstance(value, (str, bytes, type(None), bool, complex, tuple)):
         raise fail(metric, f"{name} must be a number, not {value!r}", TypeError)
     if type(value) not in (int, float):

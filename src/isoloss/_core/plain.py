@@ -1,4 +1,4 @@
-"""The plain way, for any namespace, tracer and transform: the definition, evaluated as written."""
+"""The generic evaluation of a definition as written, for any namespace, tracer and transform."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class PlainLibrary(Library):
-    """A library whose arrays are evaluated all at once, by the definition as it is written."""
+    """A library that evaluates definitions as written, on whole arrays."""
 
     def value(self, metric: Metric, call: Call) -> Any:
-        """Return what a call of a metric returns."""
+        """Return the value of a call of a metric."""
         return evaluate(metric, call)
 
     def statistics(self, metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]:
@@ -31,7 +31,7 @@ class PlainLibrary(Library):
         return tuple(metric.statistics(xp, p, t, totals) for metric in metrics)
 
     def terms(self, metric: Metric, inputs: Inputs) -> Array:
-        """Return the weighted term of every sample, 0 where it is excluded."""
+        """Return the weighted term of every sample; excluded samples have 0."""
         batch = inputs.batch()
         return Totals(batch).weighted(metric.terms(batch.xp, batch.predictions, batch.targets))
 
@@ -41,20 +41,20 @@ class PlainLibrary(Library):
         return fold(states, lambda leaves: xp.stack(leaves, axis=0))
 
     def across(self, state: Any, axis_name: Any, group: Any) -> Any:
-        """Refuse: the library says nothing of devices or processes."""
+        """Raise: this library has no communication between devices or processes."""
         raise TypeError(
             f"across merges states of JAX and PyTorch, not of {self.name}: "
             "collect the states in one process and merge them there with state.merge(other)"
         )
 
     def chunk_arrays(self, plan: PassPlan) -> Arrays:
-        """Return how the arrays of a chunk are changed: by making new ones."""
+        """Return the operations on the arrays of a chunk; here they make new arrays."""
         return Arrays(plan)
 
     def gone_through(
         self, plan: PassPlan, needed: Needed, tokens: Tokens
     ) -> tuple[Array, Array, Slopes]:
-        """Return the total of the losses, the losses, and the slopes of the total, by chunks."""
+        """Return the total of the losses, the losses and the slopes of the total, by chunks."""
         return gone_through(plan, needed, tokens)
 
     def total_of_tokens(self, plan: PassPlan, tokens: Tokens, rows: Any) -> Array:

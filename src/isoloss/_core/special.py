@@ -1,14 +1,14 @@
-"""Functions that losses need and the array API standard lacks, and those it leaves open.
+"""Functions of losses that the array API standard lacks or does not fully specify.
 
-Each takes ``xp``, the namespace that definitions are written against (see `library`), and is one
-formula for every library: where libraries disagree about a derivative (``abs`` at 0, ``clip`` at
-its bounds, ``sqrt`` at 0), a form whose derivative is the contract's; where one has a trap (Python
-scalars in ``maximum``, a sequential sum along axis 0), a form without it.
+Each function takes ``xp``, the namespace of definitions (see `library`), and is one formula for
+every library. Where libraries disagree about a derivative (``abs`` at 0, ``clip`` at its bounds,
+``sqrt`` at 0), the formula has the documented derivative. Where a library has a pitfall (Python
+scalars in ``maximum``, a sequential sum along axis 0), the formula avoids it.
 
-The special functions are formulas in float32 as in float64: the libraries' own differ in how
-far they reach, and most lose their digits in a tail (``ndtr(-10)`` of torch is 0 in float32, JAX's
-``erfc(25)`` is 325 ULP off). `FUNCTIONS` are those that become functions of ``xp``, `SLOPES` holds
-exact first derivatives for JAX, and `DERIVATIVES` first and second ones for second-order numbers.
+The special functions are formulas for float32 and float64. Those of the libraries differ in range,
+and most are inaccurate in a tail: torch's ``ndtr(-10)`` is 0 in float32, and JAX's ``erfc(25)`` is
+325 ULP off. `FUNCTIONS` become functions of ``xp``; `SLOPES` holds exact first derivatives for JAX,
+and `DERIVATIVES` holds first and second derivatives for jets and the tape.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
 class Differentiable:
-    """An array that carries derivatives: it has one rule for the whole of a polynomial."""
+    """An array with derivatives, which has a single rule for a polynomial."""
 
     def polynomial(self, coefficients: tuple[float, ...]) -> Any:
         raise NotImplementedError
@@ -52,11 +52,11 @@ def horner(coefficients: tuple[float, ...], x: Array) -> tuple[Array, Array, Arr
     return value, first, 2.0 * second
 
 
-# --- functions that the standard lacks, or whose derivatives the libraries disagree on ------------
+# --- functions that the standard lacks, or whose derivatives differ between libraries -------------
 
 
 def where(xp: Namespace, dtype: Any, condition: Array, x1: Any, x2: Any) -> Array:
-    """Select elementwise; two Python numbers take the dtype of the computation, no default."""
+    """Select elementwise; two Python numbers take the dtype of the computation."""
     if isinstance(condition, bool):
         return x1 if condition else x2
     if isinstance(x1, (int, float)) and isinstance(x2, (int, float)):
@@ -72,84 +72,87 @@ def either(function: Callable[..., Array], xp: Namespace, x1: Any, x2: Any) -> A
 
 
 def clip(xp: Functions, x: Array, /, min: Any = None, max: Any = None) -> Array:  # noqa: A002
-    """Clip; the derivative at a bound is that of the inside (JAX: 1/2, torch: 1)."""
+    """Clip; the derivative at a bound is 1, as inside (JAX has 1/2, torch has 1)."""
     if min is not None:
         x = xp.where(x < min, min, x)
     return x if max is None else xp.where(x > max, max, x)
 
 
 def sqrt(xp: Namespace, x: Array, /) -> Array:
-    """Square root whose derivative at 0 is 0, as for every norm."""
+    """Square root with derivative 0 at 0, as for every norm."""
     zero = x == 0
     return xp.where(zero, x, xp.sqrt(xp.where(zero, xp.ones_like(x), x)))
 
 
 def xlogy(xp: Namespace, x: Array, y: Array, /) -> Array:
-    """``x log(y)``, 0 where x is 0 whatever y is, with derivative 0 there."""
+    """``x log(y)``; where x is 0, the value and the derivative are 0 for any y."""
     zero = x == 0
     return xp.where(zero, 0.0 * x, x * xp.log(xp.where(zero, xp.ones_like(y), y)))
 
 
 def xlog1py(xp: Namespace, x: Array, y: Array, /) -> Array:
-    """``x log(1 + y)``, 0 where x is 0 whatever y is, with derivative 0 there."""
+    """``x log(1 + y)``; where x is 0, the value and the derivative are 0 for any y."""
     zero = x == 0
     return xp.where(zero, 0.0 * x, x * xp.log1p(xp.where(zero, xp.zeros_like(y), y)))
 
 
 def xlogy_back(xp: Namespace, g: Array, x: Array, y: Array, /) -> Array:
-    """Multiply by the derivative of `xlogy` with respect to y, 0 where x is 0."""
+    """Multiply by the derivative of `xlogy` with respect to y; 0 where x is 0."""
     zero = x == 0
     return g * xp.where(zero, xp.zeros_like(y), x / xp.where(zero, xp.ones_like(y), y))
 
 
 def xlog1py_back(xp: Namespace, g: Array, x: Array, y: Array, /) -> Array:
-    """Multiply by the derivative of `xlog1py` with respect to y, 0 where x is 0."""
+    """Multiply by the derivative of `xlog1py` with respect to y; 0 where x is 0."""
     return xlogy_back(xp, g, x, 1 + y)
 
 
 def sigmoid_power_back(xp: Namespace, g: Array, x: Array, power: Any, value: Array, /) -> Array:
-    """Multiply by the derivative of `sigmoid_power`, which has that value."""
+    """Multiply by the derivative of `sigmoid_power`, from its value."""
     return g * (power * value * xp.sigmoid(-x))
 
 
 def softplus(xp: Namespace, x: Array, /) -> Array:
-    """``log(1 + exp(x))``, exact in both tails, at 0 and to second order."""
+    """``log(1 + exp(x))``; value and first two derivatives are accurate everywhere."""
     above = x > 0
     tail = xp.log1p(xp.exp(xp.where(above, -x, x)))
     return xp.where(above, x, xp.zeros_like(x)) + tail
 
 
 def sigmoid(xp: Namespace, x: Array, /) -> Array:
-    """``1 / (1 + exp(-x))``, exact in both tails, at 0 and to second order."""
+    """``1 / (1 + exp(-x))``; value and first two derivatives are accurate everywhere."""
     above = x > 0
     e = xp.exp(xp.where(above, -x, x))
     return xp.where(above, xp.ones_like(e), e) / (1 + e)
 
 
 def sigmoid_power(xp: Namespace, x: Array, power: Any, /) -> Array:
-    """``sigmoid(x)^power``, whose derivatives do not divide by a tail; 0 where that has none left.
+    """``sigmoid(x)^power``, 0 where the sigmoid underflows.
 
-    The value is a power, the slope that of ``exp(power log sigmoid(x))``: each is exact alone.
+    The value is computed as a power and the slope as that of ``exp(power log sigmoid(x))``, because
+    each form is accurate for only one of them. No derivative divides by a small sigmoid.
     """
     base = xp.stop_gradient(xp.sigmoid(x))
-    gone = base == 0
-    held = power if isinstance(power, (int, float)) else xp.stop_gradient(power)
-    value = xp.where(gone, xp.ones_like(base), base) ** held
-    exponent = -power * xp.softplus(xp.where(gone, xp.zeros_like(x), -x))
-    return xp.where(gone, xp.zeros_like(x), value * xp.exp(exponent - xp.stop_gradient(exponent)))
+    underflow = base == 0
+    exponent_held = power if isinstance(power, (int, float)) else xp.stop_gradient(power)
+    value = xp.where(underflow, xp.ones_like(base), base) ** exponent_held
+    exponent = -power * xp.softplus(xp.where(underflow, xp.zeros_like(x), -x))
+    return xp.where(
+        underflow, xp.zeros_like(x), value * xp.exp(exponent - xp.stop_gradient(exponent))
+    )
 
 
 def huber(xp: Namespace, x: Array, y: Array, delta: Any, factor: Any = 1.0, /) -> Array:
-    """``e^2 / 2`` of the difference up to delta, linear from there, times a factor.
+    """``e^2 / 2`` for errors e up to delta, linear beyond, times a factor.
 
-    The slope of the clipped difference is 0 far out. Times an infinite difference it would be nan,
-    so that the linear part has the clipped one without its slope.
+    The slope of the clipped error is 0 beyond delta. Its product with an infinite error would be
+    nan; therefore the linear part uses the clipped error without its slope.
     """
     error = x - y
     near = xp.clip(error, -delta, delta)
     if isinstance(delta, (int, float)):
         held = xp.stop_gradient(near)
-    else:  # it has a slope by the bound
+    else:  # the bound has a derivative
         held = xp.clip(xp.stop_gradient(error), -delta, delta)
     return near * factor * near / 2 + held * factor * (error - near)
 
@@ -162,7 +165,7 @@ def huber_back(
 
 
 def sigmoid_cross_entropy(xp: Namespace, x: Array, yes: Array, no: Array | None = None, /) -> Array:
-    """``yes softplus(-x) + no softplus(x)``; no is 1 - yes by default. A share of 0 adds 0."""
+    """``yes softplus(-x) + no softplus(x)``; ``no`` defaults to 1 - yes. A share of 0 adds 0."""
     no = 1 - yes if no is None else no
     likely = x > 0
     far = xp.where(likely, x, -x)  # |x|, smooth at 0
@@ -174,13 +177,13 @@ def sigmoid_cross_entropy(xp: Namespace, x: Array, yes: Array, no: Array | None 
 def sigmoid_cross_entropy_back(
     xp: Namespace, g: Array, x: Array, yes: Array, no: Array | None = None, /
 ) -> Array:
-    """Multiply by the derivative of `sigmoid_cross_entropy`, exact for sure answers."""
+    """Multiply by the derivative of `sigmoid_cross_entropy`, accurate for large logits."""
     no = 1 - yes if no is None else no
     return g * (no * xp.sigmoid(x) - yes * xp.sigmoid(-x))
 
 
 def binary_cross_entropy(xp: Namespace, p: Array, yes: Array, no: Array | None = None, /) -> Array:
-    """``-yes log(p) - no log(1 - p)``; no is 1 - yes by default. A share of 0 adds 0."""
+    """``-yes log(p) - no log(1 - p)``; ``no`` defaults to 1 - yes. A share of 0 adds 0."""
     no = 1 - yes if no is None else no
     return 0.0 - (xp.xlogy(yes, p) + xp.xlog1py(no, -p))  # never -0.0
 
@@ -188,20 +191,20 @@ def binary_cross_entropy(xp: Namespace, p: Array, yes: Array, no: Array | None =
 def binary_cross_entropy_back(
     xp: Namespace, g: Array, p: Array, yes: Array, no: Array | None = None, /
 ) -> Array:
-    """Multiply by the derivative of `binary_cross_entropy`, to which a share of 0 adds 0."""
+    """Multiply by the derivative of `binary_cross_entropy`; a share of 0 adds 0."""
     no = 1 - yes if no is None else no
     return xp.xlog1py_back(g, no, -p) - xp.xlogy_back(g, yes, p)
 
 
 def log_ratio(xp: Namespace, x: Array, y: Array, /) -> Array:
-    """``log(x / y)`` of positive numbers, without the rounding of ``x / y`` where x is near y."""
+    """``log(x / y)`` of positive numbers, accurate where x is near y."""
     near = xp.abs(x - y) < 0.5 * y
     a, b = xp.where(near, xp.ones_like(x), x), xp.where(near, xp.ones_like(y), y)
     ratio = xp.quotient(a, b)
     logarithm = xp.log(ratio)
-    if not xp.wide:  # a ratio of float64 may leave its range; the digits of the difference suffice
-        apart = xp.abs(logarithm) > (80 if xp.result_name == "float32" else 650)
-        logarithm = xp.where(apart, xp.log(a) - xp.log(b), logarithm)
+    if not xp.wide:  # the ratio may be out of range; the difference of logarithms is accurate then
+        extreme = xp.abs(logarithm) > (80 if xp.result_name == "float32" else 650)
+        logarithm = xp.where(extreme, xp.log(a) - xp.log(b), logarithm)
     return xp.where(near, xp.log1p(xp.quotient(xp.where(near, x, y) - y, y)), logarithm)
 
 
@@ -209,19 +212,20 @@ _EXPM1_TAIL = tuple(1 / math.factorial(k + 2) for k in range(18))
 
 
 def relative_expm1(xp: Namespace, x: Array, /) -> Array:
-    """``(exp(x) - 1) / x - 1``, smooth and exact through its zero at x = 0."""
+    """``(exp(x) - 1) / x - 1``, smooth and accurate near its zero at x = 0."""
     small = xp.abs(x) < 1.0
     inside = xp.where(small, x, xp.zeros_like(x))
     outside = xp.where(small, xp.ones_like(x), x)
     far = (xp.exp(outside) - 1) / outside - 1  # not expm1: its derivative, 1 + expm1, cancels
-    tail = 0.0 * inside + _EXPM1_TAIL[-1]  # step by step: so its slope is a digit more exact
+    # Horner's rule, written out: its slope is a digit more accurate
+    tail = 0.0 * inside + _EXPM1_TAIL[-1]
     for coefficient in reversed(_EXPM1_TAIL[:-1]):
         tail = tail * inside + coefficient
     return xp.where(small, inside * tail, far)
 
 
 # log gamma(2 + z) = (1 - Euler's constant) z + sum over k >= 2 of (-1)^k (zeta(k) - 1) z^k / k,
-# with zeta(k) - 1 summed directly: it converges like 2^-k (Abramowitz and Stegun 6.1.33).
+# with zeta(k) - 1 summed directly. The series converges like 2^-k (Abramowitz and Stegun 6.1.33).
 _EULER = 0.57721566490153286061
 _ZETA_LESS_ONE = tuple(
     math.fsum([n**-k for n in range(2, 60)] + [60.0 ** (1 - k) / (k - 1) + 60.0**-k / 2
@@ -271,7 +275,7 @@ _COSH_TAIL = tuple(1 / math.factorial(2 * k + 2) for k in range(9))  # (cosh(x) 
 
 
 def log_cosh(xp: Namespace, x: Array, /) -> Array:
-    """``log(cosh(x))`` without cancellation near 0 or overflow far out."""
+    """``log(cosh(x))``, without cancellation near 0 and without overflow."""
     a = xp.abs(x)
     small = a < 1.0
     inside, far = xp.where(small, x, xp.zeros_like(x)), xp.where(small, xp.ones_like(x), a)
@@ -281,7 +285,7 @@ def log_cosh(xp: Namespace, x: Array, /) -> Array:
 
 
 def sqrt1pm1(xp: Namespace, x: Array, /) -> Array:
-    """``sqrt(1 + x^2) - 1`` without cancellation, at any x, to second order."""
+    """``sqrt(1 + x^2) - 1`` without cancellation, also in the first two derivatives."""
     a = xp.abs(x)
     near = a < 64.0
     inside, outside = xp.where(near, x, xp.zeros_like(x)), xp.where(near, xp.full_like(a, 64.0), a)
@@ -320,24 +324,24 @@ def sech2(xp: Namespace, x: Array) -> Array:
 
 
 def tweedie_deviance(xp: Namespace, p: Array, y: Array, power: Any) -> Array:
-    """Return the unit deviance of any power, smooth through its limits at 1 and 2.
+    """Return the unit deviance of any power, continuous in the power at 1 and 2.
 
-    With a = 1 - power, b = 2 - power and M = log(p / y), half of it is the difference of
-    ``(p^b - y^b) / b`` and ``(y p^a - y^b) / a``. Each is ``y^b M (1 + rel(c M))`` for c = b and a,
-    where rel(x) = (exp(x) - 1) / x - 1: that serves where c M is small, and where both are, the
-    difference is taken of the two rel alone. Far out the powers themselves are subtracted, so that
-    the derivative is a difference of powers too, ``2 (p - y) p^-power``.
+    With a = 1 - power, b = 2 - power and M = log(p / y), half of the deviance is the difference of
+    ``(p^b - y^b) / b`` and ``(y p^a - y^b) / a``. Each equals ``y^b M (1 + rel(c M))``, with c = b
+    or c = a and rel(x) = (exp(x) - 1) / x - 1. This form is used where c M is small. Where both are
+    small, the difference of the two rel is taken. Elsewhere the powers are subtracted, so that the
+    derivative ``2 (p - y) p^-power`` is a difference of powers too.
 
-    It is ``unit^-b`` times that of p and y in another unit. In a unit near p, powers of p and their
-    slopes are in range.
+    The deviance equals ``unit^-b`` times the deviance of p and y multiplied by ``unit``. With a
+    unit near 1 / p, the powers of p and their slopes are in range.
     """
     if isinstance(power, (int, float)) and power == 0:
         return (y - p) * (y - p)
     a, b = 1 - power, 2 - power
-    whole = xp.ones_like(p)
+    scale = xp.ones_like(p)
     if not xp.wide:
         unit = xp.power_of_two(xp.stop_gradient(p))
-        p, y, whole = p * unit, y * unit, unit**-b
+        p, y, scale = p * unit, y * unit, unit**-b
     positive = y > 0
     z = xp.where(positive, y, p)
     start, end, log_ratio = z**b, p**b, xp.log_ratio(p, z)
@@ -353,16 +357,16 @@ def tweedie_deviance(xp: Namespace, p: Array, y: Array, power: Any) -> Array:
     rel_a, rel_b = xp.relative_expm1(a * log_ratio), xp.relative_expm1(b * log_ratio)
     near = xp.abs(log_ratio) * (abs(a) + abs(b)) < 2
     terms = xp.where(near, start * log_ratio * (rel_b - rel_a), far)
-    one, two = xp.where(a == 0, 1.0, a), xp.where(b == 0, 1.0, b)
-    # not 1 / two: a power may be an array of its own, narrower dtype
-    at_most_zero = end * (xp.ones_like(p) / two - xp.quotient(y, p) / one)
-    return 2 * (whole * xp.where(positive, terms, at_most_zero))
+    divisor_a, divisor_b = xp.where(a == 0, 1.0, a), xp.where(b == 0, 1.0, b)
+    # not 1 / divisor_b: a power may be an array of a narrower dtype
+    at_most_zero = end * (xp.ones_like(p) / divisor_b - xp.quotient(y, p) / divisor_a)
+    return 2 * (scale * xp.where(positive, terms, at_most_zero))
 
 
 def tweedie_slopes(xp: Namespace, p: Array, y: Array, power: float) -> tuple[Array, Array]:
-    """Return the first and second derivative of `tweedie_deviance` by p.
+    """Return the first and second derivatives of `tweedie_deviance` with respect to p.
 
-    The first is ``2 (p - y) p^-power``. In these steps it is in range wherever the whole is.
+    The first is ``2 (p - y) p^-power``; these steps do not overflow if the result does not.
     """
     share, root = (p - y) / p, p ** ((power - 1) / 2)
     first = xp.where(share == 0, xp.zeros_like(share), 2 * share / root / root)
@@ -370,7 +374,7 @@ def tweedie_slopes(xp: Namespace, p: Array, y: Array, power: float) -> tuple[Arr
 
 
 def power_of_two(xp: Namespace, size: Array) -> Array:
-    """Return the power of two that brings numbers of this size where their squares are in range."""
+    """Return a power of two that scales numbers of this size so that squares are in range."""
     factor = one = xp.ones_like(size)
     if xp.wide:
         return one
@@ -383,10 +387,10 @@ def power_of_two(xp: Namespace, size: Array) -> Array:
 
 
 def symmetric_percentage(xp: Namespace, x: Array, y: Array, /) -> Array:
-    """``2 |x - y| / (|x| + |y|)``, 0 where both are 0; its derivatives do not cancel."""
+    """``2 |x - y| / (|x| + |y|)``, 0 where both are 0; derivatives without cancellation."""
     p, t = xp.abs(x), xp.abs(y)
     scale = p / 2 + t / 2
-    differ = x * xp.sign(y) < 0  # in sign: constant
+    differ = x * xp.sign(y) < 0  # in sign: then constant
     scale = xp.where((scale == 0) | differ, xp.ones_like(scale), scale)
     far = p > 3 * t
     share = xp.quotient(xp.where(far, t, xp.abs(x - y)), scale)
@@ -394,7 +398,7 @@ def symmetric_percentage(xp: Namespace, x: Array, y: Array, /) -> Array:
 
 
 def unit_vector(xp: Namespace, x: Array, /) -> Array:
-    """Divide by the Euclidean norm along the last axis; the zero vector stays, with gradient 0."""
+    """Divide by the Euclidean norm along the last axis; zero vectors stay 0, with gradient 0."""
     size = xp.max(xp.abs(xp.stop_gradient(x)), axis=-1, keepdims=True)
     x = x * xp.power_of_two(size)
     square = xp.sum(x * x, axis=-1, keepdims=True)
@@ -408,7 +412,7 @@ def cosine(xp: Namespace, x: Array, y: Array, /) -> Array:
 
 
 def cosine_distance(xp: Namespace, x: Array, y: Array, /) -> Array:
-    """Return 1 less the cosine, without cancellation."""
+    """Return 1 minus the cosine, without cancellation."""
     a, b = xp.unit_vector(x), xp.unit_vector(y)
     distance = xp.sum((a - b) * (a - b), axis=-1) / 2
     zero = xp.all(x == 0, axis=-1) | xp.all(y == 0, axis=-1)
@@ -419,33 +423,33 @@ def cosine_distance(xp: Namespace, x: Array, y: Array, /) -> Array:
 
 
 def pick(xp: Namespace, x: Array, labels: Array, /) -> Array:
-    """Return the number at each label, along the last axis."""
+    """Return the number at the label of each row."""
     return xp.take_along_axis(x, xp.expand_dims(labels, axis=-1), axis=-1)[..., 0]
 
 
 def places(xp: Namespace, x: Array, /) -> Array:
-    """Return 0, 1, 2, ... along the last axis, without creating an array from nothing."""
+    """Return 0, 1, 2, ... along the last axis, derived from x so that it has the same layout."""
     return xp.cumulative_sum(xp.ones_like(x, dtype=xp.counting), axis=-1) - 1
 
 
 def at(xp: Namespace, x: Array, labels: Array, /) -> Array:
-    """Tell for each place along the last axis whether it is the label's."""
+    """Return where the index along the last axis equals the label."""
     return xp.places(x) == xp.expand_dims(labels, axis=-1)
 
 
 def added_along_axis(xp: Namespace, g: Array, x: Array, indices: Array, axis: int, /) -> Array:
-    """Add numbers to zeros like x, at what `take_along_axis` takes."""
+    """Add numbers to zeros like x, at the indices that `take_along_axis` reads."""
     ones = xp.ones_like(x, dtype=xp.counting)
     place, result = xp.cumulative_sum(ones, axis=axis) - 1, xp.zeros_like(x)
     before = (slice(None),) * (axis % x.ndim)
     for k in range(indices.shape[axis]):
-        one = (*before, slice(k, k + 1), ...)
-        result = result + xp.where(place == indices[one], g[one], 0.0)
+        slot = (*before, slice(k, k + 1), ...)
+        result = result + xp.where(place == indices[slot], g[slot], 0.0)
     return result
 
 
 def overlap(xp: Namespace, x: Array, y: Array, /) -> Array:
-    """Return for each row what two sets of shares have both, and what one has alone: (..., 2)."""
+    """Return per row the intersection and the symmetric difference of soft sets: (..., 2)."""
     both, alone = xp.sum(x * y, axis=-1), xp.sum(x * (1 - y) + (1 - x) * y, axis=-1)
     return xp.stack([both, alone], axis=-1)
 
@@ -457,79 +461,79 @@ def overlap_back(xp: Namespace, g: Array, x: Array, y: Array, /) -> Array:
 
 
 def exponentials(xp: Namespace, x: Array, /, but: Array | None = None) -> tuple[Array, Array]:
-    """Return the largest number of each row, h, and ``sum(exp(x - h)) - 1``.
+    """Return the maximum h of each row, and ``sum(exp(x - h)) - 1``.
 
-    ``but`` is a label whose number is left out. The largest is no part of the sum, so that a small
-    one has all its digits. Infinite numbers and rows of -inf alone have their limits.
+    The label ``but`` is excluded, if given. The sum excludes the maximum, so that a small sum is
+    accurate. Infinite numbers, and rows of -inf only, give the limits.
     """
     if but is not None:
         x = xp.where(xp.at(x, but), xp.full_like(x, -math.inf), x)
     top = xp.argmax(x, axis=-1)
     highest = xp.pick(x, top)
-    lost = xp.isinf(highest)
-    base = xp.expand_dims(xp.where(lost, xp.zeros_like(highest), highest), axis=-1)
-    out = xp.logical_or(xp.at(x, top), xp.expand_dims(lost, axis=-1))
-    terms = xp.exp(xp.where(out, xp.zeros_like(x), x - base))
-    return highest, xp.sum(xp.where(out, xp.zeros_like(x), terms), axis=-1)
+    infinite = xp.isinf(highest)
+    base = xp.expand_dims(xp.where(infinite, xp.zeros_like(highest), highest), axis=-1)
+    excluded = xp.logical_or(xp.at(x, top), xp.expand_dims(infinite, axis=-1))
+    terms = xp.exp(xp.where(excluded, xp.zeros_like(x), x - base))
+    return highest, xp.sum(xp.where(excluded, xp.zeros_like(x), terms), axis=-1)
 
 
 def logsumexp(xp: Namespace, x: Array, /) -> tuple[Array, Array]:
-    """``log(sum(exp(x)))`` along the last axis, as the largest number and what is above it."""
-    highest, rest = xp.exponentials(x)
-    return highest, xp.log1p(rest)
+    """``log(sum(exp(x)))`` along the last axis, as the maximum and the excess over it."""
+    highest, excess = xp.exponentials(x)
+    return highest, xp.log1p(excess)
 
 
 def softmax(xp: Namespace, logits: Array, /) -> tuple[Array, Array]:
-    """Return probabilities and their logarithms; each is exact where the other is rounded."""
-    highest, rest = (xp.expand_dims(part, axis=-1) for part in xp.logsumexp(logits))
+    """Return probabilities and their logarithms, both accurate."""
+    highest, excess = (xp.expand_dims(part, axis=-1) for part in xp.logsumexp(logits))
     below = xp.where(logits == math.inf, xp.zeros_like(logits), logits - highest)
-    return xp.exp(below) * xp.exp(-rest), below - rest
+    return xp.exp(below) * xp.exp(-excess), below - excess
 
 
 def margin(xp: Namespace, x: Array, labels: Array, /) -> Array:
-    """``log(sum(exp(x)))`` of all numbers but the label's, less the label's: the logit against it.
+    """``log(sum(exp(x)))`` over all classes except the label, minus x at the label.
 
-    Of two classes it is the difference of their logits, and many classes are those two.
+    For two classes, this is the difference of their logits.
     """
-    highest, rest = xp.exponentials(x, labels)
-    return (highest - xp.pick(x, labels)) + xp.log1p(rest)
+    highest, excess = xp.exponentials(x, labels)
+    return (highest - xp.pick(x, labels)) + xp.log1p(excess)
 
 
 def label_cross_entropy(xp: Namespace, x: Array, labels: Array, /) -> Array:
-    """``-log(softmax(x))`` at the label: softplus of the margin, exact where that is far."""
-    highest, rest = xp.exponentials(x, labels)
+    """``-log(softmax(x))`` at the label: softplus of the margin, accurate for large margins."""
+    highest, excess = xp.exponentials(x, labels)
     ahead = highest - xp.pick(x, labels)
     above = ahead > 0
     e = xp.exp(xp.where(above, -ahead, ahead))
     return xp.where(above, ahead, xp.zeros_like(e)) + xp.log1p(
-        xp.where(above, rest + e, e + e * rest)
+        xp.where(above, excess + e, e + e * excess)
     )
 
 
 def cross_entropy(xp: Namespace, x: Array, shares: Array, /) -> Array:
-    """``-sum(shares log(softmax(x)))`` along the last axis; a share of 0 adds 0, whatever x is."""
-    highest, rest = xp.logsumexp(x)
+    """``-sum(shares log(softmax(x)))`` along the last axis; a share of 0 adds 0 for any x."""
+    highest, excess = xp.logsumexp(x)
     below = xp.expand_dims(highest, axis=-1) - x
-    infinite = x == math.inf  # one alone loses nothing; two are nan, as inf - inf is
+    infinite = x == math.inf  # a single one has loss 0; two give nan, as inf - inf does
     alone = xp.sum(xp.astype(infinite, x.dtype), axis=-1, keepdims=True) == 1
     hidden = ((shares == 0) & ~xp.isfinite(below)) | (infinite & alone)
     below = xp.where(hidden, xp.zeros_like(x), below)
-    return xp.sum(shares * (below + xp.expand_dims(rest, axis=-1)), axis=-1)
+    return xp.sum(shares * (below + xp.expand_dims(excess, axis=-1)), axis=-1)
 
 
 def sum_in_two(xp: Namespace, x: Array, /) -> tuple[Array, Array]:
-    """Return two numbers whose sum is that along the last axis, the first of them exact.
+    """Return the sum along the last axis as two numbers, of which the first is exact.
 
-    The leading digits of all numbers, down to one place, add up without rounding (Rump, Ogita and
-    Oishi 2008). Where float32 is summed in float64, a sum has digits to spare.
+    The leading digits of all numbers, down to a common position, are summed without rounding (Rump,
+    Ogita and Oishi 2008). Where float32 is summed in float64, a plain sum is accurate enough.
     """
     if xp.wide:
         total = xp.sum(x, axis=-1)
         return total, xp.zeros_like(total)
     size = 4 * xp.sum(xp.abs(xp.stop_gradient(x)), axis=-1, keepdims=True)
-    (one, unit), (other, same) = xp.alone(7, x, size), xp.alone(8, x, size)
-    low = xp.sum(other - ((same + other) - same), axis=-1)
-    return xp.sum((unit + one) - unit, axis=-1), low
+    (first, unit), (second, same) = xp.alone(7, x, size), xp.alone(8, x, size)
+    low = xp.sum(second - ((same + second) - same), axis=-1)
+    return xp.sum((unit + first) - unit, axis=-1), low
 
 
 def softmax_divergence(xp: Namespace, x: Array, target: Array, /) -> Array:
@@ -549,13 +553,13 @@ _ATANH_TAIL = tuple(1 / (2 * k + 3) for k in range(27))
 
 
 def divergence(xp: Namespace, p: Array, target: Array, /) -> Array:
-    """Return the sum of ``t log(t / p)`` along the last axis, exact where p is near t.
+    """Return the sum of ``t log(t / p)`` along the last axis, accurate where p is near t.
 
-    There, with d = t - p and s = d / (t + p), a term is d, whose sum nearly vanishes and has to be
-    exact, and ``s (d + 2 t (artanh(s) / s - 1))``, which is of second order.
+    Near t, with d = t - p and s = d / (t + p), a term is the sum of d and of the second-order term
+    ``s (d + 2 t (artanh(s) / s - 1))``. The sum of all d nearly vanishes and has to be exact.
     """
     both = (p > 0) & (target > 0)
-    lost = xp.any((p == 0) & (target > 0), axis=-1)
+    impossible = xp.any((p == 0) & (target > 0), axis=-1)
     p, t = xp.where(both, p, 1.0), xp.where(both, target, 1.0)
     near = 2 * xp.abs(t - p) < t + p
     d = xp.where(near, t - p, 0.0)
@@ -564,14 +568,14 @@ def divergence(xp: Namespace, p: Array, target: Array, /) -> Array:
     ratio = xp.quotient(xp.minimum(t, p), xp.maximum(t, p))  # in range
     terms = xp.where(near, close, t * (xp.sign(p - t) * xp.log(ratio)))
     high, low = xp.sum_in_two(d)
-    return xp.sum(terms, axis=-1) + (high + low) + xp.where(lost, math.inf, 0.0)
+    return xp.sum(terms, axis=-1) + (high + low) + xp.where(impossible, math.inf, 0.0)
 
 
 def logits_divergence(xp: Namespace, x: Array, y: Array, temperature: Any, /) -> Array:
     """Return the divergence of ``p = softmax(x / T)`` from ``q = softmax(y / T)``, times T^2.
 
-    It is a sum of ``p - q - q r`` for p = q exp(r), none of which is negative: of
-    ``q (exp(r) - 1 - r)`` where r is small, and p for q = 0.
+    With p = q exp(r), it is computed as the sum of the non-negative terms ``p - q - q r``. A term
+    is ``q (exp(r) - 1 - r)`` for small r, and p where q is 0.
     """
     p, q, ratio = log_ratio_of_softmax(xp, x, y, temperature)
     none = q == 0
@@ -588,36 +592,35 @@ def log_ratio_of_softmax(
 ) -> tuple[Array, Array, Array]:
     """Return ``p = softmax(x / T)``, ``q = softmax(y / T)``, and log(p / q).
 
-    That is the difference of the logits less the logarithm of ``sum(q exp(difference))``. Where p
-    is nearly q, that keeps the digits which the logarithms of both lose, if no number is taken
-    apart and put together again.
+    The last is the difference of the logits minus the logarithm of ``sum(q exp(difference))``.
+    Where p is near q, this is accurate, while the difference of both logarithms cancels.
     """
     (p, log_p), (q, log_q) = (xp.softmax(z / temperature) for z in (x, y))
     known = ~(xp.isinf(x) | xp.isinf(y))
-    apart = xp.where(known, x - y, xp.zeros_like(p)) / temperature
-    plain, top = log_p - log_q, log_q == xp.max(log_q, axis=-1, keepdims=True)
+    difference = xp.where(known, x - y, xp.zeros_like(p)) / temperature
+    rounded, top = log_p - log_q, log_q == xp.max(log_q, axis=-1, keepdims=True)
 
     def of_the_top(numbers: Array) -> Array:
-        """Return the number of the largest; the larger of two that are equal, here and there."""
+        """Return the number at the maximum of log_q; of ties, the larger number."""
         return xp.max(xp.where(top, numbers, xp.full_like(q, -math.inf)), axis=-1, keepdims=True)
 
     known = xp.all(known | ~top, axis=-1, keepdims=True) & known
-    from_top = apart - of_the_top(apart)
-    alike = xp.where(known, xp.abs(from_top) < 1, log_p == log_q)  # both may rule a class out
-    near = xp.all(alike, axis=-1)
+    from_top = difference - of_the_top(difference)
+    close = xp.where(known, xp.abs(from_top) < 1, log_p == log_q)  # both may be -inf
+    near = xp.all(close, axis=-1)
     small = xp.where(xp.expand_dims(near, axis=-1) & known, from_top, xp.zeros_like(q))
     change = xp.sum(q * (small + small * xp.relative_expm1(small)), axis=-1)
-    of_top = xp.where(near, -xp.log1p(change), of_the_top(plain)[..., 0])
-    return p, q, xp.where(known, from_top + xp.expand_dims(of_top, axis=-1), plain)
+    of_top = xp.where(near, -xp.log1p(change), of_the_top(rounded)[..., 0])
+    return p, q, xp.where(known, from_top + xp.expand_dims(of_top, axis=-1), rounded)
 
 
 def parameter(xp: Namespace, number: Any, like: Array, /) -> Any:
-    """Return a hyper-parameter; an array takes the computation's dtype before it is rounded."""
+    """Return a hyper-parameter; arrays are converted to the dtype of the computation, unrounded."""
     return number if isinstance(number, (int, float)) else xp.constant(number, like)
 
 
 def chosen(xp: Namespace, numbers: Any, labels: Array, /) -> Array:
-    """Return one of some numbers for each label."""
+    """Return ``numbers[label]`` for each label."""
     table, index = xp.constant(numbers, labels), xp.reshape(labels, (-1,))
     return xp.reshape(xp.take(table, index, axis=0), labels.shape)
 
@@ -631,59 +634,59 @@ def bins(xp: Namespace, index: Array, weights: Array | None, size: int, /) -> Ar
 
 
 def bin_max(xp: Namespace, index: Array, x: Array, size: int, /) -> Array:
-    """Return the largest by index in each row of numbers that are not negative; 0 where none is."""
+    """Return the largest non-negative number by index in each row; 0 without numbers."""
     none = xp.zeros_like(x)
     return xp.stack([xp.max(xp.where(index == k, x, none), axis=-1) for k in range(size)], axis=-1)
 
 
 def sums_by(xp: Namespace, index: Array, weights: Array, size: int, /) -> Array:
-    """Sum the weights by index as `bins` does, in pieces, so that no sum is of many in a row."""
-    lines, n = index.shape
+    """Sum the weights by index as `bins` does, in pieces, so that sequential sums are short."""
+    num_rows, n = index.shape
     pieces = max(1, min(n // 64, n // size)) if xp.is_known(n) else 1
     if pieces == 1:
         return xp.bins(index, weights, size)
     missing = -n % pieces
 
     def cut(x: Array, fill: int) -> Array:
-        if missing:  # the last piece is filled up
+        if missing:  # pad the last piece
             x = xp.concat([x, xp.full_like(x[:, :missing], fill)], axis=-1)
-        return xp.reshape(x, (lines * pieces, (n + missing) // pieces))
+        return xp.reshape(x, (num_rows * pieces, (n + missing) // pieces))
 
     parts = xp.bins(cut(index, size - 1), cut(weights, 0), size)
-    return xp.total(xp.reshape(parts, (lines, pieces, size)), (1,))[:, 0, :]
+    return xp.total(xp.reshape(parts, (num_rows, pieces, size)), (1,))[:, 0, :]
 
 
 def bin_of(xp: Namespace, x: Array, edges: tuple[float, ...], /) -> Array:
-    """Return how many of the ascending edges are at most each number; -1 for nan."""
+    """Return the number of ascending edges that are at most x; -1 for nan."""
     grid = xp.constant(edges, x)
-    found = xp.reshape(xp.searchsorted(grid, xp.reshape(x, (-1,)), side="right"), x.shape)
-    return xp.where(xp.isnan(x), xp.full_like(found, -1), found)
+    count = xp.reshape(xp.searchsorted(grid, xp.reshape(x, (-1,)), side="right"), x.shape)
+    return xp.where(xp.isnan(x), xp.full_like(count, -1), count)
 
 
 def scan(xp: Namespace, step: Callable[..., Any], state: Any, /, *sequences: Array) -> Any:
-    """Take a state through the steps of sequences, along their last axis but one."""
+    """Apply a step to a state for each item of sequences, along their second-to-last axis."""
     for t in range(sequences[0].shape[-2]):
         state = step(state, *(x[..., t, :] for x in sequences))
     return state
 
 
 def rows(xp: Functions, x: Array, axes: tuple[int, ...], /) -> Array:
-    """Bring the reduced axes last and into one, in row order: shape ``(kept..., n)``."""
-    kept = tuple(i for i in range(x.ndim) if i not in axes)
-    shape = tuple(x.shape[i] for i in kept)
-    if kept + axes != tuple(range(x.ndim)):
-        x = xp.reshape(xp.permute_dims(x, kept + axes), (-1,))  # flat first: forces the copy
+    """Move the reduced axes last and flatten them, in row order: shape ``(kept..., n)``."""
+    kept_axes = tuple(i for i in range(x.ndim) if i not in axes)
+    shape = tuple(x.shape[i] for i in kept_axes)
+    if kept_axes + axes != tuple(range(x.ndim)):
+        x = xp.reshape(xp.permute_dims(x, kept_axes + axes), (-1,))  # flat first, to force the copy
     return xp.reshape(x, (*shape, math.prod(x.shape) // max(math.prod(shape), 1)))
 
 
 def sum_of_rows(xp: Functions, x: Array, axes: tuple[int, ...]) -> Array:
-    """Sum, keeping dimensions, along rows: NumPy sums pairwise there, sequentially elsewhere."""
+    """Sum along rows, keeping dimensions: NumPy sums pairwise only along the last axis."""
     shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
     return xp.reshape(xp.sum(rows(xp, x, axes), axis=-1), shape)
 
 
 def sum_directly(xp: Functions, x: Array, axes: tuple[int, ...]) -> Array:
-    """Sum, keeping dimensions, as the library does."""
+    """Sum with the library's own function, keeping dimensions."""
     return xp.sum(x, axis=axes, keepdims=True)
 
 
@@ -691,8 +694,8 @@ def sum_directly(xp: Functions, x: Array, axes: tuple[int, ...]) -> Array:
 
 # erf(x) = 2 / sqrt(pi) x (sum over k of (-1)^k x^2k / (k! (2k + 1))), Abramowitz and Stegun 7.1.5.
 _ERF_AT_0 = tuple((-1) ** k * 2.0 / (_ROOT_PI * math.factorial(k) * (2 * k + 1)) for k in range(20))
-# (m(y) - y) (1 + y / 4) / 4 in powers of (4 - y) / (4 + y), where m is the density of the normal
-# distribution over its upper tail: interpolated at 60 Chebyshev points in 60 digits.
+# (m(y) - y) (1 + y / 4) / 4 in powers of (4 - y) / (4 + y), where m is the normal density divided
+# by its upper tail: interpolated at 60 Chebyshev points in 60 digits.
 _MILLS = (
     0.45121428897894217, 0.2955511253798199, 0.1004891759515572,
     -0.01687948198071023, -0.034556122869683355, -0.008425916912605828,
@@ -709,17 +712,17 @@ _MILLS = (
 
 
 def _tail_excess(xp: Namespace, y: Array) -> Array:
-    """``m(y) - y`` for y >= 0, where m(y) is the normal density over the tail beyond y."""
+    """``m(y) - y`` for y >= 0, where m(y) is the normal density divided by the tail above y."""
     share = 4 / (4 + y)
     return share * polynomial(_MILLS, 2 * share - 1)
 
 
 def _exp_of_square(xp: Namespace, x: Array, factor: float) -> Array:
-    """``exp(factor x^2)`` of a negative factor, without the rounding of a large square."""
+    """``exp(factor x^2)`` for a negative factor, without the rounding error of a large square."""
     x = xp.clip(x, min=-64.0, max=64.0)
-    near = xp.round(16 * x) / 16  # few digits: its square is exact
+    near = xp.round(16 * x) / 16  # few digits, so that its square is exact
     whole = xp.exp(factor * near * near)
-    # not the product of two exponentials, of which XLA makes one
+    # not the product of two exponentials, which XLA would merge
     return whole + whole * xp.expm1(factor * (x - near) * (x + near))
 
 
@@ -745,7 +748,7 @@ def erf(xp: Namespace, x: Array, /) -> Array:
 
 
 def erfc(xp: Namespace, x: Array, /) -> Array:
-    """``1 - erf(x)``, exact in the tail."""
+    """``1 - erf(x)``, accurate in the tail."""
     far = x > 0.5
     half = xp.full_like(x, 0.5)
     outside = xp.where(far, xp.clip(x, max=64.0), half)
@@ -753,7 +756,7 @@ def erfc(xp: Namespace, x: Array, /) -> Array:
 
 
 def ndtr(xp: Namespace, x: Array, /) -> Array:
-    """Distribution function of the normal distribution, exact in the lower tail."""
+    """Distribution function of the normal distribution, accurate in the lower tail."""
     low = x < -1
     depth = xp.where(low, -xp.clip(x, min=-64.0), xp.ones_like(x))
     tail = _density(xp, depth) / (depth + _tail_excess(xp, depth))
@@ -761,7 +764,7 @@ def ndtr(xp: Namespace, x: Array, /) -> Array:
 
 
 def log_ndtr(xp: Namespace, x: Array, /) -> Array:
-    """Logarithm of the distribution function of the normal distribution, exact in both tails."""
+    """Logarithm of the normal distribution function, accurate in both tails."""
     low = x < 0
     depth = xp.where(low, -x, xp.zeros_like(x))
     tail = -_HALF_LOG_2PI - xp.log(depth + _tail_excess(xp, depth)) - depth * (0.5 * depth)
@@ -769,7 +772,7 @@ def log_ndtr(xp: Namespace, x: Array, /) -> Array:
 
 
 def _reversed_hazard(xp: Namespace, x: Array) -> Array:
-    """Density of the normal distribution over its lower tail, the slope of `log_ndtr`."""
+    """Normal density divided by the lower tail: the derivative of `log_ndtr`."""
     low = x < 0
     depth, height = xp.where(low, -x, xp.zeros_like(x)), xp.where(low, xp.zeros_like(x), x)
     return xp.where(low, depth + _tail_excess(xp, depth), _density(xp, height) / xp.ndtr(height))
@@ -782,9 +785,9 @@ def _hazard_slope(xp: Namespace, x: Array, hazard: Array) -> Array:
     return -hazard * xp.where(low, excess, hazard + xp.where(low, xp.zeros_like(x), x))
 
 
-# --- gamma functions without their cancellation ---------------------------------------------------
+# --- gamma functions without cancellation ---------------------------------------------------------
 
-# The error of Stirling's formula at 1 / t over t, in powers of 2 t - 1 for 0 <= t <= 1:
+# The error of Stirling's formula at 1 / t, divided by t, in powers of 2 t - 1 for 0 <= t <= 1:
 # interpolated at 60 Chebyshev points in 60 digits.
 _STIRLING_ERROR = (
     0.0826813919108186, -0.0012300100649059083, -0.0004851043881010359,
@@ -801,12 +804,12 @@ _STIRLING_ERROR = (
 
 
 def _near_0(x: Array) -> Array:
-    """Whether log(1 + x) is the sum of its series: abs(s) < 1/2."""
+    """Whether log(1 + x) is computed from its series: abs(s) < 1/2."""
     return (x > -2 / 3) & (x < 2)
 
 
 def relative_log1p(xp: Namespace, x: Array, /) -> Array:
-    """``1 - log(1 + x) / x``, smooth and exact through its zero at x = 0."""
+    """``1 - log(1 + x) / x``, smooth and accurate near its zero at x = 0."""
     near = _near_0(x)
     inside = xp.where(near, x, xp.zeros_like(x))
     outside = xp.where(near, xp.ones_like(x), x)
@@ -820,7 +823,7 @@ EXP_REMAINDER = tuple(1 / math.factorial(k + 2) for k in range(18))
 
 
 def exp_remainder(xp: Namespace, x: Array, /) -> Array:
-    """``(exp(x) - 1 - x) / x^2``, smooth and exact through 1/2 at x = 0."""
+    """``(exp(x) - 1 - x) / x^2``, smooth and accurate near x = 0, where it is 1/2."""
     near = xp.abs(x) < 1
     inside = xp.where(near, x, xp.zeros_like(x))
     outside = xp.where(near, xp.ones_like(x), x)
@@ -831,9 +834,9 @@ def exp_remainder(xp: Namespace, x: Array, /) -> Array:
 def stirling_error(xp: Namespace, t: Array, /) -> Array:
     """``log(gamma(x + 1)) - (x + 1/2) log(x) + x - log(2 pi) / 2`` at x = 1 / t, for t >= 0.
 
-    A difference of log(gamma) is one of these errors, and of terms that cancel by hand.
+    A difference of log(gamma) is a difference of these errors plus terms that cancel analytically.
     """
-    above = t <= 1  # 1 in terms of x
+    above = t <= 1  # x >= 1
     x = xp.quotient(xp.ones_like(t), xp.where(above, xp.ones_like(t), t))
     share = xp.where(above, t, 1 / (1 + x))  # gamma(x + 1) = gamma(x + 2) / (x + 1)
     series = share * polynomial(_STIRLING_ERROR, 2 * share - 1)
@@ -842,40 +845,40 @@ def stirling_error(xp: Namespace, t: Array, /) -> Array:
 
 
 def student_t(xp: Namespace, freedom: Array, error: Array, scale: Array, /) -> Array:
-    """Negative log density of Student's t distribution; the normal one at infinite freedom."""
+    """Negative log density of Student's t distribution; normal for infinite freedom."""
     one, zero = xp.ones_like(freedom), xp.zeros_like(error)
     h = xp.quotient(one, freedom)
     constant = _HALF_LOG_2PI + xp.log(scale) + 0.5 * xp.relative_log1p(h)
     constant = constant + xp.stirling_error(2 * h) - xp.stirling_error(2 * h / (1 + h))
     root = xp.sqrt(xp.where(h == 0, one, freedom))
     size = xp.abs(error)
-    lost = (h > 0) & (size > 2.0**30 * root * scale)  # the square of what is left would overflow
-    z = xp.quotient(xp.where(lost, zero, error), scale)
+    overflow = (h > 0) & (size > 2.0**30 * root * scale)  # the square of the ratio would overflow
+    z = xp.quotient(xp.where(overflow, zero, error), scale)
     ratio = xp.where(h == 0, zero, xp.quotient(z, root))
     small = xp.abs(ratio) < 1
     near = xp.where(small, ratio, zero)
-    relative = 1 - xp.relative_log1p(near * near)  # log(1 + z^2 / freedom) over z^2 / freedom
+    relative = 1 - xp.relative_log1p(near * near)  # log(1 + z^2 / freedom) / (z^2 / freedom)
     z = xp.where(small, z, zero)
     far = xp.where(small, zero, ratio)
     logarithm = xp.log1p(far * far)
-    beyond = xp.log(xp.where(lost, size, one)) - xp.log(xp.where(lost, root * scale, one))
-    logarithm = xp.where(lost, 2 * beyond, logarithm)
-    finite = xp.where(small & ~lost, one, freedom)
+    beyond = xp.log(xp.where(overflow, size, one)) - xp.log(xp.where(overflow, root * scale, one))
+    logarithm = xp.where(overflow, 2 * beyond, logarithm)
+    finite = xp.where(small & ~overflow, one, freedom)
     return constant + 0.5 * (1 + h) * z * z * relative + 0.5 * (1 + finite) * logarithm
 
 
 def _saturated(xp: Namespace, y: Array) -> Array:
-    """``log(y!) - y log(y) + y``: the Poisson loss of the count y where that is the rate."""
+    """``log(y!) - y log(y) + y``: the Poisson loss of the count y for the rate y."""
     above, zero, one = y >= 1, xp.zeros_like(y), xp.ones_like(y)
     large, small = xp.where(above, y, one), xp.where(above, zero, y)
     error = xp.stirling_error(xp.quotient(one, large + small))
     low = (small + 0.5) * xp.log1p(small) - xp.xlogy(small, small) - 1
-    rest = xp.where(above, 0.5 * xp.log(large), low)
-    return xp.where(y == 0, zero, _HALF_LOG_2PI + rest + error)
+    remainder = xp.where(above, 0.5 * xp.log(large), low)
+    return xp.where(y == 0, zero, _HALF_LOG_2PI + remainder + error)
 
 
 def _poisson_excess(xp: Namespace, y: Array, rate: Array, error: Array) -> Array:
-    """``y log(y / rate) - error`` for error = y - rate, which is known better than to rounding."""
+    """``y log(y / rate) - error``; error = y - rate is passed because it is more accurate."""
     one, zero = xp.ones_like(y), xp.zeros_like(y)
     count = xp.where(y == 0, one, y)
     relative = -xp.quotient(error, count)
@@ -887,14 +890,14 @@ def _poisson_excess(xp: Namespace, y: Array, rate: Array, error: Array) -> Array
 
 
 def negative_binomial(xp: Namespace, mean: Array, dispersion: Array, y: Array, /) -> Array:
-    """Negative log probability of a count, by saddle points: a sum of terms that are positive.
+    """Negative log probability of a count, by saddle points: a sum of positive terms.
 
-    With r = 1 / dispersion, it is the loss of the saturated model, what the prediction adds to it,
-    and what is left of three log(gamma) (Loader 2000, *Fast and Accurate Computation of Binomial
-    Probabilities*), all without r, so that the Poisson distribution is the dispersion 0.
+    The terms are the loss of the saturated model, the excess of the prediction, and the remainder
+    of three log(gamma) (Loader 2000, *Fast and Accurate Computation of Binomial Probabilities*). No
+    term contains 1 / dispersion, so that a dispersion of 0 gives the Poisson distribution.
     """
     one, zero = xp.ones_like(mean), xp.zeros_like(mean)
-    large = dispersion > 1  # 1 + dispersion * mean, over the dispersion where that is large
+    large = dispersion > 1  # then 1 + dispersion * mean is divided by the dispersion
     unit = xp.quotient(one, xp.where(large, dispersion, one))
     factor = xp.where(large, one, dispersion)
     at_mean, at_y = unit + factor * mean, unit + factor * y
@@ -906,7 +909,7 @@ def negative_binomial(xp: Namespace, mean: Array, dispersion: Array, y: Array, /
     outside = gap - logarithm * xp.quotient(unit, xp.where(near, one, factor))
     inside = gap * xp.relative_log1p(xp.where(near, relative, zero))
     added = xp.where(near, inside, outside) + _poisson_excess(xp, y, rate, gap)
-    some = y > 0  # without counts all of the following is 0, and so are its derivatives
+    some = y > 0  # for a count of 0, the following terms and their derivatives are 0
     wide = xp.where(large & some, xp.log(at_y) - xp.log(unit), xp.log1p(factor * y))
     of_one, of_sum = (xp.where(some, t, zero) for t in (dispersion, xp.quotient(factor, at_y)))
     gammas = xp.stirling_error(of_one) - xp.stirling_error(of_sum)
@@ -917,9 +920,9 @@ def negative_binomial(xp: Namespace, mean: Array, dispersion: Array, y: Array, /
 
 
 def rank(xp: Namespace, x: Array, /) -> Array:
-    """Rank along the last axis, from 1; equal numbers share the mean of theirs. No derivative."""
+    """Rank along the last axis, from 1; ties have the mean of their ranks. No derivative."""
     x = xp.stop_gradient(x)
-    first, last = (xp.argsort(xp.argsort(one, axis=-1, stable=True), axis=-1) for one in (x, -x))
+    first, last = (xp.argsort(xp.argsort(y, axis=-1, stable=True), axis=-1) for y in (x, -x))
     return xp.astype(first - last + (x.shape[-1] + 1), xp.computing) / 2
 
 
@@ -930,14 +933,14 @@ def absolute_power(xp: Namespace, x: Array, power: Any, /) -> Array:
 
 
 def euclidean_norm(xp: Namespace, x: Array, /) -> Array:
-    """Root of the sum of the squares along the last axis, with derivative 0 at 0."""
+    """Euclidean norm along the last axis, with derivative 0 at 0."""
     size = xp.max(xp.abs(xp.stop_gradient(x)), axis=-1, keepdims=True)
-    factor = xp.power_of_two(size)  # none where float32 is computed in float64
+    factor = xp.power_of_two(size)  # 1 where float32 is computed in float64
     x = x * factor
     return xp.sqrt(xp.sum(x * x, axis=-1)) / xp.squeeze(factor, axis=-1)
 
 
-# --- what the namespaces and the rules of differentiation take from here --------------------------
+# --- tables for the namespaces and the rules of differentiation -----------------------------------
 
 FUNCTIONS: tuple[Callable[..., Array], ...] = (
     clip, sqrt, huber, huber_back, sigmoid_cross_entropy, sigmoid_cross_entropy_back, xlogy,
@@ -955,7 +958,7 @@ FUNCTIONS: tuple[Callable[..., Array], ...] = (
 
 
 _2_OVER_ROOT_PI = 2 / _ROOT_PI
-# name -> (xp, x) -> its derivative, in a form that is itself differentiated exactly
+# by name, the derivative as a function of (xp, x), in a form whose derivative is accurate too
 SLOPES: dict[str, Callable[..., Array]] = {
     "erf": lambda xp, x: _2_OVER_ROOT_PI * _exp_of_square(xp, x, -1.0),
     "erfc": lambda xp, x: -_2_OVER_ROOT_PI * _exp_of_square(xp, x, -1.0),
@@ -967,12 +970,12 @@ SLOPES: dict[str, Callable[..., Array]] = {
 class Slopes(NamedTuple):
     """The derivatives of a function f, each a function of (xp, x, f(x)).
 
-    Without a second one, it is minus the square of the first.
+    If ``second`` is None, the second derivative is minus the square of the first.
     """
 
     first: Callable[..., Any]
     second: Callable[..., Any] | None
-    by_value: bool = False  # whether the first asks for f(x)
+    by_value: bool = False  # whether the first uses f(x)
 
 
 def _with_second(name: str, factor: float) -> Slopes:

@@ -1,7 +1,7 @@
-"""Reverse-mode gradients for libraries without autodiff: a tape that is itself an array namespace.
+"""Reverse-mode gradients for libraries without autodiff: a tape with an array namespace.
 
-A `Node` passes through a metric in place of the predictions and remembers what was done to it;
-`gradient` then walks back. It serves every metric, row-wise and whole-sample ones included.
+A `Node` replaces the predictions in a metric and records the operations; `gradient` then computes
+the derivatives backwards. The tape supports every metric, also of rows and of whole samples.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _ORDER = count()
 
 
 class Node(Carrier):
-    """A value and how it came about.
+    """A value and the operation that produced it.
 
-    The value is computed on first use: a gradient needs neither the output's value nor that of a
-    sum's operands.
+    The value is computed on first use, because a gradient often does not need it: not that of the
+    output, nor those of the operands of a sum.
     """
 
-    # The results of xp.sum are kept for a second pass; those of a method are not.
+    # The results of xp.sum are kept for a second pass; those of the method are not.
     reductions: ClassVar[dict[str, str]] = {"sum": "sum_of_carrier"}
 
     def __init__(
@@ -43,8 +43,8 @@ class Node(Carrier):
     ) -> None:
         self._value, self.isoloss_library, self.parents = value, library, parents
         self._evaluate, self._shape = evaluate, shape
-        self.operands: tuple[Any, Any] | None = None  # of a difference
-        self.by_number = evaluate is not None  # of arguments that are broadcast, each number alone
+        self.operands: tuple[Any, Any] | None = None  # the operands of a difference
+        self.by_number = evaluate is not None  # elementwise, with broadcast arguments
         self.order = next(_ORDER)
         self.varies = varies or bool(parents)
 
@@ -57,7 +57,7 @@ class Node(Carrier):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape, known without the value where an operation keeps that of its arguments."""
+        """The shape; known without the value if it is the shape of the arguments."""
         return tuple(self.value.shape) if self._shape is None else self._shape
 
     @property
@@ -73,44 +73,46 @@ class Node(Carrier):
 def gradient(
     output: Node, variables: tuple[Node, ...], xp: Namespace, seed: Array | None = None
 ) -> tuple[Array, ...]:
-    """Return the derivatives of the sum of the output, times a seed, with respect to variables."""
-    found = {id(output): xp.ones_like(output.value) if seed is None else seed}
+    """Return the gradients of ``sum(seed * output)`` with respect to variables."""
+    gradients = {id(output): xp.ones_like(output.value) if seed is None else seed}
     pending = {output.order: output}
     while pending:
         node = pending.pop(max(pending))
-        incoming = found[id(node)]
+        incoming = gradients[id(node)]
         if not any(node is variable for variable in variables):
-            del found[id(node)]
+            del gradients[id(node)]
         if node.parents and not node.by_number and tuple(incoming.shape) != node.shape:
             incoming = xp.broadcast_to(incoming, node.shape)
         for parent, pullback in node.parents:
             part = pullback(incoming)
-            found[id(parent)] = found[id(parent)] + part if id(parent) in found else part
+            gradients[id(parent)] = (
+                gradients[id(parent)] + part if id(parent) in gradients else part
+            )
             pending[parent.order] = parent
     slopes = []
-    for one in variables:
-        slope = found.get(id(one))
+    for variable in variables:
+        slope = gradients.get(id(variable))
         if slope is None:
-            slope = xp.zeros_like(one.value)
-        elif tuple(slope.shape) != one.shape:  # it is the same along an axis
-            slope = slope + xp.zeros_like(one.value)
+            slope = xp.zeros_like(variable.value)
+        elif tuple(slope.shape) != variable.shape:  # constant along an axis
+            slope = slope + xp.zeros_like(variable.value)
         slopes.append(slope)
     return tuple(slopes)
 
 
 def _unbroadcast(xp: Namespace, array: Array, shape: tuple[int, ...]) -> Array:
-    """Sum over the axes along which an argument was repeated."""
+    """Sum over the axes along which an argument was broadcast."""
     if tuple(array.shape) == shape:
         return array
-    more = array.ndim - len(shape)
-    if more:
-        array = xp.sum(array, axis=tuple(range(more)))
+    added = array.ndim - len(shape)
+    if added:
+        array = xp.sum(array, axis=tuple(range(added)))
     repeated = tuple(i for i, n in enumerate(shape) if n == 1 and array.shape[i] != 1)
     return xp.sum(array, axis=repeated, keepdims=True) if repeated else array
 
 
 class TapeLibrary(CarrierLibrary):
-    """Rules that record."""
+    """The rules for nodes: functions that record their operation."""
 
     def carrier(self, value: Array) -> Node:
         return Node(value, self)
@@ -119,12 +121,12 @@ class TapeLibrary(CarrierLibrary):
         library, key = self, (xp.result_name, xp.wide)
 
         def record(value: Array, *arguments: tuple[Any, Pullback]) -> Any:
-            """Make a node; a constant has no parents, and nothing is kept for it."""
+            """Make a node, or a constant if no argument has a derivative."""
             parents = tuple((x, back) for x, back in arguments if isinstance(x, Node) and x.varies)
             return Node(value, library, parents) if parents else library.constant(value)
 
         def record_later(evaluate: Callable[[], Array], *arguments: tuple[Any, Pullback]) -> Any:
-            """Make a node of an operation on each number, whose value may not be needed."""
+            """Make a node of an elementwise operation, which is evaluated on first use."""
             if not any(isinstance(x, Node) and x.varies for x, _ in arguments):
                 return library.constant(evaluate())
             shapes = {tuple(x.shape) for x, _ in arguments if hasattr(x, "shape")}
@@ -207,7 +209,7 @@ class TapeLibrary(CarrierLibrary):
             return record(value, (x, lambda g: g * first))
 
         def log_ratio(x: Any, y: Any, /) -> Any:
-            """log(x / y), by the slopes of log(x) and log(y): x / y may be out of range."""
+            """log(x / y), with the slopes of log(x) and log(y), as x / y may be out of range."""
             a, b = plain(x), plain(y)
             value = xp.log_ratio(a, b)
             return record(value, shaped(x, lambda g: g / a), shaped(y, lambda g: -g / b))
@@ -300,26 +302,26 @@ class TapeLibrary(CarrierLibrary):
             return record(value, (x, lambda g: xp.euclidean_norm_back(g, plain(x), value)))
 
         def of_two(name: str) -> Any:
-            """Record a cross-entropy of two classes and their shares."""
+            """Record a cross-entropy of two classes and their probabilities."""
             function, pulled = getattr(xp, name), getattr(xp, f"{name}_back")
 
             def call(x: Any, yes: Any, no: Any = None, /) -> Any:
-                if any(isinstance(one, Node) and one.varies for one in (yes, no)):
+                if any(isinstance(share, Node) and share.varies for share in (yes, no)):
                     return getattr(special, name)(library.namespace(*key), x, yes, no)
-                given = plain(yes), plain(no)
+                shares = plain(yes), plain(no)
                 return record_later(
-                    lambda: function(plain(x), *given),
-                    (x, lambda g: pulled(g, plain(x), *given)),
-                    (given[0], lambda g: g),
+                    lambda: function(plain(x), *shares),
+                    (x, lambda g: pulled(g, plain(x), *shares)),
+                    (shares[0], lambda g: g),
                 )
 
             return call
 
         def either(name: str) -> Any:
             def function(x: Any, y: Any, /) -> Any:
-                def back(mine: Any, other: Any) -> Pullback:
+                def back(argument: Any, other: Any) -> Pullback:
                     def pull(g: Array) -> Array:
-                        a, b = plain(mine), plain(other)
+                        a, b = plain(argument), plain(other)
                         ahead = a > b if name == "maximum" else a < b
                         return xp.where(a == b, g / 2, xp.where(ahead, g, 0.0))
 
@@ -335,7 +337,7 @@ class TapeLibrary(CarrierLibrary):
             slope, pulled = PRIMITIVES[name].slope, getattr(xp, f"{name}_back", None)
 
             def call(x: Any, /, *rest: Any) -> Any:
-                if any(map(varies, rest)):  # by which there is no closed form
+                if any(map(varies, rest)):  # no closed form for these derivatives
                     return getattr(special, name)(library.namespace(*key), x, *rest)
                 rest = tuple(map(plain, rest))
                 value = xp.remembered(lambda: getattr(xp, name)(plain(x), *rest))
@@ -351,8 +353,8 @@ class TapeLibrary(CarrierLibrary):
 
         def expanded(reduced: Array, axis: Any, keepdims: bool, ndim: int) -> Array:
             axes = range(ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-            for one in () if keepdims else sorted(a % ndim for a in axes):
-                reduced = xp.expand_dims(reduced, axis=one)
+            for reduced_axis in () if keepdims else sorted(a % ndim for a in axes):
+                reduced = xp.expand_dims(reduced, axis=reduced_axis)
             return reduced
 
         def total(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
@@ -360,13 +362,13 @@ class TapeLibrary(CarrierLibrary):
             return record(value, (x, lambda g: expanded(g, axis, keepdims, x.ndim)))
 
         def sum_of_carrier(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-            """Sum as the method of an array does, whose result nothing keeps."""
+            """Sum as the method of an array does; the result is not kept for a second pass."""
             value = xp.sum(plain(x), axis=axis, keepdims=keepdims)
             return record(value, (x, lambda g: expanded(g, axis, keepdims, x.ndim)))
 
         def mean(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
             axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-            length = math.prod(x.shape[one] for one in axes)
+            length = math.prod(x.shape[k] for k in axes)
             return sum_of_carrier(x, axis, keepdims=keepdims) / length
 
         def largest(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
@@ -447,7 +449,7 @@ class TapeLibrary(CarrierLibrary):
             return record(value, *backs)
 
         def of_width(a: Array) -> Namespace:
-            """Return the functions for an array's dtype; the rules of methods serve every dtype."""
+            """Return the functions for the dtype of an array; methods serve every dtype."""
             return self.under.namespace(dtype_name(a.dtype), False)
 
         def getitem(x: Any, key: Any) -> Any:
@@ -460,7 +462,7 @@ class TapeLibrary(CarrierLibrary):
                     and isinstance(key[1], int)
                     and len(key) == 2
                 ):
-                    last = key[1] % a.shape[-1]  # [..., k], without writing into an array
+                    last = key[1] % a.shape[-1]  # [..., k]: no write into an array
                     places = of_width(a).places(a)
                     return xp.where(places == last, xp.expand_dims(g, axis=-1), 0.0)
                 whole = xp.zeros_like(a)

@@ -1,4 +1,4 @@
-"""How many threads large NumPy arrays are evaluated on."""
+"""The number of threads for large NumPy arrays."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ THREADS: ContextVar[int] = ContextVar("threads", default=1)
 def threads(number: int) -> Iterator[None]:
     """Evaluate large NumPy arrays on several threads, within a ``with`` statement.
 
-    By default it is one: programs that use all cores for many calls at once would gain nothing.
-    The result has the same bits on any number of threads.
+    The default is one thread, because programs often run several calls in parallel already. The
+    result has the same bits for any number of threads.
 
     Raises
     ------
     ValueError
-        For a number below 1.
+        If the number is below 1.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Sums over the samples of a batch that count: what a definition is given to summarise with."""
+"""Weighted and masked sums over the samples of a batch, for definitions to call."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from .types import Array, dtype_name
 
 
 class Totals:
-    """The sums of one batch. A definition calls it with terms; it never sees weights or axes."""
+    """The sums of a batch. Definitions pass terms; weights, mask and axes are applied here."""
 
     __slots__ = ("_axes", "_inputs", "xp")
-    spares = True  # whether a second sum stands by in case the first one overflows
+    spares = True  # whether a scaled sum is kept for when the sum overflows
 
     def __init__(self, inputs: Batch) -> None:
         self.xp = inputs.xp
@@ -45,19 +45,19 @@ class Totals:
             spare = self._sum(weighted * SPARE[dtype_name(value.dtype)])
         return Total(value, xp.zeros_like(value, dtype=xp.result), spare)
 
-    def lost(self, terms: Array) -> Array:
-        """Make the terms of samples nan whose label is none."""
+    def mark_invalid(self, terms: Array) -> Array:
+        """Set terms to nan where the label is invalid."""
         wrong, xp = self._inputs.wrong, self.xp
         return terms if wrong is None else xp.where(wrong, xp.full_like(terms, math.nan), terms)
 
     def weighted(self, terms: Array) -> Array:
-        """Multiply by the weights; what is excluded is 0."""
+        """Multiply by the weights; excluded samples get 0."""
         inputs, xp = self._inputs, self.xp
         if terms.shape != inputs.shape and not agree(terms.shape, inputs.shape):
-            found, wanted = tuple(terms.shape), tuple(inputs.shape)
-            message = f"pointwise returned shape {found}; one term for each of {wanted} is needed"
+            shape, wanted = tuple(terms.shape), tuple(inputs.shape)
+            message = f"pointwise returned shape {shape}; one term for each of {wanted} is needed"
             raise fail(inputs.metric, message)
-        terms = self.lost(terms)
+        terms = self.mark_invalid(terms)
         if inputs.mask is not None:
             terms = xp.where(inputs.mask, terms, xp.zeros_like(terms))
         return terms if inputs.weights is None else terms * inputs.weights
@@ -74,7 +74,7 @@ class Totals:
         return reduced
 
     def _weight(self, like: Array) -> Total:
-        """Sum the weights; without weights it is a count, exact beyond 2**24."""
+        """Sum the weights; without weights, return the exact count, also above 2**24."""
         inputs, xp = self._inputs, self.xp
         if inputs.weights is not None:
             value = self._sum(inputs.weights)
@@ -100,7 +100,7 @@ class Totals:
         return self.mean(residual * residual)
 
     def spread(self, terms: Array) -> Spread:
-        """Summarise terms by how far they are from their mean, each weighted twice."""
+        """Summarise terms by their second moments under the squared weights."""
         inputs = self._inputs
         twice = copy(inputs)
         if inputs.weights is not None:
@@ -117,17 +117,17 @@ class Totals:
         return Ratio(above, self(denominator), self._weight(above.value))
 
     def root_mean_square(self, residual: Array) -> RootMeanSquare:
-        """Summarise residuals by their root mean square, over their whole range."""
+        """Summarise residuals by their root mean square, without over- or underflow."""
         xp, zero = self.xp, self.xp.zeros_like(residual)
-        if xp.wide:  # the squares of float32 stay far inside the range of float64
+        if xp.wide:  # squares of float32 stay in the range of float64
             medium = self(residual * residual)
-            nothing = medium._replace(value=xp.zeros_like(medium.value))
-            return RootMeanSquare(nothing, medium, nothing, self._weight(medium.value))
+            empty = medium._replace(value=xp.zeros_like(medium.value))
+            return RootMeanSquare(empty, medium, empty, self._weight(medium.value))
         bound, scale = RANGE[dtype_name(residual.dtype)]
         size = xp.abs(residual)
         large, small = size > bound, size < 1 / bound
         within = xp.where(large, zero, residual)  # infinity times 0 would be nan
-        # factors that depend on the data: XLA would multiply constants first, 2^80 by 2^80
+        # the factors depend on the data, because XLA would multiply constants first, 2^80 by 2^80
         bins = (
             residual * xp.where(large, scale, zero),
             within * xp.where(large | small, zero, xp.ones_like(zero)),
@@ -137,7 +137,7 @@ class Totals:
         return RootMeanSquare(big, medium, tiny, self._weight(medium.value))
 
     def largest(self, terms: Array) -> Extremum:
-        """Summarise terms that are not negative by the largest; ties share the gradient."""
+        """Summarise non-negative terms by the largest; ties share the gradient."""
         inputs, xp = self._inputs, self.xp
         if inputs.mask is not None:
             terms = xp.where(inputs.mask, terms, xp.zeros_like(terms))
@@ -148,80 +148,80 @@ class Totals:
         return Extremum(value, self._weight(value))
 
     def counts(self, index: Array, size: int, *terms: Array) -> Counts:
-        """Count the samples of each index below a size, and sum terms among them.
+        """Count the samples of each index below a size, and sum terms by index.
 
-        The result has one more axis, last: the counts of all indices, then the sums of each term.
-        An index below 0 is that of a sample which belongs nowhere, and makes all of them nan.
+        The result has an additional last axis: the counts of all indices, then the sums of each
+        term. A negative index marks an invalid sample and makes all entries nan.
         """
         inputs, xp = self._inputs, self.xp
-        bad = index < 0 if inputs.wrong is None else (index < 0) | inputs.wrong
-        counted = ~bad
+        invalid = index < 0 if inputs.wrong is None else (index < 0) | inputs.wrong
+        counted = ~invalid
         if inputs.mask is not None:
-            bad, counted = bad & inputs.mask, counted & inputs.mask
-        lost = xp.expand_dims(self._any(bad), axis=-1)
-        # what does not count has a bin of its own, which is left out again
+            invalid, counted = invalid & inputs.mask, counted & inputs.mask
+        any_invalid = xp.expand_dims(self._any(invalid), axis=-1)
+        # excluded samples go to an extra bin, which is dropped
         index = xp.where(counted, xp.astype(index, xp.counting), size)
         flat = xp.rows(index, self._axes)
         sums = [self._binned(flat, size, term) for term in (None, *terms)]
         value, error = (xp.concat(list(parts), axis=-1) for parts in zip(*sums, strict=True))
-        value = xp.where(lost, xp.full_like(value, math.nan), value)
+        value = xp.where(any_invalid, xp.full_like(value, math.nan), value)
         return Counts(Total(value, error), self._weight(value[..., 0]))
 
     def _any(self, marks: Array) -> Array:
         return self._squeeze(self.xp.any(marks, axis=self._axes, keepdims=True))
 
     def _binned(self, index: Array, size: int, term: Array | None) -> tuple[Array, Array]:
-        """Sum the weights times a term by index; without either it is a count, exact."""
+        """Sum the weights times a term by index; without both, return the exact count."""
         inputs, xp = self._inputs, self.xp
-        kept, n = tuple(index.shape[:-1]), index.shape[-1]
-        lines = math.prod(kept)
-        index = xp.reshape(index, (lines, n))
+        leading, n = tuple(index.shape[:-1]), index.shape[-1]
+        rows = math.prod(leading)
+        index = xp.reshape(index, (rows, n))
         if inputs.weights is None and term is None:
             total = self._exact(xp.bins(index, None, size + 1))
         else:
             term = xp.ones_like(inputs.weights) if term is None else term
-            weighted = xp.reshape(xp.rows(self.weighted(term), self._axes), (lines, n))
+            weighted = xp.reshape(xp.rows(self.weighted(term), self._axes), (rows, n))
             value = xp.sums_by(index, weighted, size + 1)
             total = Total(value, xp.zeros_like(value, dtype=xp.result))
-        value, error = (xp.reshape(x[:, :size], (*kept, size)) for x in total[:2])
+        value, error = (xp.reshape(x[:, :size], (*leading, size)) for x in total[:2])
         return value, error
 
     def _exact(self, count: Array) -> Total:
-        """Return counts as sums, with what a float of 24 digits loses of them."""
+        """Split counts into a float and its rounding error."""
         xp = self.xp
         value = xp.astype(count, xp.computing)
-        lost = xp.zeros_like(count) if xp.wide else count - xp.astype(value, xp.counting)
-        return Total(value, xp.astype(lost, xp.result))
+        error = xp.zeros_like(count) if xp.wide else count - xp.astype(value, xp.counting)
+        return Total(value, xp.astype(error, xp.result))
 
     def confusion(self, prediction: Array, target: Array, classes: int) -> Counts:
         """Count the samples of each pair of target and prediction."""
         return self.counts(target * classes + prediction, classes * classes)
 
     def samples(self, *variables: Array) -> Samples:
-        """Keep the variables, and their weights, along one last axis."""
+        """Return the variables and their weights along one last axis."""
         inputs, xp = self._inputs, self.xp
-        first = self.lost(variables[0])
+        first = self.mark_invalid(variables[0])
         weight = self._weight(self._sum(xp.zeros_like(first)))
         weights = inputs.weights
         if weights is None:
             ones = xp.ones_like(first, dtype=xp.bool) if inputs.mask is None else inputs.mask
             weights = xp.astype(ones, xp.counting)
-        kept = [self._along(x) for x in (first, *variables[1:])]
-        values = kept[0] if len(kept) == 1 else xp.stack(kept, axis=-2)
+        columns = [self._along(x) for x in (first, *variables[1:])]
+        values = columns[0] if len(columns) == 1 else xp.stack(columns, axis=-2)
         return Samples(values, self._own(self._along(weights)), weight)
 
     def _along(self, x: Array) -> Array:
-        """Bring the samples of each result along the last axis."""
+        """Move the samples of each result to the last axis."""
         return self.xp.rows(x, self._axes)
 
     def _own(self, weights: Array) -> Array:
-        """Return weights that are 0 for the samples of other results."""
+        """Return weights that are 0 for samples of other results, such as other groups."""
         return weights
 
     def moments(self, a: Array, b: Array, *, one_unit: bool = True) -> Moments:
         """Summarise two variables by their means and centred second moments.
 
-        Variables of one unit are held on one scale, so that a formula may add or compare them.
+        With ``one_unit``, both have the same scale, so that a formula may add or compare them.
         """
         xp = self.xp
         sizes = [xp.stop_gradient(xp.abs(x)) for x in (a, b)]
@@ -239,9 +239,9 @@ class Totals:
             total = self(x * y)
             return total._replace(value=total.value - weight.sum * correction, spare=None)
 
-        def mean(pivot: Array, rest: Array) -> Total:
-            value = pivot + rest
-            return Total(value, xp.astype(rest - (value - pivot), xp.result))
+        def mean(pivot: Array, remainder: Array) -> Total:
+            value = pivot + remainder
+            return Total(value, xp.astype(remainder - (value - pivot), xp.result))
 
         return Moments(
             mean(pivot_a, mean_a),
@@ -255,20 +255,20 @@ class Totals:
         )
 
     def _pivot(self, x: Array, weight: Total) -> Array:
-        """Return nearly the mean, exactly so for a constant; a constant to differentiation.
+        """Return a value near the mean, without derivative; for constant data, the exact mean.
 
-        Centred moments do not depend on the pivot, so neither do their derivatives.
+        Centred moments and their derivatives do not depend on the pivot.
         """
         xp = self.xp
         x = xp.stop_gradient(x)
         total = xp.stop_gradient(weight.sum)
         mean = ratio(xp, xp.stop_gradient(self(x).sum), total, 0.0)
-        rest = xp.stop_gradient(self(x - self._expand(mean)).sum)
-        return mean + ratio(xp, rest, total, 0.0)
+        remainder = xp.stop_gradient(self(x - self._expand(mean)).sum)
+        return mean + ratio(xp, remainder, total, 0.0)
 
 
 class GroupedTotals(Totals):
-    """Sums of each of some groups, along one axis in the place of all the samples'."""
+    """Sums by group: one group axis replaces all sample axes."""
 
     __slots__ = ("_index", "_number")
 
@@ -278,7 +278,7 @@ class GroupedTotals(Totals):
         self._index = self.xp.reshape(groups, (1, -1))
 
     def _sum(self, terms: Array) -> Array:
-        """Sum by group; terms that do not count are 0 already."""
+        """Sum by group; excluded terms are 0 already."""
         return self.xp.sums_by(self._index, self._flat(terms), self._number)[0, :]
 
     def _flat(self, x: Array) -> Array:
@@ -296,14 +296,14 @@ class GroupedTotals(Totals):
         return self._exact(self._counted(self._index, self._number)[0, :])
 
     def _counted(self, index: Array, size: int) -> Array:
-        """Count by index the samples that count."""
+        """Count the included samples by index."""
         mask = self._inputs.mask
         if mask is not None:
             index = self.xp.where(self._flat(mask), index, self.xp.full_like(index, size))
         return self.xp.bins(index, None, size + 1)[:, :size]
 
     def largest(self, terms: Array) -> Extremum:
-        """Summarise terms that are not negative by the largest of each group."""
+        """Summarise non-negative terms by the largest of each group."""
         inputs, xp = self._inputs, self.xp
         if inputs.mask is not None:
             terms = xp.where(inputs.mask, terms, xp.zeros_like(terms))
@@ -335,5 +335,5 @@ class GroupedTotals(Totals):
 
 
 def totals_of(inputs: Batch, whole: type[Totals] = Totals) -> Totals:
-    """Return the sums over the whole of each result, or of each group."""
+    """Return the sums over all samples of each result, or of each group."""
     return whole(inputs) if inputs.groups is None else GroupedTotals(inputs)

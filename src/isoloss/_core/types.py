@@ -1,4 +1,4 @@
-"""What arrays, namespaces and dtypes are called here: by one name, whatever the library."""
+"""Type names for arrays and namespaces, and names of dtypes, common to all libraries."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ if TYPE_CHECKING:
     from .library import Library
 
 
-Array = Any  # an array of any library; the standard has no static type for it yet
-Functions = Any  # a module of array functions, as the library itself has them
+Array = Any  # an array of any library; the standard does not define a static type yet
+Functions = Any  # the module of array functions of a library
 
 
 class Namespace(Protocol):
-    """``xp``: the functions of the standard, and of `special`, for results of one dtype."""
+    """``xp``: the functions of the standard and of `special`, for one result dtype."""
 
     @property
     def library(self) -> Library: ...
@@ -28,7 +28,7 @@ class Namespace(Protocol):
     @property
     def counting(self) -> Any: ...  # the dtype of counts and labels
     @property
-    def wide(self) -> bool: ...  # whether results of float32 are computed in float64
+    def wide(self) -> bool: ...  # whether float32 results are computed in float64
     @property
     def eps(self) -> float: ...  # the spacing of 1 in the dtype of results
     def __getattr__(self, name: str) -> Any: ...
@@ -43,7 +43,7 @@ _NAMES: dict[tuple[type, Any], str] = {}
 
 def dtype_name(dtype: Any) -> str:
     """Return the name of a dtype of any library: ``float32``, ``bfloat16``, ``int64``, ..."""
-    key = (type(dtype), dtype)  # dtypes of two libraries may hash alike, and must not be compared
+    key = (type(dtype), dtype)  # the type avoids comparing dtypes of two libraries
     name = _NAMES.get(key)
     if name is None:
         name = str(getattr(dtype, "name", None) or str(dtype).rpartition(".")[2].rstrip("'>"))

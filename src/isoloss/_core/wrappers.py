@@ -1,4 +1,4 @@
-"""Metrics made of metrics: a root, a multiple, an exponential, a sum of losses."""
+"""Wrappers: the root, a multiple or the exponential of a metric, and sums of losses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .types import Array, Namespace
 
 
 class Wrapper(Metric):
-    """A metric made of another, ``self.metric``: it has that metric's inputs and statistics."""
+    """A function of another metric, ``self.metric``, with the same inputs and statistics."""
 
     metric: Metric
 
@@ -101,9 +101,9 @@ class Root(Wrapper):
 
     .. math:: \sqrt{m}
 
-    Its value and its gradient are 0 where the metric is 0. With ``axis``, the root of each value.
-    The root of a squared loss is finite wherever it can be represented: residuals of 1e20 in
-    float32 are squared without overflow, residuals of 1e-30 without underflow.
+    The value and the gradient are 0 where the metric is 0. With ``axis``, the root is taken of each
+    value. The root of a squared loss neither overflows nor underflows if the result can be
+    represented: float32 residuals of 1e20 or of 1e-30, for example, are handled.
 
     Examples
     --------
@@ -119,7 +119,7 @@ class Root(Wrapper):
         return self if isinstance(self.metric, SquaredLoss) else self.metric.source
 
     def source_in(self, xp: Namespace) -> Any:
-        # squares of float32 cannot leave the range of float64: their plain mean will do
+        # squares of float32 stay in the range of float64, so that the plain mean suffices
         return self.metric.source_in(xp) if xp.wide else self.source
 
     def statistics(self, xp: Namespace, prediction: Array, target: Array, total: Totals) -> State:
@@ -173,7 +173,7 @@ class Scaled(Wrapper):
 @final
 @dataclass(frozen=True)
 class Exp(Wrapper):
-    r"""The exponential of a metric: a geometric mean, a perplexity.
+    r"""The exponential of a metric, such as a geometric mean or a perplexity.
 
     .. math:: \exp(m)
 
@@ -197,21 +197,21 @@ class Sum(Loss):
 
     .. math:: \sum_i \ell_i
 
-    It is a loss like any other, whose terms are the sums of the terms. A sample outside the domain
-    of one of the losses is nan. A sum of sums is one sum.
+    Each term of the sum is the sum of the terms of the losses. A sample outside the domain of one
+    of the losses is nan. Nested sums are flattened.
 
     Parameters
     ----------
     losses : tuple of metrics
-        Losses, or multiples of them.
+        Losses, or multiples of losses.
 
     Raises
     ------
     TypeError
-        For a metric that is not a mean of one term per sample, and for a score, of which the
-        greater is the better: subtract it.
+        For a metric that is not the mean of one term per sample, and for a score (greater is
+        better): subtract a score.
     ValueError
-        For losses of different inputs, or whose targets decide which samples count.
+        If the losses take different inputs, or if the targets of one decide which samples count.
 
     Examples
     --------
@@ -262,7 +262,7 @@ class Sum(Loss):
             raise TypeError(f"Sum takes a tuple of losses, not {self.losses!r}")
         for loss in self.losses:
             _check_summand(loss)
-        nested = (one.losses if isinstance(one, Sum) else (one,) for one in self.losses)
+        nested = (loss.losses if isinstance(loss, Sum) else (loss,) for loss in self.losses)
         flat = tuple(loss for losses in nested for loss in losses)
         object.__setattr__(self, "losses", flat)
         first = flat[0]
@@ -304,37 +304,37 @@ def _described(loss: Metric) -> str:
     return f"{loss.signature} of {loss.domain}"
 
 
-def _common_domain(one: Domain, other: Domain) -> Domain | None:
-    """Return where both are defined; None if that is nowhere."""
+def _common_domain(first: Domain, second: Domain) -> Domain | None:
+    """Return the intersection of two domains; None if it is empty."""
     sides: list[Any] = []
-    for given, mine, theirs in (
-        (one.predictions, one.of_predictions, other.of_predictions),
-        (one.targets, one.of_targets, other.of_targets),
+    for declared, intervals, other_intervals in (
+        (first.predictions, first.of_predictions, second.of_predictions),
+        (first.targets, first.of_targets, second.of_targets),
     ):
-        if len(mine) != len(theirs):
+        if len(intervals) != len(other_intervals):
             return None
-        common = tuple(map(_common, mine, theirs))
+        common = tuple(map(_common, intervals, other_intervals))
         if None in common:
             return None
-        sides.append(common[0] if isinstance(given, (Interval, Labels)) else common)
+        sides.append(common[0] if isinstance(declared, (Interval, Labels)) else common)
     return Domain(*sides)
 
 
-def _common(one: Values, other: Values) -> Values | None:
-    """Return the numbers that are in two intervals; None if there are none."""
-    if one == other:
-        return one
-    if not (isinstance(one, Interval) and isinstance(other, Interval)):
+def _common(first: Values, second: Values) -> Values | None:
+    """Return the intersection of two intervals; None if it is empty."""
+    if first == second:
+        return first
+    if not (isinstance(first, Interval) and isinstance(second, Interval)):
         return None
-    gaps = {one.gap, other.gap} - {None}
-    low, high = max(one.low, other.low), min(one.high, other.high)
+    gaps = {first.gap, second.gap} - {None}
+    low, high = max(first.low, second.low), min(first.high, second.high)
     if len(gaps) > 1 or low >= high:
         return None
     return Interval(
         low,
         high,
-        any(x.low == low and x.low_open for x in (one, other)),
-        any(x.high == high and x.high_open for x in (one, other)),
+        any(interval.low == low and interval.low_open for interval in (first, second)),
+        any(interval.high == high and interval.high_open for interval in (first, second)),
         gaps.pop() if gaps else None,
-        one.infinite and other.infinite,
+        first.infinite and second.infinite,
     )

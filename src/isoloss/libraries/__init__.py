@@ -1,9 +1,9 @@
-"""What is known of each array library, in one file that is called as the library is.
+"""The implementations of the library interface: one module per array library, with its name.
 
-A file is loaded when the first array of its library arrives; `generic` serves the others. It has
-``LIBRARY``, a class. Definitions and the functions of a metric know none of these files.
+A module is imported with the first array of its library; `generic` serves libraries without a
+module. Each module defines the class ``LIBRARY``. Definitions do not depend on these modules.
 """
 
-# Libraries with a compiler that may trace the first call: they are known as soon as they are
-# imported. Their files have ``namespace``, a function that returns the raw functions.
+# Libraries with a compiler that may trace the first call. They are prepared as soon as they are
+# imported. Their modules define ``namespace``, a function that returns the raw functions.
 TRACED = ("torch",)

@@ -1,4 +1,4 @@
-"""array-api-strict: what the standard promises and nothing else, on devices made for tests."""
+"""array-api-strict: exactly the functions of the standard, on devices made for tests."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from .._core.types import Array
 
 
 class StrictLibrary(PlainLibrary):
-    """A NumPy that refuses whatever the standard does not promise."""
+    """A NumPy that rejects everything outside the standard."""
 
     name = "array_api_strict"
 
     def has_float64(self, array: Array) -> bool:
-        """Whether the device, of which some are made for tests, has float64."""
+        """Whether the device supports float64; some test devices do not."""
         return "no_float64" not in str(array.device) and "no_x64" not in str(array.device)
 
     def device(self, array: Array) -> Any:
-        """Return where the array lives."""
+        """Return the device of the array."""
         return array.device
 
     def overrides(self, result: str) -> dict[str, Any]:
-        """Return sums of integers that need no dtype which the device lacks."""
+        """Return sums of integers that use only dtypes of the device."""
         raw = self.raw
 
-        def kept(function: Callable[..., Array]) -> Callable[..., Array]:
-            """Sum integers in their own dtype: the device no_x64 lacks the default one, int64."""
+        def in_own_dtype(function: Callable[..., Array]) -> Callable[..., Array]:
+            """Sum integers in their own dtype: the device no_x64 has no int64, the default."""
             return lambda x, /, **named: function(x, **{"dtype": x.dtype, **named})
 
-        return {"sum": kept(raw.sum), "cumulative_sum": kept(raw.cumulative_sum)}
+        return {"sum": in_own_dtype(raw.sum), "cumulative_sum": in_own_dtype(raw.cumulative_sum)}
 
 
 LIBRARY = StrictLibrary

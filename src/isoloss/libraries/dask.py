@@ -1,6 +1,6 @@
-"""Dask: every chunk is summarised where it lies, and the states merge in a tree; nothing computes.
+"""Dask: one task summarises each chunk, and the states merge in a tree; evaluation is lazy.
 
-One look at a chunk is enough for any metric whose states merge, so no chunk is kept for a second.
+A metric whose states merge needs one pass over each chunk, so that no chunk is kept in memory.
 """
 
 from __future__ import annotations
@@ -25,45 +25,45 @@ from .._core.states import leafwise
 from .._core.types import Array
 from .numpy import bincount, rank
 
-FEW = 16  # so many states are merged by one task
+FEW = 16  # states merged by one task
 
 
 class DaskLibrary(PlainLibrary):
-    """Dask, whose arrays are plans of arrays in chunks."""
+    """Dask, with lazy arrays in chunks."""
 
     name = "Dask"
     sorts = False  # not along an axis of several chunks
     lazy = True
 
     def is_concrete(self, array: Array) -> bool:
-        """Whether an array is computed: looking at it would compute it."""
+        """Whether values can be read: no, because this would compute the array."""
         return False
 
     def conversion(self, name: str) -> str:
-        """Return the code that makes an array of Dask's."""
+        """Return the code that converts an array to Dask."""
         return f"dask.array.asarray({name})"
 
     def laid_out(self, array: Array, like: Array) -> Array:
-        """Return an array in the chunks of another one."""
+        """Return an array with the chunks of another one."""
         return array.rechunk(like.chunks)
 
     def overrides(self, result: str) -> dict[str, Any]:
-        """Return forms that keep chunks as they are, of sizes known or not."""
+        """Return functions that preserve chunks, also of unknown sizes."""
 
         def block(part: Array, axis: tuple[int, ...], keepdims: bool) -> Array:
             return sum_of_rows(np, part, tuple(axis))
 
         def total(x: Array, axes: tuple[int, ...]) -> Array:
-            """Sum every chunk accurately, then the sums: chunks stay as they are, known or not."""
+            """Sum every chunk accurately, then the sums; chunk sizes may be unknown."""
             reduce = partial(da.reduction, chunk=block, aggregate=block, dtype=x.dtype)
             return reduce(x, axis=axes, keepdims=True) if axes else x
 
         def expand_dims(x: Array, /, *, axis: int) -> Array:
-            """Index: Dask's own form reshapes, which needs to know the sizes of the chunks."""
+            """Add an axis by indexing, because Dask's own function needs the chunk sizes."""
             return x[(slice(None),) * (axis % (x.ndim + 1)) + (None,)]
 
         def whole(x: Array, axis: int) -> Array:
-            """Bring a row into one chunk, as those of samples are."""
+            """Merge the chunks along an axis."""
             return x.rechunk({axis % x.ndim: -1})
 
         def argsort(x: Array, /, *, axis: int = -1, stable: bool = True) -> Array:
@@ -74,14 +74,14 @@ class DaskLibrary(PlainLibrary):
             take, x = partial(np.take_along_axis, axis=axis), whole(x, axis)
             pairs = list(zip(x.chunks, indices.chunks, strict=True))
             others = {k: pair for k, pair in enumerate(pairs) if k != axis % x.ndim}
-            alike = {k: one for k, (one, two) in others.items() if sum(one) == sum(two)}
+            alike = {k: of_x for k, (of_x, of_i) in others.items() if sum(of_x) == sum(of_i)}
             indices = indices.rechunk(alike)
-            chunks = [two if sum(one) == 1 else one for one, two in pairs]
-            chunks[axis] = indices.chunks[axis]  # there may be more, or fewer, than x has numbers
+            chunks = [of_i if sum(of_x) == 1 else of_x for of_x, of_i in pairs]
+            chunks[axis] = indices.chunks[axis]  # the length may differ from that of x
             return da.map_blocks(take, x, indices, chunks=tuple(chunks), dtype=x.dtype)
 
         def bins(index: Array, weights: Array | None, size: int, /) -> Array:
-            """Count every chunk in one pass, then add up the counts: no task for every bin."""
+            """Count every chunk in one pass, then add the counts, without a task per bin."""
             arrays = (index,) if weights is None else (index, weights.rechunk(index.chunks))
             dtype = np.dtype(np.int64) if weights is None else weights.dtype
             rows, columns = index.chunks
@@ -92,7 +92,7 @@ class DaskLibrary(PlainLibrary):
             return counts.sum(axis=1)
 
         def broadcast_to(x: Array, /, shape: tuple[int, ...]) -> Array:
-            """Repeat inside of every chunk; Dask's own form refuses unknown sizes."""
+            """Repeat inside every chunk, because Dask's own function needs known sizes."""
             if all(n == n for n in x.shape):
                 return da.broadcast_to(x, shape)
             x = x[(None,) * (len(shape) - x.ndim)]
@@ -101,22 +101,22 @@ class DaskLibrary(PlainLibrary):
             return da.map_blocks(partial(_repeated, repeats), x, chunks=chunks, dtype=x.dtype)
 
         def cumulative_sum(x: Array, /, *, axis: int) -> Array:
-            """Add up rows of one chunk where sizes are unknown; Dask fails at several chunks."""
+            """Merge chunks of unknown sizes first; Dask fails for several such chunks."""
             x = x if all(n == n for n in x.shape) else whole(x, axis)
             return self.raw.cumulative_sum(x, axis=axis)
 
         def reshape(x: Array, /, shape: tuple[int, ...]) -> Array:
-            """Reshape what follows the axes of unknown sizes, inside of every chunk."""
-            kept = max((k + 1 for k, n in enumerate(shape) if n != n), default=0)
-            if kept == 0:
+            """Reshape the axes after those of unknown sizes, inside every chunk."""
+            leading = max((k + 1 for k, n in enumerate(shape) if n != n), default=0)
+            if leading == 0:
                 return self.raw.reshape(x, shape)
-            size, rest = math.prod(x.shape[kept:]), shape[kept:]
-            rest = tuple(-(size // math.prod(rest)) if n == -1 else n for n in rest)
-            x = x.rechunk(dict.fromkeys(range(kept, x.ndim), -1))
+            size, trailing = math.prod(x.shape[leading:]), shape[leading:]
+            trailing = tuple(-(size // math.prod(trailing)) if n == -1 else n for n in trailing)
+            x = x.rechunk(dict.fromkeys(range(leading, x.ndim), -1))
             return da.map_blocks(
-                partial(_reshaped, kept, rest), x, drop_axis=range(kept, x.ndim),
-                new_axis=range(kept, len(shape)), meta=np.empty((0,) * len(shape), x.dtype),
-                chunks=(*x.chunks[:kept], *((n,) for n in rest)),
+                partial(_reshaped, leading, trailing), x, drop_axis=range(leading, x.ndim),
+                new_axis=range(leading, len(shape)), meta=np.empty((0,) * len(shape), x.dtype),
+                chunks=(*x.chunks[:leading], *((n,) for n in trailing)),
             )  # fmt: skip
 
         stack, concat = (
@@ -130,7 +130,7 @@ class DaskLibrary(PlainLibrary):
         }  # fmt: skip
 
     def statistics(self, metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]:
-        """Return the states of several metrics of the same inputs: one look at every chunk."""
+        """Return the states of several metrics of the same inputs, in one pass over the chunks."""
         if not _of_numpy(inputs):
             return super().statistics(metrics, inputs)
         like = _of_one_sample(metrics, inputs)
@@ -138,37 +138,39 @@ class DaskLibrary(PlainLibrary):
         chunks = arrays[inputs.data[0]].chunks[: len(inputs.shape)]
         parts = {name: array.to_delayed() for name, array in arrays.items()}
         summarise, merge, leaf = map(delayed, (_summarise, _merge, _leaf))
-        what = (
+        settings = (
             tuple(metrics), inputs.xp.result_name, inputs.xp.wide, inputs.axes, inputs.number,
         )  # fmt: skip
         kept = [axis for axis in range(len(chunks)) if axis not in inputs.axes]
 
         def merged(place: tuple[int, ...]) -> Any:
-            """Return the states at a place along the axes that are kept."""
+            """Return the states at an index along the axes that are not reduced."""
             fixed = dict(zip(kept, place, strict=True))
             sides = ([fixed[k]] if k in fixed else range(len(c)) for k, c in enumerate(chunks))
             states = []
-            for at in product(*sides):
-                these = {name: part[at].reshape(-1)[0] if part.ndim > len(at) else part[at]
-                         for name, part in parts.items()}  # fmt: skip
-                states.append(summarise(*what, these))
+            for index in product(*sides):
+                chunk_arrays = {
+                    name: part[index].reshape(-1)[0] if part.ndim > len(index) else part[index]
+                    for name, part in parts.items()
+                }
+                states.append(summarise(*settings, chunk_arrays))
             while len(states) > 1:
                 states = [merge(states[k : k + FEW]) for k in range(0, len(states), FEW)]
             return states[0]
 
         places = list(product(*(range(len(chunks[axis])) for axis in kept)))
-        found = {place: merged(place) for place in places}
+        states_at = {place: merged(place) for place in places}
         numbers = count()
 
-        def assembled(one: Array) -> Array:
+        def assembled(leaf_like: Array) -> Array:
             number = next(numbers)
 
             def along(place: tuple[int, ...]) -> Array:
                 if len(place) == len(kept):
                     shape = tuple(chunks[axis][i] for axis, i in zip(kept, place, strict=True))
-                    shape += tuple(one.shape[len(kept) :])  # of classes, of groups
-                    value = leaf(found[place], number)
-                    return da.from_delayed(value, shape, one.dtype)
+                    shape += tuple(leaf_like.shape[len(kept) :])  # axes of classes or groups
+                    value = leaf(states_at[place], number)
+                    return da.from_delayed(value, shape, leaf_like.dtype)
                 rows = [along((*place, i)) for i in range(len(chunks[kept[len(place)]]))]
                 return da.concatenate(rows, axis=len(place), allow_unknown_chunksizes=True)
 
@@ -177,20 +179,20 @@ class DaskLibrary(PlainLibrary):
         return tuple(leafwise(assembled, state) for state in like)
 
     def terms(self, metric: Metric, inputs: Inputs) -> Array:
-        """Return the weighted term of every sample, by one task for each chunk.
+        """Return the weighted term of every sample, with one task per chunk.
 
-        So sizes that are not known yet are compared, and NumPy's warnings are off, where it runs.
+        The task compares sizes that are unknown before, and disables NumPy's warnings.
         """
         if not _of_numpy(inputs):
             return super().terms(metric, inputs)
         xp, arrays = inputs.xp, _aligned(inputs)
-        what = (metric, xp.result_name, xp.wide, inputs.axes, tuple(arrays))
+        settings = (metric, xp.result_name, xp.wide, inputs.axes, tuple(arrays))
         loop, pairs = tuple(range(len(inputs.shape))), []
-        axis = count(len(loop))  # of classes, of features: each has a number of its own
+        axis = count(len(loop))  # core axes: each has a separate number
         for array in arrays.values():
             pairs += [array, (*loop, *(next(axis) for _ in range(len(loop), array.ndim)))]
         return da.blockwise(
-            partial(_terms, *what), loop, *pairs, concatenate=True, align_arrays=False,
+            partial(_terms, *settings), loop, *pairs, concatenate=True, align_arrays=False,
             meta=np.empty((0,) * len(loop), xp.result),
         )  # fmt: skip
 
@@ -202,10 +204,10 @@ class DaskLibrary(PlainLibrary):
         targets: Any,
         options: dict[str, Any],
     ) -> None:
-        """Refuse sizes that are not known yet; the tape differentiates."""
-        for one in several(predictions):
-            if any(n != n for n in one.shape):
-                message = f"predictions have shape {one.shape}, which Dask does not know yet"
+        """Raise for unknown sizes; otherwise the tape differentiates."""
+        for array in several(predictions):
+            if any(n != n for n in array.shape):
+                message = f"predictions have shape {array.shape}, which Dask does not know yet"
                 raise fail(metric, f"{message}: call predictions.compute_chunk_sizes() first")
 
 
@@ -219,8 +221,8 @@ def _bins_of_chunk(size: int, index: Array, weights: Array | None = None) -> Arr
     return bincount(index, weights, size)[:, None, :]
 
 
-def _reshaped(kept: int, rest: tuple[int, ...], part: Array) -> Array:
-    return np.reshape(part, part.shape[:kept] + rest)
+def _reshaped(leading: int, trailing: tuple[int, ...], part: Array) -> Array:
+    return np.reshape(part, part.shape[:leading] + trailing)
 
 
 def _repeated(repeats: dict[int, int], part: Array) -> Array:
@@ -229,7 +231,7 @@ def _repeated(repeats: dict[int, int], part: Array) -> Array:
 
 
 def _rank(x: Array, /) -> Array:
-    """Rank on Dask, whose arrays are sorted by nothing but NumPy, in one chunk of the last axis."""
+    """Rank with NumPy, after merging the chunks along the last axis."""
     return x.rechunk({x.ndim - 1: -1}).map_blocks(rank, dtype=x.dtype)
 
 
@@ -241,7 +243,7 @@ def _of_numpy(inputs: Inputs) -> bool:
 
 
 def _of_one_sample(metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]:
-    """Return states of the form and dtypes that the chunks' will have."""
+    """Return states with the structure and dtypes of the states of the chunks."""
     ndim = len(inputs.shape)
     ones = {
         name: np.ones((1,) * ndim + tuple(array.shape[ndim:]), array.dtype)
@@ -252,13 +254,13 @@ def _of_one_sample(metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]
 
 
 def _aligned(inputs: Inputs) -> dict[str, Array]:
-    """Return the inputs in the chunks of the predictions, each with whole rows of features."""
+    """Return the inputs with the chunks of the predictions; core axes have one chunk."""
     ndim = len(inputs.shape)
     loop = inputs.arrays[inputs.data[0]].chunks[:ndim]
 
     def chunked(array: Array) -> Array:
         wanted = (*loop, *((n,) for n in array.shape[ndim:]))
-        # sizes that are unknown are compared where a chunk is evaluated
+        # the tasks compare unknown sizes
         alike = all(agree(a, b) for a, b in zip(array.chunks, wanted, strict=True))
         return array if alike else array.rechunk(wanted)
 

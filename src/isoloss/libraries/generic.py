@@ -1,4 +1,4 @@
-"""Any array library that there is no file for: the standard's functions, the plain evaluation."""
+"""Array libraries without a module: standard functions and the generic evaluation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from .._core.plain import PlainLibrary
 
 
 class GenericLibrary(PlainLibrary):
-    """A library of which nothing is known but that it follows the array API standard."""
+    """Any library that follows the array API standard."""
 
 
 LIBRARY = GenericLibrary

@@ -1,8 +1,8 @@
-"""JAX: one compiled program for each metric and its options; tracers evaluate as written.
+"""JAX: a compiled program per metric and options; tracers use the generic evaluation.
 
-Programs are found by value, so equal metrics share one, and only the latest are kept: a search
-over thousands of hyper-parameters does not fill the memory. A hyper-parameter that is an array or
-a tracer has no value to be found by, and is evaluated as written.
+Programs are cached by value, so that equal metrics share a program. The cache is bounded, so that a
+search over thousands of hyper-parameters does not fill the memory. A metric with an array or a
+tracer as hyper-parameter is not cached, and uses the generic evaluation.
 """
 
 from __future__ import annotations
@@ -47,37 +47,37 @@ from .._core.states import SPARE, Rooted, State, Total, leafwise, ratio
 from .._core.totals import Totals
 from .._core.types import Array, Namespace
 
-PROGRAMS = 256  # how many compiled programs of a kind are kept
-TINY = 256  # up to this many numbers, a program that is not optimised runs as fast
-# Compiling without optimisation, without MLIR and in one part takes a quarter of the time. Older
-# versions of JAX are left out: such programs crashed jaxlib 0.7.0.
+PROGRAMS = 256  # the number of cached programs of each kind
+TINY = 256  # up to this many numbers, an unoptimised program is as fast
+# Compilation without optimisation, without MLIR and in one part takes a quarter of the time. Older
+# versions of JAX are excluded, because such programs crashed jaxlib 0.7.0.
 QUICK = {
     "xla_backend_optimization_level": 0,
     "xla_cpu_use_fusion_emitters": False,
     "xla_cpu_parallel_codegen_split_count": 1,
 }
 SINCE = (0, 10)
-SMALL = 4096  # below this, summing twice costs less than compiling a second program
-ROWS = 4  # from this many numbers a term on, the terms are few beside the data
-PASSES = 64  # how many compiled passes over the tokens of a linear layer are kept
+SMALL = 4096  # below this, summing twice is cheaper than compiling a second program
+ROWS = 4  # from this many numbers per term on, summing the terms is cheap
+PASSES = 64  # the number of cached passes over the tokens of a linear layer
 
 
 class JaxLibrary(PlainLibrary):
-    """JAX, its tracers included."""
+    """JAX, including its tracers."""
 
     name = "JAX"
     quiet = staticmethod(nullcontext)
 
     def absorbs(self, other: Library) -> bool:
-        """Whether arrays of another library are constants here: those of NumPy."""
+        """Whether arrays of another library are accepted as constants: only NumPy's."""
         return other.name == "NumPy"
 
     def has_float64(self, array: Array) -> bool:
-        """Whether 64 bits are turned on."""
+        """Whether 64-bit dtypes are enabled."""
         return bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
 
     def widens(self, array: Array) -> bool:
-        """Whether 64 bits are turned on, and programs run on a CPU."""
+        """Whether 64-bit dtypes are enabled and programs run on a CPU."""
         return self.has_float64(array) and jax.default_backend() == "cpu"
 
     def default_float(self) -> str:
@@ -85,36 +85,36 @@ class JaxLibrary(PlainLibrary):
         return "float64" if self.has_float64(None) else "float32"
 
     def convert(self, array: np.ndarray, dtype: str, like: Array) -> Array:
-        """Bring a NumPy array into JAX."""
+        """Convert a NumPy array to JAX."""
         return self.raw.asarray(array.astype(dtype))
 
     def is_concrete(self, array: Array) -> bool:
-        """Whether the numbers of an array are known: those of a tracer are not."""
+        """Whether the values of an array are known: those of a tracer are not."""
         return not isinstance(array, Tracer)
 
     def conversion(self, name: str) -> str:
-        """Return the code that makes an array of JAX."""
+        """Return the code that converts an array to JAX."""
         return f"jax.numpy.asarray({name})"
 
     def columns(self, function: Callable[[Any], tuple[Array, Array]], like: Array) -> Any:
-        """Call a function for each place of the last axis, in a loop of XLA where it is traced."""
-        if not isinstance(like, Tracer):  # a loop outside of jit is compiled at every call
+        """Call a function for each index of the last axis; traced calls use a loop of XLA."""
+        if not isinstance(like, Tracer):  # outside jit, a loop is compiled at every call
             return super().columns(function, like)
         pairs = jax.lax.map(function, jnp.arange(like.shape[-1]))
         return tuple(jnp.moveaxis(parts, 0, -1) for parts in pairs)
 
     def overrides(self, result: str) -> dict[str, Any]:
-        """Return the functions with rules of their own, for derivatives and for meshes."""
+        """Return the functions with special rules for derivatives or for meshes."""
         raw = self.raw
         return {
-            # jnp.abs has derivative 1 at 0; a tie of maximum shares +1 and -1: 0
+            # jnp.abs has derivative 1 at 0; here the tie averages +1 and -1, which gives 0
             "abs": lambda x, /: raw.maximum(x, -x),
             "maximum": raw.maximum,
             "minimum": raw.minimum,
             "stop_gradient": jax.lax.stop_gradient,
-            # uses of one number would be one barrier
+            # XLA would merge barriers with equal arguments: `use` makes them differ
             "alone": lambda use, *arrays: jax.lax.optimization_barrier((*arrays, use))[:-1],
-            # XLA writes a constant to memory in the shape of the data, but not a number of each row
+            # XLA writes a constant to memory in the shape of the data, but not a number per row
             "of_each": lambda finite, number, /: finite * 0 + number,
             "bins": _bins,
             "bin_max": _bin_max,
@@ -129,13 +129,13 @@ class JaxLibrary(PlainLibrary):
         }
 
     def _total(self, x: Array, axes: tuple[int, ...]) -> Array:
-        """Sum in float64 where there is one."""
+        """Sum in float64 if it is enabled."""
         if x.dtype == jnp.float32 and self.has_float64(x):
             return jnp.sum(x, axis=axes, keepdims=True, dtype=jnp.float64).astype(x.dtype)
         return special.sum_directly(self.raw, x, axes)
 
     def primitives(self, xp: Namespace) -> dict[str, Any]:
-        """Return the primitives, each with its rule."""
+        """Return the primitives with their derivative rules."""
         ruled = {name: _of_row(xp, entry) for name, entry in PRIMITIVES.items()}
         turns = (
             ("shares", shares, shares_turn),
@@ -150,7 +150,7 @@ class JaxLibrary(PlainLibrary):
         return super().primitives(xp) | ruled
 
     def value(self, metric: Metric, call: Call) -> Any:
-        """Return what a compiled program answers, or its part of one that is being traced."""
+        """Return the value of a call, from a compiled program or as part of a traced one."""
         if metric.prediction_names or metric.target_names:
             return evaluate(metric, call)
         arrays, denominator = call[:4], call.denominator
@@ -160,10 +160,10 @@ class JaxLibrary(PlainLibrary):
         number = type(denominator) in (int, float) and denominator >= 0
         if not (number or (_concrete if concrete else _arrays)(denominator)):
             return evaluate(metric, call)
-        empty = None if call.empty != call.empty else call.empty  # every nan is the same
+        empty = None if call.empty != call.empty else call.empty  # all nan share a program
         try:
             program = _program(metric, call.options, empty)
-        except TypeError:  # a hyper-parameter or an option without a hash
+        except TypeError:  # a hyper-parameter or an option has no hash
             return evaluate(metric, call)
         run = program.traced
         if concrete:
@@ -172,7 +172,7 @@ class JaxLibrary(PlainLibrary):
         return run(*arrays, denominator)
 
     def statistics(self, metrics: Sequence[Metric], inputs: Inputs) -> tuple[Any, ...]:
-        """Return the states of several metrics that take the same inputs, from one program."""
+        """Return the states of several metrics of the same inputs, from one program."""
         if not (
             _concrete(*inputs.arrays.values())
             and all(_compiles(self, metric) for metric in metrics)
@@ -194,7 +194,7 @@ class JaxLibrary(PlainLibrary):
         return evaluate(inputs.arrays)  # type: ignore[no-any-return]
 
     def fold(self, states: Sequence[Any]) -> Any:
-        """Merge the states of one metric, one after the other: one program for any number."""
+        """Merge the states of one metric sequentially: one program serves any number of states."""
         return reduce(_merge_program(), states)
 
     def differentiated(
@@ -208,9 +208,9 @@ class JaxLibrary(PlainLibrary):
         """Return value and gradient of ``function(metric, predictions, targets, **options)``."""
         arrays = {k: v for k, v in options.items() if isinstance(v, jax.Array)}
         others = {k: v for k, v in options.items() if k not in arrays}
-        # a function of the user's may look at values, and is new at every call if it is a lambda
-        given = (*several(predictions), *several(targets), *arrays.values())
-        if isinstance(metric, Metric) and _concrete(*given):
+        # functions of the user are not compiled: they may read values, and a lambda is never cached
+        inputs = (*several(predictions), *several(targets), *arrays.values())
+        if isinstance(metric, Metric) and _concrete(*inputs):
             try:
                 program = _gradient(function, metric, tuple(sorted(others.items())))
             except TypeError:
@@ -228,17 +228,17 @@ class JaxLibrary(PlainLibrary):
         return _over_axis(state, axis_name)
 
     def chunk_arrays(self, plan: PassPlan) -> Arrays:
-        """Return the arrays of a chunk."""
+        """Return the operations on the arrays of a chunk."""
         return _ChunkArrays(plan)
 
     def gone_through(
         self, plan: PassPlan, needed: Needed, tokens: Tokens
     ) -> tuple[Array, Array, Slopes]:
-        """Return the total of the losses, the losses, and the slopes, from a compiled pass."""
+        """Return the total of the losses, the losses and the slopes, from a compiled pass."""
         return _linear_pass(plan)(needed, tokens)  # type: ignore[no-any-return]
 
     def total_of_tokens(self, plan: PassPlan, tokens: Tokens, rows: Any) -> Array:
-        """Return the total of the losses, whose derivative is found beside its value."""
+        """Return the total of the losses; its derivative is computed in the same pass."""
         return _linear_total(plan)(*tokens)
 
 
@@ -249,7 +249,7 @@ LIBRARY = JaxLibrary
 
 
 def _bins(index: Array, weights: Array | None, size: int, /) -> Array:
-    """Add up by index."""
+    """Sum by index."""
     ones = jnp.ones_like(index) if weights is None else weights
 
     def bins(index: Array, ones: Array) -> Array:
@@ -261,7 +261,7 @@ def _bins(index: Array, weights: Array | None, size: int, /) -> Array:
 
 def _sums_by(index: Array, weights: Array, size: int, /) -> Array:
     xp: Any = ModuleType("isoloss.jax")
-    known = lambda size: type(size) is int  # noqa: E731 - not the name of a size, in an export
+    known = lambda size: type(size) is int  # noqa: E731 - not a symbol of an exported program
     parts = {"bins": _bins, "total": partial(special.sum_directly, jnp), "is_known": known}
     xp.__dict__.update(vars(jnp), **parts)
     return _spread(
@@ -271,23 +271,25 @@ def _sums_by(index: Array, weights: Array, size: int, /) -> Array:
 
 
 def _bin_of(x: Array, edges: tuple[float, ...], /) -> Array:
-    """Return how many of the ascending edges are at most each number; -1 for nan."""
+    """Return the number of ascending edges that are at most x; -1 for nan."""
 
     def bin_of(x: Array) -> Array:
-        found = jnp.searchsorted(jnp.asarray(edges, x.dtype), x, side="right")
-        return jnp.where(jnp.isnan(x), -1, found)
+        count = jnp.searchsorted(jnp.asarray(edges, x.dtype), x, side="right")
+        return jnp.where(jnp.isnan(x), -1, count)
 
     return _spread(bin_of, lambda *axes: axes, x)
 
 
 def _rows(x: Array, axes: tuple[int, ...], /) -> Array:
-    """Bring the reduced axes last and into one, spread as all of them were."""
-    kept = tuple(i for i in range(x.ndim) if i not in axes)
+    """Move the reduced axes last and flatten them; the result keeps their sharding."""
+    kept_axes = tuple(i for i in range(x.ndim) if i not in axes)
 
     def spec(*names: Any) -> tuple[Any, ...]:
-        those = (name if isinstance(name, tuple) else (name,) for name in (names[i] for i in axes))
-        together = tuple(name for some in those for name in some if name is not None)
-        return (*(names[i] for i in kept), together or None)
+        reduced_names = (
+            name if isinstance(name, tuple) else (name,) for name in (names[i] for i in axes)
+        )
+        merged = tuple(name for group in reduced_names for name in group if name is not None)
+        return (*(names[i] for i in kept_axes), merged or None)
 
     return _spread(lambda x: special.rows(jnp, x, axes), spec, x)
 
@@ -295,9 +297,9 @@ def _rows(x: Array, axes: tuple[int, ...], /) -> Array:
 def _spread(
     function: Callable[..., Array], spec: Callable[..., tuple[Any, ...]], *arrays: Array
 ) -> Array:
-    """Call a function that JAX has no rule for where axes of a mesh are explicit.
+    """Call a function for which JAX has no sharding rule on explicit mesh axes.
 
-    ``spec`` gives the axes that the result is spread along, from those of the first array.
+    ``spec`` maps the mesh axes of the first array to those of the result.
     """
     sharding = jax.typeof(arrays[0]).sharding
     if all(axis is None for axis in sharding.spec):
@@ -311,7 +313,7 @@ def _spread(
 
 
 def _chosen(numbers: Any, labels: Array, /) -> Array:
-    """Return one of some numbers for each label, by comparing: a gather knows no explicit mesh."""
+    """Return ``numbers[label]`` by comparison: a gather does not support explicit mesh axes."""
     table = jnp.asarray(numbers)
     return jnp.sum(jnp.where(labels[..., None] == jnp.arange(len(table)), table, 0), axis=-1)
 
@@ -322,15 +324,15 @@ def _bin_max(index: Array, x: Array, size: int, /) -> Array:
 
 
 def _scan(step: Callable[..., Any], state: Any, /, *sequences: Array) -> Any:
-    """Take a state through the steps of sequences in a loop of XLA, whose length costs nothing."""
+    """Apply a step to a state for each item of sequences, in a loop of XLA."""
     along = tuple(jax.numpy.moveaxis(x, -2, 0) for x in sequences)
     return jax.lax.scan(lambda state, x: (step(state, *x), None), state, along)[0]
 
 
 def _rules(result: str) -> dict[str, Any]:
-    """Return functions whose derivative, as JAX composes it, leaves the range of float32.
+    """Return functions whose derivative, as JAX composes it, overflows or underflows in float32.
 
-    JAX computes in float32 unless told otherwise, so what float64 absorbs elsewhere matters here.
+    JAX computes in float32 by default, so that float64 does not absorb this.
     """
 
     def with_slope(function: Callable[..., Array], slope: Callable[..., Array]) -> Any:
@@ -344,8 +346,12 @@ def _rules(result: str) -> dict[str, Any]:
         (x, y), (dx, dy) = primals, tangents
         result = quotient(x, y)
         if not isinstance(dy, jax.custom_derivatives.SymbolicZero):  # result may be inf
-            lost = result * dy
-            dx = -lost if isinstance(dx, jax.custom_derivatives.SymbolicZero) else dx - lost
+            from_divisor = result * dy
+            dx = (
+                -from_divisor
+                if isinstance(dx, jax.custom_derivatives.SymbolicZero)
+                else dx - from_divisor
+            )
         return result, quotient(dx, y)  # JAX's own rule squares y
 
     quotient.defjvp(quotient_jvp, symbolic_zeros=True)
@@ -353,10 +359,10 @@ def _rules(result: str) -> dict[str, Any]:
     xp.__dict__.update(vars(jax.numpy), abs=lambda x: jax.numpy.maximum(x, -x))
 
     def log1p(x: Array) -> Array:
-        """Correct log(1 + x) by the rounding of 1 + x (Kahan): JAX's own is 117 ULP off."""
-        u = jax.lax.optimization_barrier(1 + x)  # or XLA takes u - 1 for x
-        lost = xp.where((u == 1) | xp.isinf(u), 1.0, u - 1)
-        return xp.where(u == 1, x, xp.where(xp.isinf(u), u, xp.log(u) * (x / lost)))
+        """Correct log(1 + x) for the rounding of 1 + x (Kahan): JAX's log1p is 117 ULP off."""
+        u = jax.lax.optimization_barrier(1 + x)  # otherwise XLA replaces u - 1 by x
+        divisor = xp.where((u == 1) | xp.isinf(u), 1.0, u - 1)
+        return xp.where(u == 1, x, xp.where(xp.isinf(u), u, xp.log(u) * (x / divisor)))
 
     def bounded(x: Array, bound: float) -> Array:
         return xp.sign(x) * xp.minimum(xp.abs(x), bound)
@@ -369,7 +375,7 @@ def _rules(result: str) -> dict[str, Any]:
     symmetric.defjvp(bounded_jvp)
 
     def clip(x: Array, /, min: Any = None, max: Any = None) -> Array:  # noqa: A002
-        """Clip; on a CPU, XLA sums selections an order of magnitude slower than products."""
+        """Clip; on a CPU, XLA sums selections ten times slower than products."""
         if isinstance(max, (int, float)) and isinstance(min, (int, float)) and min == -max:
             return symmetric(x, max)
         return special.clip(jax.numpy, x, min, max)
@@ -381,7 +387,7 @@ def _rules(result: str) -> dict[str, Any]:
 
     def log_ratio_jvp(primals: Any, tangents: Any) -> Any:
         (x, y), (dx, dy) = primals, tangents
-        # XLA makes 1 / (x y) of the chain rule's 1 / (x / y) / y, which may overflow
+        # XLA turns 1 / (x / y) / y of the chain rule into 1 / (x y), which may overflow
         return log_ratio(x, y), quotient(dx, x) - quotient(dy, y)
 
     log_ratio.defjvp(log_ratio_jvp)
@@ -405,23 +411,23 @@ def _rules(result: str) -> dict[str, Any]:
 
 
 def _moves(change: Any) -> bool:
-    """Whether a tangent is there and is not the symbolic zero of a constant."""
+    """Whether a tangent exists and is not the symbolic zero of a constant."""
     return change is not None and not isinstance(change, jax.custom_derivatives.SymbolicZero)
 
 
 def _of_row(xp: Namespace, entry: Primitive) -> Any:
-    """Return a primitive whose derivatives, of every order, are its closed forms."""
+    """Return a primitive with its closed-form derivatives, for every order."""
     value, slope = (jax.custom_jvp(partial(f, xp)) for f in (entry.value, entry.slope))
 
     def by_rest(function: Callable[..., Array], primals: Any, tangents: Any) -> Any:
-        """Return the derivative along the other arguments, by JAX's own differentiation."""
+        """Return the derivative along the other arguments, by JAX's autodiff."""
         (x, *rest), (_, *changes) = primals, tangents
         moving = {k: change for k, change in enumerate(changes) if _moves(change)}
         if not moving:
             return 0.0
 
         def of_moving(moved: dict[int, Array]) -> Array:
-            return function(xp, x, *(moved.get(k, one) for k, one in enumerate(rest)))
+            return function(xp, x, *(moved.get(k, argument) for k, argument in enumerate(rest)))
 
         return jax.jvp(of_moving, ({k: rest[k] for k in moving},), (moving,))[1]
 
@@ -443,14 +449,14 @@ def _of_row(xp: Namespace, entry: Primitive) -> Any:
 
 
 def _turned(xp: Namespace, function: Any, turn: Any) -> Any:
-    """Return a function of a row, whose derivative is made of such functions."""
+    """Return a function of a row with its derivative rule."""
     ruled = jax.custom_jvp(partial(function, xp))
     ruled.defjvp(lambda x, v: (ruled(*x), turn(xp, *x, *v)))
     return ruled
 
 
 def _angle(xp: Namespace, function: Any, slope: Any) -> Any:
-    """Return a function of the angle between two rows, whose slope is made of its value."""
+    """Return a function of the angle between two rows, with a rule that uses its value."""
 
     @jax.custom_jvp
     def ruled(x: Array, y: Array) -> Array:
@@ -460,9 +466,9 @@ def _angle(xp: Namespace, function: Any, slope: Any) -> Any:
     def rule(primals: Any, tangents: Any) -> tuple[Array, Array]:
         (x, y), (dx, dy), change = primals, tangents, 0.0
         value = ruled(x, y)
-        for one, other, d in ((x, y, dx), (y, x, dy)):
+        for row, other, d in ((x, y, dx), (y, x, dy)):
             if _moves(d):
-                change = change + xp.sum(slope(xp, one, other, value) * d, axis=-1)
+                change = change + xp.sum(slope(xp, row, other, value) * d, axis=-1)
         return value, change
 
     ruled.defjvp(rule, symbolic_zeros=True)
@@ -473,39 +479,39 @@ def _angle(xp: Namespace, function: Any, slope: Any) -> Any:
 
 
 def _concrete(*values: Any) -> bool:
-    """Whether all are arrays with numbers in them, or nothing."""
+    """Whether all values are concrete JAX arrays or None."""
     return all(
         x is None or (isinstance(x, jax.Array) and not isinstance(x, Tracer)) for x in values
     )
 
 
 def _arrays(*values: Any) -> bool:
-    """Whether all are arrays of JAX, tracers included, or constants of NumPy's, or nothing."""
+    """Whether all values are JAX arrays, tracers, NumPy arrays or None."""
     return all(x is None or isinstance(x, (jax.Array, np.ndarray)) for x in values)
 
 
 def _large(predictions: Array, *others: Any) -> bool:
-    """Whether arrays of JAX or NumPy are so large that a second sum is worth avoiding."""
+    """Whether the arrays are so large that avoiding a second sum pays off."""
     if not _arrays(predictions, *others):
         return False
-    known = all(type(n) is int for n in predictions.shape)  # not the name of a size, in an export
+    known = all(type(n) is int for n in predictions.shape)  # not a symbol of an exported program
     return known and predictions.size >= SMALL
 
 
 def _compiles(library: JaxLibrary, metric: Metric) -> bool:
-    """Whether fusing operations keeps the promised accuracy.
+    """Whether a fused program keeps the documented accuracy.
 
-    A score subtracts numbers that must cancel exactly. Rounded to float64 in a fused loop or out of
-    it, they do to the last digit of float32; in float32 throughout they would not.
+    A score subtracts numbers that must cancel. In float64 they cancel to the last digit of float32,
+    fused or not; in float32 they would not.
     """
-    kept = metric.averages or metric.kind in ("counts", "sorted whole")
-    return kept or library.widens(None)
+    accurate = metric.averages or metric.kind in ("counts", "sorted whole")
+    return accurate or library.widens(None)
 
 
 class _Compiled(NamedTuple):
-    """A function as a program for few numbers, which is made in little time, and for many.
+    """A function as a quickly compiled program for few numbers, and an optimised one for many.
 
-    A first call is waited for, and there is one for each shape.
+    Every shape is compiled separately, and its first call waits for the compilation.
     """
 
     few: Callable[..., Any]
@@ -519,8 +525,8 @@ def _compiled(function: Callable[..., Any]) -> _Compiled:
     return _Compiled(jax.jit(function, compiler_options=QUICK), program)
 
 
-# (low, high, unit): a sum of squares between low and high is exact enough. Otherwise the residuals
-# are multiplied or divided by the unit before they are squared. All are powers of two.
+# (low, high, unit): a sum of squares between low and high is accurate. Otherwise the residuals are
+# multiplied or divided by the unit before they are squared. All three are powers of two.
 _SQUARES = {
     "float32": (2.0**-80, 2.0**120, 2.0**79),
     "float64": (2.0**-700, 2.0**900, 2.0**540),
@@ -528,13 +534,14 @@ _SQUARES = {
 
 
 class _Sums(Totals):
-    """Sums that record each sum found, and whether it is in range.
+    """Sums that record each computed sum, and whether it is in range.
 
-    Given the sums of a first pass, ``known``, they compute those in another unit; given both, the
-    state. Given the ``roots`` of mean squares, they differentiate with respect to them.
+    With the sums of a first pass, ``known``, the sums are computed in another unit. With ``known``
+    and ``others``, the state is assembled from both. With ``roots`` of mean squares, the roots are
+    not computed again, only their derivatives.
     """
 
-    __slots__ = ("found", "known", "others", "rooted", "roots", "serves")
+    __slots__ = ("known", "others", "results", "rooted", "roots", "serves")
 
     def __init__(
         self,
@@ -545,7 +552,7 @@ class _Sums(Totals):
     ) -> None:
         super().__init__(inputs)
         self.known, self.others, self.roots = list(known), list(others), list(roots)
-        self.found: list[tuple[Array, Array]] = []  # sums, and what stands for those that serve
+        self.results: list[tuple[Array, Array]] = []  # sums, and scaled sums if they are in range
         self.serves: list[Array] = []
         self.rooted: list[Array] = []
 
@@ -563,18 +570,18 @@ class _Sums(Totals):
         return Total(value, xp.zeros_like(value, dtype=xp.result))
 
     def _keep(self, value: Array, instead: Array, serves: Array) -> None:
-        self.found.append((value, instead))
+        self.results.append((value, instead))
         self.serves.append(serves)
 
     def root_mean_square(self, residual: Array) -> Any:
-        """Summarise residuals by their root mean square, which is found here."""
+        """Summarise residuals by their root mean square, computed directly."""
         xp = self.xp
         weight = self._weight(self._sum(xp.zeros_like(residual)))
         if self.roots:
             return self._rooted(self._moving(residual, weight, self.roots.pop(0)), weight)
         low, high, unit = _SQUARES[xp.computing_name]
         scale = xp.ones_like(weight.value)
-        if self.known:  # numbers of the data: XLA would square a constant, to 0
+        if self.known:  # depends on the data, because XLA would square a constant to 0
             before = self.known.pop(0)
             other = xp.where(before > 1, scale / unit, scale * unit)
             scale = xp.where((low < before) & (before < high), scale, other)
@@ -591,12 +598,12 @@ class _Sums(Totals):
         return Rooted(root, weight, weight)
 
     def _moving(self, residual: Array, weight: Total, root: Array) -> Array:
-        """Return the root, which is known, with its derivative by residuals and weights."""
+        """Return the known root with its derivative by residuals and weights."""
         xp, weights = self.xp, self._inputs.weights
         if weights is None and self._inputs.mask is not None:
             weights = xp.astype(self._inputs.mask, xp.computing)
 
-        # everything is an argument: a rule must not close over what is being differentiated
+        # pass everything as an argument: a rule must not close over differentiated arrays
         @jax.custom_jvp
         def moving(residual: Array, weights: Any, number: Array, root: Array) -> Array:
             return root
@@ -616,7 +623,7 @@ class _Sums(Totals):
 
 
 class _Program(NamedTuple):
-    """The evaluation of a metric under some options."""
+    """The evaluation of a metric with given options."""
 
     traced: Callable[..., Array]
     compiled: _Compiled
@@ -630,32 +637,32 @@ def _program(metric: Metric, options: Options, empty: Any) -> _Program:
     def whole(p: Array, t: Array, weights: Any, where: Any, denominator: Any) -> Array:
         return evaluate(metric, Call(p, t, weights, where, options, denominator, empty))
 
-    def sums(arguments: Any, **given: Any) -> tuple[Inputs, Any, _Sums]:
+    def sums(arguments: Any, **passes: Any) -> tuple[Inputs, Any, _Sums]:
         p, t, weights, where = arguments[:4]
         inputs = Inputs(metric, p, t, weights, where, axis, event_axis)
         batch = inputs.batch()
-        totals = _Sums(batch, **given)
+        totals = _Sums(batch, **passes)
         state = metric.statistics(batch.xp, batch.predictions, batch.targets, totals)
         return inputs, state, totals
 
-    def valued(arguments: Any, **given: Any) -> tuple[Array, list[Array]]:
-        inputs, state, totals = sums(arguments, **given)
+    def valued(arguments: Any, **passes: Any) -> tuple[Array, list[Array]]:
+        inputs, state, totals = sums(arguments, **passes)
         xp = inputs.xp
         value = metric.value(xp, state, arguments[4], empty)
-        for kept in inputs.axes if keepdims else ():
-            value = xp.expand_dims(value, axis=kept)
+        for reduced_axis in inputs.axes if keepdims else ():
+            value = xp.expand_dims(value, axis=reduced_axis)
         return xp.astype(value, xp.result), totals.rooted
 
-    # A second, scaled sum for overflows would read the data twice, and XLA's CPU takes ten times
-    # as long for both. So there is one sum; where it is out of range, the evaluation
-    # starts again with the scaled one. The barrier separates value and derivative: XLA would store
-    # what they share. The last result is 1 and depends on the sum: multiplied by it, a derivative
-    # is computed after the sum and can reuse the memory of the terms.
+    # A second, scaled sum for overflows would read the data twice, and XLA takes ten times as long
+    # for both on a CPU. Therefore one sum is computed first; only if it is out of range, the scaled
+    # sum is computed. The barrier separates value and derivative, because XLA would store their
+    # common terms. The last result is 1 and depends on the sum: a derivative multiplied by it is
+    # computed after the sum, and can reuse the memory of the terms.
     @jax.custom_jvp
     def guarded(*arguments: Any) -> tuple[Array, list[Array], Array]:
         arguments = jax.lax.optimization_barrier(arguments)
         inputs, _, totals = sums(arguments)
-        found, instead = (list(part) for part in zip(*totals.found, strict=True))
+        found, instead = (list(part) for part in zip(*totals.results, strict=True))
         serves = reduce(operator.and_, map(jnp.all, totals.serves))
         again = partial(_in_parts, inputs, of_part)
         others = jax.lax.cond(serves, lambda *_: instead, again, found, *arguments[:4])
@@ -664,10 +671,10 @@ def _program(metric: Metric, options: Options, empty: Any) -> _Program:
         return *valued(arguments, known=found, others=others), one
 
     def of_part(known: Any, *part: Any) -> list[Array]:
-        return [value for value, _ in sums(part, known=known)[2].found]
+        return [value for value, _ in sums(part, known=known)[2].results]
 
     def moved(primals: Any, tangents: Any) -> tuple[Any, Any]:
-        found = guarded(*primals)
+        results = guarded(*primals)
         leaves, tree = jax.tree.flatten(primals)  # some are None
         changes = {
             k: change for k, change in enumerate(jax.tree.leaves(tangents)) if _moves(change)
@@ -675,11 +682,11 @@ def _program(metric: Metric, options: Options, empty: Any) -> _Program:
 
         def of_moving(moving: dict[int, Array]) -> tuple[Array, list[Array]]:
             arguments = [moving.get(k, leaf) for k, leaf in enumerate(leaves)]
-            return valued(jax.tree.unflatten(tree, arguments), roots=found[1])
+            return valued(jax.tree.unflatten(tree, arguments), roots=results[1])
 
         moving = {k: leaves[k] for k in changes}
         _, (change, roots) = jax.jvp(of_moving, (moving,), (changes,))
-        return found, (change * found[2], roots, jnp.zeros_like(found[2]))
+        return results, (change * results[2], roots, jnp.zeros_like(results[2]))
 
     guarded.defjvp(moved, symbolic_zeros=True)
 
@@ -689,14 +696,14 @@ def _program(metric: Metric, options: Options, empty: Any) -> _Program:
         if not (large and metric.averages and reduction == "mean"):
             return whole(*arguments)
         inputs = Inputs(metric, p, t, weights, where, axis, event_axis)
-        few = math.prod(inputs.shape) * ROWS <= p.size  # a second sum of them costs nothing
+        few = math.prod(inputs.shape) * ROWS <= p.size  # then a second sum is cheap
         return whole(*arguments) if inputs.xp.wide or few else guarded(*arguments)[0]
 
     return _Program(call, _compiled(call))
 
 
-PART = 4096  # samples, or more, that are evaluated together where a sum is found again
-PARTS = 64  # how many parts there are at most, so that their sums add up to few roundings
+PART = 4096  # the least number of samples of a part when a sum is recomputed
+PARTS = 64  # the largest number of parts, which bounds the rounding error of adding their sums
 
 
 def _in_parts(
@@ -708,7 +715,7 @@ def _in_parts(
     weights: Any,
     where: Any,
 ) -> list[Array]:
-    """Return sums of all samples, by parts along a reduced axis, in a loop that needs no memory."""
+    """Return sums of all samples, in a loop over parts of a reduced axis to save memory."""
     shape, arrays = inputs.shape, (predictions, targets, weights, where)
     axis = max(inputs.axes, key=shape.__getitem__, default=None)
     parts = min(PARTS, math.prod(shape) // PART)
@@ -719,22 +726,22 @@ def _in_parts(
     length = -(-shape[axis] // parts)
 
     def part(k: Any) -> list[Array]:
-        start = jnp.minimum(k * length, shape[axis] - length)  # the last overlaps another
-        own = jnp.arange(length) + start >= k * length
-        own = jnp.reshape(own, (length, *(1,) * (len(shape) - axis - 1)))
+        start = jnp.minimum(k * length, shape[axis] - length)  # the last part overlaps
+        counted = jnp.arange(length) + start >= k * length
+        counted = jnp.reshape(counted, (length, *(1,) * (len(shape) - axis - 1)))
 
         def cut(x: Any, back: int) -> Any:
-            """Cut an array along the axis, counted from the end, where it has more than one."""
+            """Slice an array along an axis, counted from the end, unless its length is 1."""
             if x is None or x.ndim < -back or x.shape[back] == 1:
                 return x
             return jax.lax.dynamic_slice_in_dim(x, start, length, back)
 
         p, t = (cut(x, axis - x.ndim) if x.ndim else x for x in (predictions, targets))
         w, mask = (cut(x, axis - len(shape)) for x in (weights, where))
-        return function(known, p, t, w, own if mask is None else mask & own)
+        return function(known, p, t, w, counted if mask is None else mask & counted)
 
     def step(k: Any, sums: list[Array]) -> list[Array]:
-        return [one + other for one, other in zip(sums, part(k), strict=True)]
+        return [a + b for a, b in zip(sums, part(k), strict=True)]
 
     sums: list[Array] = jax.lax.fori_loop(1, -(-shape[axis] // length), step, part(0))
     return sums
@@ -761,11 +768,11 @@ def _statistics(
 
 @lru_cache(maxsize=1)
 def _merge_program() -> Callable[[Any, Any], Any]:
-    return jax.jit(lambda one, two: one.merge(two))
+    return jax.jit(lambda state, other: state.merge(other))
 
 
 def _over_axis(state: State, axis_name: Any) -> Any:
-    """Sum arrays in which each device fills a row of its own: its result varies nowhere."""
+    """Sum arrays in which each device fills a separate row, so that the result is replicated."""
     count, here = jax.lax.axis_size(axis_name), jax.lax.axis_index(axis_name)
 
     def row(leaf: Array) -> Array:
@@ -791,7 +798,7 @@ def _gradient(function: Any, metric: Any, others: tuple[tuple[str, Any], ...]) -
 
 
 class _ChunkArrays(Arrays):
-    """Arrays that are never changed in place."""
+    """Operations that make new arrays: JAX arrays are immutable."""
 
     def multiply(self, x: Array, y: Array) -> Array:
         return self.xp.matmul(x, y, preferred_element_type=self.dtype)
@@ -799,13 +806,13 @@ class _ChunkArrays(Arrays):
 
 @lru_cache(maxsize=PASSES)
 def _linear_pass(plan: PassPlan) -> Any:
-    """Return the compiled pass, of what is needed and tokens."""
+    """Return the compiled pass, a function of the needed gradients and the tokens."""
     return jax.jit(partial(_scanned, plan), static_argnums=0)
 
 
 @lru_cache(maxsize=PASSES)
 def _linear_total(plan: PassPlan) -> Callable[..., Array]:
-    """Return the total of the losses as a function whose derivative is found beside its value."""
+    """Return the total of the losses as a function with a derivative from the same pass."""
     through = _linear_pass(plan)
 
     @jax.custom_jvp
@@ -826,7 +833,7 @@ def _linear_total(plan: PassPlan) -> Callable[..., Array]:
 
 
 def _scanned(plan: PassPlan, needed: Needed, tokens: Tokens) -> tuple[Array, Array, Slopes]:
-    """Go through the chunks in a loop of XLA, all of one length: what is added does not count."""
+    """Run the chunks in a loop of XLA, padded to one length; padding is excluded."""
     arrays = _ChunkArrays(plan)
     count = tokens.hidden.shape[0]
     if count <= plan.chunk:
@@ -845,9 +852,9 @@ def _scanned(plan: PassPlan, needed: Needed, tokens: Tokens) -> tuple[Array, Arr
     bias = None if tokens.bias is None else tokens.bias.astype(arrays.dtype)
     along = (cut(tokens.hidden), None if factor is None else cut(factor), cut(tokens.labels))
 
-    def step(sums: Any, some: Any) -> Any:
-        part = Tokens(some[0], weight, bias, some[1], some[2])
-        losses, by_hidden, sums = of_chunk(arrays, part, needed, sums)
+    def step(sums: Any, chunk: Any) -> Any:
+        chunk_tokens = Tokens(chunk[0], weight, bias, chunk[1], chunk[2])
+        losses, by_hidden, sums = of_chunk(arrays, chunk_tokens, needed, sums)
         return sums, (losses, by_hidden)
 
     start = (

@@ -1,7 +1,7 @@
-"""NumPy: blocks that stay in the cache, merged as batches are; a few samples without ceremony.
+"""NumPy: evaluation in blocks that fit the cache, and a fast path for small arrays.
 
-A block is converted, evaluated by the definition and summed before the next one is touched, so
-that nothing but a few numbers goes through main memory, and no temporary grows with the data.
+Each block is converted, evaluated by the definition and summed before the next one is read. The
+states of blocks merge as those of batches do. Temporary arrays do not grow with the data.
 """
 
 from __future__ import annotations
@@ -41,27 +41,27 @@ from .._core.totals import Totals, totals_of
 from .._core.types import Array, Namespace
 from .._core.wrappers import Wrapper
 
-# What a block and its temporaries take: more than the caches hold costs traffic, less costs calls.
-# Measured: 4 MiB is a tenth faster than 2 MiB, and 1 MiB slower by a third.
+# The bytes of a block and its temporaries. Larger blocks exceed the caches, smaller ones need more
+# calls. Measured: 4 MiB is 10 % faster than 2 MiB; 1 MiB is 33 % slower.
 CACHE = 1 << 22
 TEMPORARIES = 4  # arrays of the size of a block that a typical definition holds at once
-DIRECT = 1 << 15  # up to this many samples take the short road
+DIRECT = 1 << 15  # the largest number of samples for the fast path
 PIECE = 1 << 13  # the longest dot product for which BLAS starts no threads
-CHUNK = 256  # blocks that threads are given at once
-FEW = 8  # blocks that are evaluated sooner than threads are started
-PENDING = 1 << 16  # numbers in the states that wait to be merged at once
-SOME = 1 << 9  # samples from which a first estimate of the mean is taken
-FEW_PLACES = 1 << 8  # pairs of places of which a table is made, however few the samples are
+CHUNK = 256  # blocks that are submitted to threads at once
+FEW = 8  # below this number of blocks, no threads are started
+PENDING = 1 << 16  # numbers in the states that are merged at once
+SOME = 1 << 9  # samples for a first estimate of the mean
+FEW_PLACES = 1 << 8  # table size that is always acceptable for counting pairs
 ONE_BY_ONE = 1 << 12  # up to this many numbers, all pairs of a part are compared at once
 MANY = 1 << 11  # from this many numbers on, selecting by bits is faster than by branches
-RARE = 1 / 16  # a share of them for which branches are guessed right often enough
+RARE = 1 / 16  # the fraction below which branch prediction is efficient
 
-States = tuple[Any, ...]  # one for each metric
-Box = tuple[slice, ...]  # a part of the loss's shape
+States = tuple[Any, ...]  # one state per metric
+Box = tuple[slice, ...]  # a part of the shape of the loss
 
 
 class NumPyLibrary(PlainLibrary):
-    """NumPy, which everything that is no array becomes an array of."""
+    """NumPy, the library of lists and numbers too."""
 
     name = "NumPy"
     yields = True
@@ -70,23 +70,23 @@ class NumPyLibrary(PlainLibrary):
 
     @cached_property
     def plans(self) -> Plans:
-        """How calls are evaluated."""
+        """The cached plans of calls."""
         return Plans()
 
     def cast(self, xp: Namespace, array: Array) -> Array:
-        """Bring an array to the dtype of the computation."""
+        """Convert an array to the dtype of the computation."""
         return array.astype(xp.computing, copy=False)
 
     def convert(self, array: np.ndarray, dtype: str, like: Array) -> Array:
-        """Convert an array of NumPy's."""
+        """Convert the dtype of a NumPy array."""
         return array.astype(dtype)
 
     def conversion(self, name: str) -> str:
-        """Return the code that makes an array of NumPy's."""
+        """Return the code that converts an array to NumPy."""
         return f"numpy.asarray({name})"
 
     def refuse(self, array: Array) -> str | None:
-        """Refuse masked arrays, which hide what is masked, and matrices."""
+        """Return a remedy for masked arrays and matrices, which are not supported."""
         if isinstance(array, np.ma.MaskedArray):
             return "masked arrays are not taken: pass array.filled(0) and where=~array.mask"
         if isinstance(array, np.matrix):
@@ -94,7 +94,7 @@ class NumPyLibrary(PlainLibrary):
         return None
 
     def overrides(self, result: str) -> dict[str, Any]:
-        """Return what is faster; NumPy does not differentiate, so no form is for derivatives."""
+        """Return faster functions; NumPy has no autodiff, so only values matter."""
         return {
             "stop_gradient": _same, "pick": _pick, "clip": _clamp, "sqrt": np.sqrt,
             "zeros_like": _zeros_like, "ones_like": _ones_like,
@@ -117,20 +117,20 @@ class NumPyLibrary(PlainLibrary):
     def _build(self, result: str, wide: bool) -> Namespace:
         xp: Any = super()._build(result, wide)
         xp.tweedie_deviance = partial(_tweedie_deviance, xp)
-        made: Namespace = xp
-        return made
+        namespace: Namespace = xp
+        return namespace
 
     def value(self, metric: Metric, call: Call) -> Any:
-        """Return what a call of a metric returns, by a plan for arrays of these kinds."""
+        """Return the value of a call of a metric, by a plan for arrays of these kinds."""
         plan, named = self.plans.find(metric, call, _kinds, _Plan)
         return plan.value(named, call.denominator, call.empty)
 
     def within(self, labels: Array, highest: float) -> bool:
-        """Whether labels are from 0 to a highest one."""
+        """Whether labels are from 0 to the highest label."""
         return labels.size == 0 or bool(labels.min() >= 0 and labels.max() <= highest)
 
     def median(self, values: Array, weights: Array) -> Array | None:
-        """Return the median of samples that all count once, found without sorting them."""
+        """Return the median of samples of equal weight, without sorting; else None."""
         if not (_all_ones(weights) or (weights.dtype.kind == "i" and np.all(weights == 1))):
             return None
         half, odd = divmod(values.shape[-1], 2)
@@ -141,36 +141,38 @@ class NumPyLibrary(PlainLibrary):
         return np.where(np.isnan(np.max(values, axis=-1)), values.dtype.type(math.nan), median)
 
     def places(self, x: Array, y: Array, weights: Array) -> tuple[Array, Array, Array] | None:
-        """Return the places of x and y in the order of y, and of x where those are equal."""
+        """Return the ranks of x and y, ordered by y and then by x, for samples of equal weight."""
         if len(x) != 1 or not _all_ones(weights):
             return None
         digits = x.shape[-1].bit_length()
         both = (_place(y[0]) << digits) | _place(x[0])
-        both.sort()  # numbers are sorted sooner than their order is found
+        both.sort()  # sorting is faster than argsort
         return both[None] & ((1 << digits) - 1), both[None] >> digits, weights
 
     def balance(self, x: Array, y: Array, weights: Array) -> Array | None:
-        """Return the pairs in the same order less those in opposite orders, of `places`."""
+        """Return the number of concordant minus discordant pairs, from the result of `places`."""
         if len(x) != 1 or not _all_ones(weights):
             return None
         x, y = x[0], y[0]
-        n, columns, lines = len(x), int(x.max()) + 1, int(y[-1]) + 1
-        if columns * lines <= max(n, FEW_PLACES):
-            table = np.bincount(y * columns + x, minlength=columns * lines).reshape(lines, columns)
+        n, columns, rows = len(x), int(x.max()) + 1, int(y[-1]) + 1
+        if columns * rows <= max(n, FEW_PLACES):
+            table = np.bincount(y * columns + x, minlength=columns * rows).reshape(rows, columns)
             before = np.cumsum(np.cumsum(table, axis=0), axis=1)
             until = before[:, -1:]
-            # of each pair, the one of the higher y meets those of a lower x, and of a higher one
+            # for each pair of y, samples of the higher y meet those of lower and of higher x
             balance = np.sum(table[1:, 1:] * before[:-1, :-1])
             balance -= np.sum(table[1:] * (until - before)[:-1])
             return np.array([float(balance)])
-        alike = np.bincount(x), np.bincount(y)
-        new = np.flatnonzero((x[1:] != x[:-1]) | (y[1:] != y[:-1])) + 1
-        twice = np.diff(new, prepend=0, append=n)  # how many samples are equal in both
-        unlike = n * n - sum(int(np.dot(k, k)) for k in alike) + int(np.dot(twice, twice))
-        return np.array([unlike / 2 - 2 * _inversions(x)])
+        ties = np.bincount(x), np.bincount(y)
+        starts = np.flatnonzero((x[1:] != x[:-1]) | (y[1:] != y[:-1])) + 1
+        joint_ties = np.diff(starts, prepend=0, append=n)  # numbers of samples equal in both
+        twice_untied = (
+            n * n - sum(int(np.dot(k, k)) for k in ties) + int(np.dot(joint_ties, joint_ties))
+        )
+        return np.array([twice_untied / 2 - 2 * _inversions(x)])
 
     def gathers(self, predictions: Array, targets: Array) -> list[Array]:
-        """Return two arrays that are just numbers, of one shape; nothing of others."""
+        """Return two NumPy arrays of numbers of one shape; an empty list for others."""
         fit = (
             type(predictions) is type(targets) is np.ndarray
             and predictions.shape == targets.shape
@@ -200,15 +202,15 @@ class NumPyLibrary(PlainLibrary):
         return _fold(states)
 
     def terms(self, metric: Metric, inputs: Inputs) -> Array:
-        """Return the weighted term of every sample, written block by block where there are many."""
+        """Return the weighted term of every sample, block by block for large inputs."""
         if math.prod(inputs.shape) <= block_size(inputs):
             return super().terms(metric, inputs)
-        found = np.empty(inputs.shape, inputs.xp.result)
+        result = np.empty(inputs.shape, inputs.xp.result)
         for box in _all_boxes(inputs):
             batch = inputs.batch(box)
-            one = metric.terms(batch.xp, batch.predictions, batch.targets)
-            found[box] = _NumPyTotals(batch).weighted(one)
-        return found
+            terms = metric.terms(batch.xp, batch.predictions, batch.targets)
+            result[box] = _NumPyTotals(batch).weighted(terms)
+        return result
 
     def differentiated(
         self,
@@ -218,7 +220,7 @@ class NumPyLibrary(PlainLibrary):
         targets: Any,
         options: dict[str, Any],
     ) -> tuple[Any, Any] | None:
-        """Return value and gradient in blocks, of a weighted sum of terms of one number each."""
+        """Return value and gradient in blocks, for elementwise losses; else None."""
         if not _in_blocks(metric, predictions, targets, options):
             return None
         denominator = options.get("denominator")
@@ -226,12 +228,12 @@ class NumPyLibrary(PlainLibrary):
         inputs = Inputs(metric, predictions, targets, options.get("weights"), options.get("where"))
         with inputs.xp.quiet():
             state, slope = _value_and_slopes(metric, inputs, denominator, predictions.dtype)
-        while isinstance(metric, Wrapper):  # a factor is in the terms already
+        while isinstance(metric, Wrapper):  # the terms contain the factor already
             metric = metric.metric
         return metric.compute(state, denominator=denominator, empty=empty), slope
 
     def chunk_arrays(self, plan: PassPlan) -> Arrays:
-        """Return the arrays of a chunk, changed in place."""
+        """Return the operations on the arrays of a chunk, in place."""
         return _ChunkArrays(plan)
 
 
@@ -246,13 +248,13 @@ def _same(x: Array, /) -> Array:
 
 
 def _clamp(x: Array, /, min: Any = None, max: Any = None) -> Array:  # noqa: A002
-    """Clip on NumPy, whose own ``clip`` costs five times as much on small arrays."""
+    """Clip; NumPy's ``clip`` takes five times as long for small arrays."""
     x = x if min is None else np.maximum(x, min)
     return x if max is None else np.minimum(x, max)
 
 
 def _zeros_like(x: Array, /, *, dtype: Any = None) -> Array:
-    """Return zeros on NumPy, whose own ``zeros_like`` costs five times as much on small arrays."""
+    """Return zeros; NumPy's ``zeros_like`` takes five times as long for small arrays."""
     return np.zeros(x.shape, x.dtype if dtype is None else dtype)
 
 
@@ -263,10 +265,10 @@ def _ones_like(x: Array, /, *, dtype: Any = None) -> Array:
 
 
 def _where(computing: str, condition: Any, x1: Any, x2: Any) -> Array:
-    """Select on NumPy, by the bits of the numbers where the condition is as good as random.
+    """Select elementwise, by bit operations where the condition is irregular.
 
-    The processor guesses each branch of NumPy's own ``where``, which costs ten times as much where
-    it guesses wrong. Where one side has all, it is returned as it is.
+    NumPy's ``where`` branches for each number and takes ten times as long if the branches are
+    mispredicted. If all numbers come from one side, that side is returned.
     """
     if isinstance(condition, bool):
         return x1 if condition else x2
@@ -280,7 +282,7 @@ def _where(computing: str, condition: Any, x1: Any, x2: Any) -> Array:
 
 
 def _of_many(condition: Array, x1: Any, x2: Any) -> Array | None:
-    """Select by bits, or without looking where one side has all; None asks for branches."""
+    """Select by bits, or return one side if it has all numbers; None for branches."""
     shape = condition.shape
     first, second = (type(x) is np.ndarray and x.shape == shape for x in (x1, x2))
     if not (first or second):
@@ -302,13 +304,13 @@ _BITS: dict[int, Any] = {2: np.int16, 4: np.int32, 8: np.int64}
 
 
 def _by_bits(condition: Array, x1: Any, x2: Any, like: Array) -> Array:
-    """Select as `_where` does: ``x2 ^ ((x1 ^ x2) & mask)``, with a mask of no bits or all."""
+    """Select as ``x2 ^ ((x1 ^ x2) & mask)``; all bits of a mask entry are equal."""
     bits = _BITS[like.itemsize]
     mask = condition.view(np.int8).astype(bits)
     np.negative(mask, out=mask)
-    one, two = (np.asarray(x, like.dtype).view(bits) for x in (x1, x2))
-    mask &= one ^ two
-    mask ^= two
+    bits1, bits2 = (np.asarray(x, like.dtype).view(bits) for x in (x1, x2))
+    mask &= bits1 ^ bits2
+    mask ^= bits2
     return mask.view(like.dtype)
 
 
@@ -319,14 +321,14 @@ def _full_like(x: Array, value: Any, /, *, dtype: Any = None) -> Array:
 
 
 def _expand_dims(x: Array, /, *, axis: int) -> Array:
-    """Add an axis on NumPy, whose own ``expand_dims`` costs ten times as much."""
+    """Add an axis; NumPy's ``expand_dims`` takes ten times as long."""
     if axis == -1:
         return x[..., None]
     return x[None] if axis == 0 else np.expand_dims(x, axis)
 
 
 def _reduced(reduce: Callable[..., Array]) -> Callable[..., Array]:
-    """Return a reduction, without the handling of arrays of other libraries."""
+    """Return a reduction without NumPy's dispatch to other libraries."""
 
     def call(x: Array, /, *, axis: Any = None, keepdims: bool = False, **named: Any) -> Array:
         return reduce(x, axis=axis, keepdims=keepdims, **named)
@@ -335,7 +337,7 @@ def _reduced(reduce: Callable[..., Array]) -> Callable[..., Array]:
 
 
 def _either(function: Callable[..., Array], x1: Any, x2: Any, /) -> Array:
-    """Return the larger or smaller of arrays and Python numbers, which promote nothing."""
+    """Return the larger or smaller of arrays and Python numbers, which do not promote."""
     return function(x2, x1) if isinstance(x1, (int, float)) else function(x1, x2)
 
 
@@ -344,7 +346,7 @@ def _astype(x: Array, dtype: Any, /, *, copy: bool = True) -> Array:
 
 
 def _take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
-    """Take on NumPy, whose own ``take_along_axis`` costs five times as much on one small row."""
+    """Take by index; NumPy's ``take_along_axis`` takes five times as long for a small row."""
     if axis == -1 and x.ndim == indices.ndim == 2:
         if len(x) == len(indices) == 1:
             return x[:, indices[0]]
@@ -354,39 +356,39 @@ def _take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
 
 
 def _label_cross_entropy(xp: Namespace, x: Array, labels: Array) -> Array:
-    """``-log(softmax(x))`` at the label, in one pass over rows of finite numbers."""
+    """``-log(softmax(x))`` at the label, in one pass if the rows are finite."""
     highest = np.maximum.reduce(x, axis=-1, keepdims=True)
     shares = np.exp(x - highest)
     top = shares == 1
     number = np.add.reduce(top, axis=-1)
     shares[top] = 0
-    rest = np.add.reduce(shares, axis=-1) + (number - 1)
-    value = (highest[..., 0] - _pick(x, labels)) + np.log1p(rest)
+    remainder = np.add.reduce(shares, axis=-1) + (number - 1)
+    value = (highest[..., 0] - _pick(x, labels)) + np.log1p(remainder)
     if np.isfinite(np.add.reduce(value, axis=None)):
         return value
-    # a row must not depend on what others hold
+    # a row must not depend on the values of other rows
     return np.where(np.isfinite(value), value, primitives.label_cross_entropy(xp, x, labels))
 
 
 def _pick(x: Array, labels: Array, /) -> Array:
-    """Return the number at each label, along the last axis."""
+    """Return the number at the label of each row."""
     rows = x.reshape(-1, x.shape[-1])
     return rows[np.arange(len(rows)), labels.ravel()].reshape(labels.shape)
 
 
 def _log_ratio(x: Array, y: Array, /) -> Array:
-    """``log(x / y)``: that of the larger over the smaller, which one logarithm serves.
+    """``log(x / y)``, from the log1p of ``|x - y| / min(x, y)`` with the sign of x - y.
 
-    The quotient is 1 and a rest of at least 0, in which no digit is lost.
+    The argument of the logarithm is not negative, so that it is accurate.
     """
-    apart = x - y
-    rest = np.abs(apart)
-    rest /= np.minimum(x, y)
-    found = np.copysign(np.log1p(rest), apart)
-    if np.max(rest, initial=0.0) < math.inf:
-        return found
-    # the quotient is out of range, or there is none
-    return np.where(rest < math.inf, found, np.log(x) - np.log(y))
+    difference = x - y
+    excess = np.abs(difference)
+    excess /= np.minimum(x, y)
+    logarithm = np.copysign(np.log1p(excess), difference)
+    if np.max(excess, initial=0.0) < math.inf:
+        return logarithm
+    # the quotient is out of range or undefined
+    return np.where(excess < math.inf, logarithm, np.log(x) - np.log(y))
 
 
 # (exp(x) - 1 - x) / x^2 for -1 <= x <= 1, in powers of x: interpolated at 14 Chebyshev points in 60
@@ -400,17 +402,17 @@ _EXP_REST = (
 
 
 def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
-    """Evaluate a polynomial of an array by Horner's rule, in one array."""
-    found = x * coefficients[-1]
+    """Evaluate a polynomial of an array by Horner's rule, in place."""
+    value = x * coefficients[-1]
     for coefficient in coefficients[-2:0:-1]:
-        found += coefficient
-        found *= x
-    found += coefficients[0]
-    return found
+        value += coefficient
+        value *= x
+    value += coefficients[0]
+    return value
 
 
 def _relative_expm1(x: Array, /) -> Array:
-    """``(exp(x) - 1) / x - 1``, by as few terms of a polynomial as serve the value alone."""
+    """``(exp(x) - 1) / x - 1``, with the short polynomial that suffices for the value."""
     size = np.abs(x)
     inside = np.max(size, initial=0.0) < 1
     near = x if inside else np.minimum(np.maximum(x, -1.0), 1.0)
@@ -426,7 +428,7 @@ def _relative_expm1(x: Array, /) -> Array:
 
 
 def _near_rest(x: Array) -> tuple[Array, Array]:
-    """Return ``exp(x) - 1 - x`` where x is between -1 and 1, and where that is."""
+    """Return ``exp(x) - 1 - x`` for x between -1 and 1, and the mask of these x."""
     near = np.minimum(np.maximum(x, -1.0), 1.0)
     close = _polynomial(_EXP_REST, near)
     close *= near
@@ -435,36 +437,37 @@ def _near_rest(x: Array) -> tuple[Array, Array]:
 
 
 def _log_cosh(x: Array, /) -> Array:
-    """``log(cosh(x))`` as half of ``log(1 + sinh(x)^2)``, in which no digit is lost near 0."""
+    """``log(cosh(x))`` as half of ``log(1 + sinh(x)^2)``, which is accurate near 0."""
     square = np.sinh(x)
     square *= square
-    found = np.log1p(square, out=square if square.ndim else None)
-    found *= 0.5
-    if np.max(found, initial=0.0) < math.inf:
-        return found
-    return np.where(found < math.inf, found, np.abs(x) - math.log(2))
+    value = np.log1p(square, out=square if square.ndim else None)
+    value *= 0.5
+    if np.max(value, initial=0.0) < math.inf:
+        return value
+    return np.where(value < math.inf, value, np.abs(x) - math.log(2))
 
 
 def _tweedie_deviance(xp: Namespace, p: Array, y: Array, power: Any, /) -> Array:
-    """Return the unit deviance of any power, which is a square without logarithms for some.
+    """Return the unit deviance of any power.
 
-    The others are as in `special`, where their formula is; here each function is evaluated once.
+    Some powers have a form without logarithms. The others use the formula that is explained in
+    `special`; here each function is evaluated once.
     """
     if not isinstance(power, (int, float)) or power == 0:
         return special.tweedie_deviance(xp, p, y, power)
     if power == 1.5:
         root = np.sqrt(p)
-        rest = (p - y) / (root + np.sqrt(y))
-        return 4 * rest * (rest / root)
+        relative = (p - y) / (root + np.sqrt(y))
+        return 4 * relative * (relative / root)
     if power == 3:
-        rest = (p - y) / p
-        return rest * (rest / y)
+        relative = (p - y) / p
+        return relative * (relative / y)
     if power == 2:
         log_ratio = _log_ratio(y, p)
         close, near = _near_rest(log_ratio)
         return 2 * _where("float64", near, close, (y - p) / p - log_ratio)
     sizes = [abs(c) for c in (1 - power, 2 - power)]
-    if 4 * min(size for size in sizes if size) < sum(sizes):  # near a limit, if not at one
+    if 4 * min(size for size in sizes if size) < sum(sizes):  # near a limit, but not at it
         return special.tweedie_deviance(xp, p, y, power)
     a, b = 1 - power, 2 - power
     above = y > 0
@@ -479,21 +482,21 @@ def _tweedie_deviance(xp: Namespace, p: Array, y: Array, power: Any, /) -> Array
     close = start * log_ratio
     of_a = (end * (z / p) - start) / a if a else close
     of_b = (end - start) / b if b else close
-    found = _where("float64", near, close * (rel_b - rel_a), of_b - of_a)
+    half = _where("float64", near, close * (rel_b - rel_a), of_b - of_a)
     if np.count_nonzero(above) < above.size:
         at_most_0 = end / (b or 1) - (end * y / p) / (a or 1)
-        found = np.where(above, found, at_most_0)
-    return 2 * found
+        half = np.where(above, half, at_most_0)
+    return 2 * half
 
 
 def bincount(index: Array, weights: Array | None, size: int, /) -> Array:
-    """Count on NumPy, in one pass over all rows."""
+    """Count, or sum the weights, by index, in one pass over all rows."""
     count = index.shape[0]
     if _all_ones(weights):
         weights = None
     if count > 1:
         index = index + size * np.arange(count)[:, None]
-    if weights is not None and weights.dtype.itemsize > 8:  # NumPy's counts in float64
+    if weights is not None and weights.dtype.itemsize > 8:  # NumPy's bincount uses float64
         wide = np.zeros(count * size, weights.dtype)
         np.add.at(wide, index.ravel(), weights.ravel())
         return wide.reshape(count, size)
@@ -503,24 +506,24 @@ def bincount(index: Array, weights: Array | None, size: int, /) -> Array:
 
 
 def _all_ones(weights: Array | None) -> bool:
-    """Whether weights are those of samples that all count once, which are one number."""
+    """Whether weights are a single 1, broadcast to all samples."""
     if weights is None or weights.dtype.kind != "i" or not weights.size or any(weights.strides):
         return False
     return bool(weights[(0,) * weights.ndim] == 1)
 
 
 def _bin_max_at(index: Array, x: Array, size: int, /) -> Array:
-    found = np.zeros((x.shape[0], size), x.dtype)
-    np.maximum.at(found, (np.arange(x.shape[0])[:, None], index), x)
-    return found
+    largest = np.zeros((x.shape[0], size), x.dtype)
+    np.maximum.at(largest, (np.arange(x.shape[0])[:, None], index), x)
+    return largest
 
 
 def rank(x: Array, /) -> Array:
-    """Rank on NumPy: one sort where no numbers are equal."""
+    """Rank, with a single sort if there are no ties."""
     order = np.argsort(x, axis=-1)
     ordered = np.take_along_axis(x, order, axis=-1)
     if np.any(ordered[..., 1:] == ordered[..., :-1]):
-        first, last = (np.argsort(np.argsort(one, stable=True)) for one in (x, -x))
+        first, last = (np.argsort(np.argsort(y, stable=True)) for y in (x, -x))
         return (first - last + (x.shape[-1] + 1)).astype(x.dtype) / 2
     ranks = np.empty_like(x)
     places = np.arange(1, x.shape[-1] + 1, dtype=x.dtype)
@@ -529,7 +532,7 @@ def rank(x: Array, /) -> Array:
 
 
 def _place(x: Array) -> Array:
-    """Return the place of each number among the different ones in sorted order, from 0."""
+    """Return the index of each number among the sorted distinct numbers."""
     order = np.argsort(x)
     ordered = x[order]
     place = np.empty(len(x), np.int64)
@@ -538,51 +541,51 @@ def _place(x: Array) -> Array:
 
 
 def _inversions(x: Array) -> int:
-    """Count the pairs of places of which the earlier is the larger.
+    """Count the pairs in which the earlier rank is the larger.
 
-    Places are sorted into halves, the lower before the higher, and these again, while each keeps
-    its order: a low one is moved past all high ones before it. The last parts are short, and every
-    pair of them is compared, eight bits at a time.
+    The ranks are split stably into a lower and a higher half, and each half again. A low rank moves
+    past all higher ranks before it; these moves are counted. The last parts are short; all pairs in
+    them are compared, in 8-bit integers.
     """
     n = len(x)
     digits = max(n - 1, 1).bit_length()
-    order = (x << digits) | np.arange(n)  # equal ones are in order
+    order = (x << digits) | np.arange(n)  # ties are in order
     order.sort()
     order &= (1 << digits) - 1
-    places = np.arange(1 << digits, dtype=np.int32)  # those beyond all others are in order too
+    places = np.arange(1 << digits, dtype=np.int32)  # padded ranks are in order too
     places[order] = places[:n].copy()
     short = min(digits, 8 if n <= ONE_BY_ONE else 7)
-    found = 0
+    count = 0
     for digit in range(digits - 1, short - 1, -1):
         half = 1 << digit
         high = (places & half) != 0
         ups, downs = np.flatnonzero(high), np.flatnonzero(~high)
-        found += int(downs.sum())
+        count += int(downs.sum())
         parts = len(downs) // half
         places = np.stack([places[k].reshape(parts, half) for k in (downs, ups)], axis=1).ravel()
-        # less where they would be if each part was sorted
-        found -= half * (half - 1) // 2 * parts + half * (2 * half) * (parts * (parts - 1) // 2)
+        # minus their positions if each part were sorted
+        count -= half * (half - 1) // 2 * parts + half * (2 * half) * (parts * (parts - 1) // 2)
     rows = (places & ((1 << short) - 1)).astype(np.uint8).reshape(-1, 1 << short)
     if n <= ONE_BY_ONE:
         pairs = rows[:, :, None] > rows[:, None, :]
         pairs &= _later(1 << short)
-        return found + int(np.count_nonzero(pairs))
+        return count + int(np.count_nonzero(pairs))
     columns = np.ascontiguousarray(rows.T)
     steps = range(1, 1 << short)
-    return found + sum(int(np.count_nonzero(columns[:-k] > columns[k:])) for k in steps)
+    return count + sum(int(np.count_nonzero(columns[:-k] > columns[k:])) for k in steps)
 
 
 @cache
 def _later(size: int) -> Array:
-    """Tell for each pair of places whether the second is the later."""
+    """Return a mask of the pairs of positions whose second is not the earlier."""
     return np.triu(np.ones((size, size), bool))
 
 
-# --- one call -------------------------------------------------------------------------------------
+# --- a call ---------------------------------------------------------------------------------------
 
 
 def _kinds(arrays: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """Return what a plan depends on of arrays; None where one is no array of NumPy itself."""
+    """Return dtypes and shapes, on which a plan depends; None for subclasses of arrays."""
     kinds: list[Any] = []
     for x in arrays:
         if x is None:
@@ -595,24 +598,24 @@ def _kinds(arrays: tuple[Any, ...]) -> tuple[Any, ...] | None:
 
 
 class _Plan(Plan):
-    """A plan that evaluates what fits into the cache at once."""
+    """A plan that evaluates inputs that fit the cache at once."""
 
     def __init__(self, metric: Metric, inputs: Inputs, options: Options) -> None:
         super().__init__(metric, inputs, options)
         size = math.prod(inputs.shape)
         fits = type(inputs.library) is NumPyLibrary and size <= block_size(inputs)
         self.whole = fits and options.reduction != "none"
-        # whether predictions and targets are two arrays of numbers, of which none is left out
+        # whether the inputs are two arrays of numbers without a mask
         self.pair = (
             inputs.arrays.keys() <= {"predictions", "targets", "weights"}
             and not inputs.weighs
             and not inputs.highest
         )
-        # a mean is first taken as the ratio of two sums, and those are looked at
+        # a mean is first computed as the ratio of two sums, which are then checked
         self.short = self.whole and metric.averages and 0 < size <= DIRECT and not options.divided
 
     def value(self, arrays: dict[str, Array], denominator: Any, empty: Any) -> Any:
-        """Return the value of the metric."""
+        """Return the value of the metric for arrays by name."""
         if not self.whole:
             return super().value(arrays, denominator, empty)
         metric, batch = self.metric, self._batch(arrays)
@@ -635,7 +638,7 @@ class _Plan(Plan):
             return value.astype(xp.result, copy=False)[()]
 
     def _batch(self, arrays: dict[str, Array]) -> Batch:
-        """Return the samples, at once where they are numbers that all count."""
+        """Return the batch; directly if the inputs are numbers and all samples count."""
         inputs = self.inputs
         weights: Any = arrays.get("weights")
         if not self.pair or (weights is not None and not weights.all()):
@@ -648,11 +651,11 @@ class _Plan(Plan):
 
 
 class _OutOfRangeError(ArithmeticError):
-    """A sum that is not a plain number: the general way knows what to do."""
+    """A sum is not finite or out of range, so that the general evaluation is needed."""
 
 
 class _Quotient(NamedTuple):
-    """A mean that is known, in the place of the state of one."""
+    """A computed mean, used instead of a state."""
 
     value: Any
     total: Total
@@ -662,7 +665,7 @@ class _Quotient(NamedTuple):
 
 
 class _NumPyTotals(Totals):
-    """Sums that look at their result, which only an array that is there allows."""
+    """Sums that inspect their value, which is possible only for concrete arrays."""
 
     __slots__ = ()
 
@@ -692,7 +695,7 @@ class _NumPyTotals(Totals):
         return Total(value, self._zero(value))
 
     def mean_square(self, residual: Array) -> Mean:
-        """Summarise residuals by the mean of their squares; BLAS never makes an array of them."""
+        """Summarise residuals by the mean of their squares, by BLAS without an array of squares."""
         if not (self.xp.wide and residual.flags.c_contiguous and len(self._axes) == residual.ndim):
             return super().mean_square(residual)
         weighted = self.weighted(residual)
@@ -704,30 +707,30 @@ class _NumPyTotals(Totals):
         return Mean(total, self._weight(value))
 
     def root_mean_square(self, residual: Array) -> RootMeanSquare:
-        """Summarise residuals by their root mean square, in one bin where no square leaves it."""
+        """Summarise residuals by their root mean square, in one bin if squares are in range."""
         xp = self.xp
         if xp.wide or not (residual.flags.c_contiguous and len(self._axes) == residual.ndim):
             return super().root_mean_square(residual)
         weighted = self.weighted(residual).ravel()
-        plain = self._inputs.weights is None
-        value = _dot(weighted, weighted if plain else residual.ravel())
+        unweighted = self._inputs.weights is None
+        value = _dot(weighted, weighted if unweighted else residual.ravel())
         bound, scale = RANGE[xp.computing_name]
         if not scale < value < bound * bound:
             return super().root_mean_square(residual)
         zero = self._zero(value)
-        nothing = Total(xp.computing(0), zero, xp.computing(0))
+        empty = Total(xp.computing(0), zero, xp.computing(0))
         medium = Total(value, zero, value * SPARE[xp.computing_name])
-        return RootMeanSquare(nothing, medium, nothing, self._weight(value))
+        return RootMeanSquare(empty, medium, empty, self._weight(value))
 
     def moments(self, a: Array, b: Array, *, one_unit: bool = True) -> Moments:
-        """Summarise two variables in float64, where their squares are far from its ends."""
+        """Summarise two variables in float64 without scaling, if their squares are in range."""
         inputs, xp = self._inputs, self.xp
         flat = a.flags.c_contiguous and b.flags.c_contiguous and len(self._axes) == a.ndim
-        plain = flat and a.size and inputs.mask is None and inputs.weights is None
-        if not (plain and xp.computing is np.float64):
+        direct = flat and a.size and inputs.mask is None and inputs.weights is None
+        if not (direct and xp.computing is np.float64):
             return super().moments(a, b, one_unit=one_unit)
-        mean_a, rest_a, u = _centred(self.lost(a).ravel())
-        mean_b, rest_b, v = _centred(self.lost(b).ravel())
+        mean_a, rest_a, u = _centred(self.mark_invalid(a).ravel())
+        mean_b, rest_b, v = _centred(self.mark_invalid(b).ravel())
         pairs = ((u, u, rest_a, rest_a), (u, v, rest_a, rest_b), (v, v, rest_b, rest_b))
         aa, ab, bb = (_dot(x, y) - a.size * of_x * of_y for x, y, of_x, of_y in pairs)
         if not (_in_range(mean_a.value, aa, u) and _in_range(mean_b.value, bb, v)):
@@ -738,56 +741,60 @@ class _NumPyTotals(Totals):
         return Moments(mean_a, mean_b, squares[0], squares[1], squares[2], scale, scale, weight)
 
     def samples(self, *variables: Array) -> Samples:
-        """Keep the variables; that each sample counts once takes no memory."""
+        """Return the variables; equal weights take no memory."""
         inputs = self._inputs
         if not (inputs.weights is inputs.mask is None) or self.xp.counting is not np.int64:
             return super().samples(*variables)
-        kept = [self._along(x) for x in (self.lost(variables[0]), *variables[1:])]
-        values = kept[0] if len(kept) == 1 else np.stack(kept, axis=-2)
-        like = np.zeros(kept[0].shape[:-1], values.dtype)[()]
-        shape = kept[0].shape
+        columns = [self._along(x) for x in (self.mark_invalid(variables[0]), *variables[1:])]
+        values = columns[0] if len(columns) == 1 else np.stack(columns, axis=-2)
+        like = np.zeros(columns[0].shape[:-1], values.dtype)[()]
+        shape = columns[0].shape
         weights = np.ndarray(shape, np.int64, _ONE, strides=(0,) * len(shape))
         return Samples(values, weights, self._weight(like))
 
     def _sum(self, terms: Array) -> Array:
         if self.xp.wide or (len(self._axes) == terms.ndim and terms.flags.c_contiguous):
             return np.add.reduce(terms, axis=self._axes)
-        kept = [axis for axis in range(terms.ndim) if axis not in self._axes]
-        lines = terms.transpose(*kept, *self._axes)
-        lines = lines.reshape(*lines.shape[: len(kept)], -1)
-        # NumPy adds up pairs along an axis only if its numbers are neighbours
-        return np.add.reduce(np.ascontiguousarray(lines), axis=-1)
+        kept_axes = [axis for axis in range(terms.ndim) if axis not in self._axes]
+        rows = terms.transpose(*kept_axes, *self._axes)
+        rows = rows.reshape(*rows.shape[: len(kept_axes)], -1)
+        # NumPy sums pairwise only along a contiguous axis
+        return np.add.reduce(np.ascontiguousarray(rows), axis=-1)
 
 
-_ONE = np.int64(1).tobytes()  # read-only, as a weight of all samples has to be
+_ONE = np.int64(1).tobytes()  # read-only, because all weights share it
 
 
 def _centred(x: Array) -> tuple[Total, Array, Array]:
-    """Return the mean, the deviations from a number near it, and the mean of these.
+    """Return the mean, the mean of the deviations from a pivot, and these deviations.
 
-    The number is one of the samples, as near to the mean of some as any of them: so that of a
-    constant is exact, and numbers that differ by a constant alone have the same deviations. It need
-    only be so near that little is left to take from the squares.
+    The pivot is the sample nearest to the mean of a subset. Then the mean of a constant is exact,
+    and data that differ by a constant have the same deviations. The pivot need not be the mean:
+    the correction of the squares must only be small.
     """
-    some = x[:: max(1, x.size // SOME)]
-    near = some[np.argmin(np.abs(some - np.add.reduce(some) / some.size))]
-    apart = x - near
-    rest = np.add.reduce(apart) / x.size
-    mean = near + rest
-    left = rest
-    if x.size <= DIRECT or x.size * rest * rest > _dot(apart, apart) / 16:
-        apart -= rest
-        left = np.add.reduce(apart) / x.size
-    return Total(mean, (rest - (mean - near)) + (left if left is not rest else 0)), left, apart
+    subset = x[:: max(1, x.size // SOME)]
+    pivot = subset[np.argmin(np.abs(subset - np.add.reduce(subset) / subset.size))]
+    deviations = x - pivot
+    offset = np.add.reduce(deviations) / x.size
+    mean = pivot + offset
+    remainder = offset
+    if x.size <= DIRECT or x.size * offset * offset > _dot(deviations, deviations) / 16:
+        deviations -= offset
+        remainder = np.add.reduce(deviations) / x.size
+    return (
+        Total(mean, (offset - (mean - pivot)) + (remainder if remainder is not offset else 0)),
+        remainder,
+        deviations,
+    )
 
 
-def _in_range(mean: Any, square: Any, apart: Array) -> bool:
-    """Whether the squares of a mean and of deviations are far from the ends of float64."""
+def _in_range(mean: Any, square: Any, deviations: Array) -> bool:
+    """Whether the squares of a mean and of deviations are well inside the range of float64."""
     bound, size = RANGE["float64"][0], abs(mean)
     if not size < bound:
         return False
-    # of a constant, the mean says which unit what it is merged with may have
-    return bool(1 / bound < square < bound) or (bool(1 / bound < size) and not np.any(apart))
+    # for constant data, the mean determines the scale of states to merge with
+    return bool(1 / bound < square < bound) or (bool(1 / bound < size) and not np.any(deviations))
 
 
 def _dot(x: Array, y: Array) -> Array:
@@ -800,7 +807,7 @@ def _dot(x: Array, y: Array) -> Array:
 
 
 class _ShortTotals(_NumPyTotals):
-    """Means of a few numbers; `_OutOfRangeError` where the base class must compute them."""
+    """Means of small arrays; raises `_OutOfRangeError` if the base class is needed."""
 
     __slots__ = ()
 
@@ -822,9 +829,9 @@ class _ShortTotals(_NumPyTotals):
             weight = np.add.reduce(inputs.mask, axis=axes, dtype=np.float64)
         else:
             weight = math.prod([inputs.shape[axis] for axis in axes])
-        one = isinstance(value, np.floating)
-        usual = math.isfinite(value) if one else np.add.reduce(abs(value), axis=None) < math.inf
-        if not (usual and (inputs.weights is inputs.mask or np.minimum.reduce(weight, None) > 0)):
+        scalar = isinstance(value, np.floating)
+        finite = math.isfinite(value) if scalar else np.add.reduce(abs(value), axis=None) < math.inf
+        if not (finite and (inputs.weights is inputs.mask or np.minimum.reduce(weight, None) > 0)):
             raise _OutOfRangeError
         return _Quotient(value / weight, Total(value, 0.0))
 
@@ -836,13 +843,13 @@ class _ShortTotals(_NumPyTotals):
         return self.mean(residual * residual)
 
     def root_mean_square(self, residual: Array) -> Any:
-        """Summarise residuals by their mean square, whose root loses nothing in this range."""
+        """Summarise residuals by their mean square, whose root is accurate in this range."""
         mean = self.mean_square(residual)
         bound, scale = RANGE[self.xp.computing_name]
         value = mean.total.value
         lowest, highest = np.minimum.reduce(value, None), np.maximum.reduce(value, None)
         if not scale < lowest <= highest < bound * bound:
-            raise _OutOfRangeError  # some squares may have left the range of the dtype
+            raise _OutOfRangeError  # some squares may be out of range
         return mean
 
 
@@ -850,7 +857,7 @@ class _ShortTotals(_NumPyTotals):
 
 
 class _WholeError(TypeError):
-    """A state that does not merge number by number, and is made of the whole at once."""
+    """A state does not merge elementwise, and needs all samples at once."""
 
 
 class _Blocks:
@@ -874,7 +881,7 @@ class _Blocks:
         return states
 
     def summarise(self, box: Box) -> States:
-        """Return the states of a part: of a block, or of parts that are joined or merged."""
+        """Return the states of a box: of a block, or of smaller boxes, joined or merged."""
         if _volume(box) <= self.size:
             return self.evaluate(box)
         reduced, axis = self.inputs.axes, self._next(box)
@@ -885,7 +892,7 @@ class _Blocks:
         return tuple(_joined(column, place) for column in zip(*parts, strict=True))
 
     def _along_reduced(self, box: Box) -> Iterator[Box]:
-        """Cut along reduced axes alone, as far as they lie outside the others."""
+        """Split along reduced axes, as long as they are the outermost ones."""
         axis = self._next(box)
         if _volume(box) <= self.size or axis not in self.inputs.axes:
             yield box
@@ -894,15 +901,15 @@ class _Blocks:
                 yield from self._along_reduced(part)
 
     def _next(self, box: Box) -> int:
-        """Return the axis to cut: the outermost, but first those that make a result large."""
+        """Return the axis to split: the outermost, but first those of a large result."""
         axes = [axis for axis in self.outermost_first if box[axis].stop - box[axis].start > 1]
-        kept = [axis for axis in axes if axis not in self.inputs.axes]
-        if kept and _volume([box[axis] for axis in kept]) > self.size // 8:
-            return kept[0]
+        kept_axes = [axis for axis in axes if axis not in self.inputs.axes]
+        if kept_axes and _volume([box[axis] for axis in kept_axes]) > self.size // 8:
+            return kept_axes[0]
         return axes[0] if axes else 0
 
     def _cut(self, box: Box, axis: int) -> Iterator[Box]:
-        """Cut one axis into equal parts, no smaller than a block needs."""
+        """Split an axis into equal parts, as large as a block allows."""
         start, stop = box[axis].start, box[axis].stop
         step = max(1, self.size * (stop - start) // _volume(box))
         step = -(-(stop - start) // -(-(stop - start) // step))
@@ -911,7 +918,7 @@ class _Blocks:
 
 
 def block_size(inputs: Inputs) -> int:
-    """Return how many samples the cache holds, with what a definition makes of them."""
+    """Return the number of samples that fit the cache, including temporaries."""
     item = np.dtype(inputs.xp.computing).itemsize
     arrays = inputs.arrays
     core = max(math.prod(arrays[k].shape[len(inputs.shape) :]) for k in inputs.data)
@@ -926,34 +933,34 @@ def _volume(box: Sequence[slice]) -> int:
 
 
 def _mapped(function: Callable[[Box], States], boxes: Iterator[Box]) -> Iterator[States]:
-    """Evaluate parts in their order, on as many threads as were asked for."""
+    """Evaluate boxes in order, on the requested number of threads."""
     number, first = THREADS.get(), list(islice(boxes, FEW))
     if number == 1 or len(first) < FEW:
         yield from map(function, chain(first, boxes))
         return
     from concurrent.futures import ThreadPoolExecutor  # a fifth of the time to import isoloss
 
-    # the caller's way with floating-point errors goes along; a thread starts no threads
+    # threads inherit the caller's errstate, and start no further threads
     contexts = [copy_context() for _ in range(CHUNK)]
     for context in contexts:
         context.run(THREADS.set, 1)
     waiting = chain(first, boxes)
     with ThreadPoolExecutor(number) as pool:
-        while some := list(islice(waiting, CHUNK)):
-            yield from pool.map(lambda context, box: context.run(function, box), contexts, some)
+        while group := list(islice(waiting, CHUNK)):
+            yield from pool.map(lambda context, box: context.run(function, box), contexts, group)
 
 
 # --- many states at once --------------------------------------------------------------------------
 
 
-def _merged(several: Iterable[States]) -> States:
-    """Merge the states of many blocks, keeping only so many of them at a time."""
+def _merged(all_states: Iterable[States]) -> States:
+    """Merge the states of many blocks, holding a bounded number at a time."""
     pending: list[States] = []
-    room = 0
-    for states in several:
+    capacity = 0
+    for states in all_states:
         pending.append(states)
-        room = room or max(16, PENDING // max(map(_largest, states)))
-        if len(pending) == room:
+        capacity = capacity or max(16, PENDING // max(map(_largest, states)))
+        if len(pending) == capacity:
             pending = [_folded(pending)]
     return _folded(pending)
 
@@ -973,7 +980,7 @@ def _fold(states: Sequence[Any]) -> Any:
 
 
 def _joined(states: Sequence[Any], axis: int) -> Any:
-    """Return the state of neighbours along an axis that is kept."""
+    """Concatenate states along an axis that is not reduced."""
     return leafwise(lambda *leaves: np.concatenate(leaves, axis=axis), *states)
 
 
@@ -983,9 +990,9 @@ def _joined(states: Sequence[Any], axis: int) -> Any:
 def _value_and_slopes(
     metric: Metric, inputs: Inputs, divisor: Any, dtype: Any
 ) -> tuple[Mean, Array]:
-    """Return the state of a pointwise metric, and its gradient: one pass over value and slope.
+    """Return the state and the gradient of a pointwise metric, in one pass.
 
-    The slopes are those of the weighted sum, over ``divisor``, or over the sum of the weights.
+    The slopes are those of the weighted sum, divided by ``divisor`` or by the sum of the weights.
     """
     library = inputs.library
     jets = _jets_over(library)
@@ -1008,10 +1015,10 @@ def _value_and_slopes(
 
 
 def _jets_over(library: Library) -> JetLibrary:
-    """Return the first-order numbers over a library, made once."""
-    if "jets" not in library.kept:
-        library.kept["jets"] = JetLibrary(library, second=False)
-    jets: JetLibrary = library.kept["jets"]
+    """Return the first-order jets over a library, from a cache."""
+    if "jets" not in library.cache:
+        library.cache["jets"] = JetLibrary(library, second=False)
+    jets: JetLibrary = library.cache["jets"]
     return jets
 
 
@@ -1024,15 +1031,15 @@ def _sum_of_weights(inputs: Inputs) -> float:
     if inputs.unweighted:
         return math.prod(inputs.shape)
 
-    def one(box: Box) -> float:
+    def weight_of(box: Box) -> float:
         batch = inputs.batch(box)
         return float(_NumPyTotals(batch)._weight(np.float64(0)).value)
 
-    return math.fsum(one(box) for box in _all_boxes(inputs))
+    return math.fsum(weight_of(box) for box in _all_boxes(inputs))
 
 
 def _in_blocks(metric: Any, predictions: Any, targets: Any, options: dict[str, Any]) -> bool:
-    """Whether the gradient is that of a weighted sum of terms of one number each."""
+    """Whether the gradient is that of a weighted sum of elementwise terms."""
     if not (isinstance(metric, Metric) and metric.summable):
         return False
     denominator = options.get("denominator", 1)
@@ -1050,7 +1057,7 @@ def _in_blocks(metric: Any, predictions: Any, targets: Any, options: dict[str, A
 
 
 class _ChunkArrays(InPlaceArrays):
-    """Chunk after chunk in the same room."""
+    """Operations in place: all chunks reuse one logits buffer."""
 
     def logits(self, hidden: Array, weight: Array) -> Array:
         if self.room is None or len(self.room) < len(hidden):

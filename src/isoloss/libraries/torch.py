@@ -1,10 +1,9 @@
 """PyTorch: the sum of the terms of a loss is one node of the graph.
 
-Eager PyTorch pays for every kernel, and for every array that goes through main memory. The forward
-pass of the node evaluates the definition with kernels of torch that no graph follows, in the data's
-own width; the backward pass evaluates it on a tape and goes back through it. A definition that the
-tape has no rule for is differentiated by autograd. So is whatever asks for more than a gradient: a
-compiler, torch.func, forward mode, derivatives of derivatives.
+Eager PyTorch has a cost per kernel and per array in main memory. The forward pass of the node
+evaluates the definition with kernels of torch outside autograd, in the width of the data. The
+backward pass evaluates it on a tape. Autograd differentiates definitions for which the tape has no
+rule, and everything besides a gradient: compilers, torch.func, forward mode and higher derivatives.
 """
 
 from __future__ import annotations
@@ -44,36 +43,36 @@ from .._core.types import Array, Functions, Namespace, dtype_name
 from .._core.wrappers import Exp, Root, Scaled
 
 _TENSORS = (torch.Tensor, torch.nn.Parameter)
-# what torch.nn.functional calls; reductions are numbers
-_KERNELS_OF_TORCH: Any = getattr(torch._C, "_nn")  # noqa: B009 - no stub knows it
+# the kernels of torch.nn.functional; their reductions are numbers
+_KERNELS_OF_TORCH: Any = getattr(torch._C, "_nn")  # noqa: B009 - not in the stubs
 _MEAN_OF_LOGITS = torch.binary_cross_entropy_with_logits
 _NUMBERS = (int, float, bool, str, type(None))
 _HALVES = (torch.float16, torch.bfloat16)
 
 
 class TorchLibrary(PlainLibrary):
-    """PyTorch, its subclasses of tensors included."""
+    """PyTorch, including subclasses of tensors."""
 
     name = "PyTorch"
     quiet = staticmethod(nullcontext)
 
     @cached_property
     def plans(self) -> Plans:
-        """How calls are evaluated."""
+        """The cached plans of calls."""
         return Plans()
 
     @cached_property
     def kernels(self) -> EagerKernels:
-        """The functions of a node of the graph."""
+        """The functions of nodes of the graph."""
         return EagerKernels(self.raw)
 
     @cached_property
     def narrow_kernels(self) -> NarrowKernels:
-        """The same for losses that take float16 and bfloat16 as they are."""
+        """The functions for losses that accept float16 and bfloat16 without conversion."""
         return NarrowKernels(self.raw)
 
     def has_float64(self, array: Array) -> bool:
-        """Whether the device has float64: all but Apple's."""
+        """Whether the device supports float64: all except Apple's."""
         return bool(array.device.type != "mps")
 
     def widens(self, array: Array) -> bool:
@@ -85,38 +84,38 @@ class TorchLibrary(PlainLibrary):
         return dtype_name(torch.get_default_dtype())
 
     def device(self, array: Array) -> Any:
-        """Return where the tensor lives."""
+        """Return the device of the tensor."""
         return array.device
 
     def convert(self, array: np.ndarray, dtype: str, like: Array) -> Array:
-        """Bring a NumPy array to the device of a tensor."""
+        """Convert a NumPy array to a tensor on the device of ``like``."""
         return torch.as_tensor(array.astype(dtype), device=like.device)
 
     def conversion(self, name: str) -> str:
-        """Return the code that makes a tensor."""
+        """Return the code that converts an array to a tensor."""
         return f"torch.as_tensor({name})"
 
     def refuse(self, array: Array) -> str | None:
-        """Refuse sparse tensors."""
+        """Return a remedy for sparse tensors, which are not supported."""
         if array.layout != torch.strided:
             return "sparse tensors are not taken: pass tensor.to_dense()"
         return None
 
     def makes(self, array: Any) -> bool:
-        """Whether an array is a tensor, of a subclass perhaps."""
+        """Whether an array is a tensor or an instance of a subclass."""
         return isinstance(array, torch.Tensor)
 
     def remembers(self, kind: type) -> bool:
-        """Whether a type may be remembered: a compiler guards on the dictionaries it reads."""
+        """Whether a type may be cached: a compiler guards on the dictionaries that it reads."""
         plain_kind = kind in (torch.Tensor, torch.nn.Parameter)
         return plain_kind and not torch.compiler.is_compiling()
 
     def primitives(self, xp: Namespace) -> dict[str, Any]:
-        """Return those that are not in `special`, whose forms torch differentiates."""
+        """Return the primitives without a form in `special`; autograd handles the others."""
         return {"log_rest": lambda x: xp.logsumexp(x)[1], "shares": partial(shares, xp)}
 
     def overrides(self, result: str) -> dict[str, Any]:
-        """Return what torch does faster, or as a compiler can read it."""
+        """Return functions that are faster in torch, or that its compiler can trace."""
         raw = self.raw
 
         def total(x: Array, axes: tuple[int, ...]) -> Array:
@@ -132,7 +131,7 @@ class TorchLibrary(PlainLibrary):
             return _sum_in_pieces(x, axes).to(x.dtype)
 
         def clip(x: Array, /, min: Any = None, max: Any = None) -> Array:  # noqa: A002
-            # its derivative at a bound is the contract's, unless a bound is a tensor too
+            # torch.clamp has the documented derivative at a bound, except for tensor bounds
             numbers = all(b is None or isinstance(b, (int, float)) for b in (min, max))
             return torch.clamp(x, min, max) if numbers else clip_of(raw, x, min, max)
 
@@ -141,12 +140,12 @@ class TorchLibrary(PlainLibrary):
             return ones.new_zeros((index.shape[0], size)).scatter_add(-1, index.long(), ones)
 
         quotients: Any = ModuleType("isoloss.torch")
-        own = {"quotient": torch.div, "wide": not result, "result_name": result}
-        quotients.__dict__.update(vars(raw), **own)
+        settings = {"quotient": torch.div, "wide": not result, "result_name": result}
+        quotients.__dict__.update(vars(raw), **settings)
         ratio_of = partial(log_ratio_of, quotients)
 
         def log_ratio(x: Array, y: Array, /) -> Array:
-            """log(x / y), by the slopes of log(x) and log(y): x / y may be out of range."""
+            """log(x / y), with the slopes of log(x) and log(y), as x / y may be out of range."""
             value = ratio_of(x.detach(), y.detach())
             slopes = torch.log(x) - torch.log(y)
             return torch.where(torch.isfinite(slopes), value + (slopes - slopes.detach()), value)
@@ -157,18 +156,18 @@ class TorchLibrary(PlainLibrary):
             "bin_max": lambda index, x, size: x.new_zeros((x.shape[0], size)).scatter_reduce(
                 -1, index.long(), x, "amax"
             ),
-            # a compiler takes the names for numbers
+            # to a compiler, symbols look like numbers
             "is_known": lambda size: type(size) is int and not torch.compiler.is_compiling(),
             "places": _places,
             "stop_gradient": lambda x: x.detach(),
             "take_along_axis": lambda x, indices, /, *, axis: torch.gather(x, axis, indices.long()),
             "lgamma": torch.lgamma,
-            # as accurate as the formulas, derivatives included; torch's ndtr is 0 below -10 in
-            # float32, and its log_ndtr loses every digit above 4
+            # as accurate as the formulas, including derivatives. torch's ndtr and log_ndtr are not:
+            # in float32, ndtr is 0 below -10, and log_ndtr has no correct digit above 4
             "erf": torch.special.erf,
             "erfc": torch.special.erfc,
             "moveaxis": lambda x, source, destination, /: torch.movedim(x, source, destination),
-            # array_api_compat's forms index by masks, and look the namespace up while compiling
+            # those of array_api_compat index by masks, and look up the namespace while compiling
             "sign": torch.sign,
             "cumulative_sum": lambda x, /, *, axis: torch.cumsum(x, axis),
             **({"total": total} if result == "float64" else {}),
@@ -177,14 +176,14 @@ class TorchLibrary(PlainLibrary):
         }
 
     def value(self, metric: Metric, call: Call) -> Any:
-        """Return what a call of a metric returns: of a loss, from a node of the graph."""
+        """Return the value of a call; losses are evaluated as a node of the graph."""
         if torch.compiler.is_compiling() or getattr(call.denominator, "requires_grad", False):
             return evaluate(metric, call)
         plan, named = self.plans.find(metric, call, _kinds, _plan_of)
         return plan.value(named, call.denominator, call.empty)
 
     def gathers(self, predictions: Array, targets: Array) -> list[Any]:
-        """Return two tensors that are just numbers as NumPy arrays; nothing of others."""
+        """Return two tensors of numbers as NumPy arrays; an empty list for others."""
         p, t = predictions, targets
         if not (type(p) in _TENSORS and type(t) in _TENSORS and p.shape == t.shape):
             return []
@@ -193,7 +192,7 @@ class TorchLibrary(PlainLibrary):
         key = p.dtype, t.dtype, torch.get_default_dtype()
         if torch._C._are_functorch_transforms_active() or self._of_dtypes(p, key) is None:
             return []
-        try:  # other devices, layouts and dtypes than NumPy has are errors
+        try:  # raises for devices, layouts and dtypes without a NumPy array
             numbers = [(x.detach() if x.requires_grad else x).numpy() for x in (p, t)]
         except (TypeError, RuntimeError):
             return []
@@ -205,7 +204,7 @@ class TorchLibrary(PlainLibrary):
         return self.of_dtypes[key]
 
     def from_gathered(self, numbers: np.ndarray) -> Array:
-        """Return numbers that were gathered as a tensor."""
+        """Return gathered numbers as a tensor."""
         return torch.from_numpy(numbers)
 
     def differentiated(
@@ -228,27 +227,27 @@ class TorchLibrary(PlainLibrary):
         return _over_group(self, state, group)
 
     def looked_at(self, *arrays: Any) -> bool:
-        """Whether something looks at the tensors that a pass in place would not serve."""
+        """Whether a transform observes the tensors, so that passes must not write in place."""
         return _watched(*arrays)
 
     def is_concrete(self, array: Array) -> bool:
-        """Whether the numbers of a tensor can be looked at: a compiler would break its graph."""
+        """Whether the values of a tensor can be read: a compiler would break its graph."""
         return not torch.compiler.is_compiling()
 
     def names_states(self) -> bool:
-        """Whether a state may be given a type of its own: a compiler cannot make one."""
+        """Whether a state may get its own type: a compiler cannot create one."""
         return not torch.compiler.is_compiling()
 
     def without_graph(self) -> AbstractContextManager[Any]:
-        """Return a context in which no graph is made."""
+        """Return a context in which no graph is recorded."""
         return torch.no_grad()
 
     def chunk_arrays(self, plan: PassPlan) -> Arrays:
-        """Return the tensors of a chunk, changed in place."""
+        """Return the operations on the tensors of a chunk, in place."""
         return _ChunkArrays(plan)
 
     def total_of_tokens(self, plan: PassPlan, tokens: Tokens, rows: Any) -> Array:
-        """Return the total of the losses, one node of the graph."""
+        """Return the total of the losses, as one node of the graph."""
         return _total_of_tokens(plan, tokens, rows)
 
 
@@ -256,24 +255,24 @@ LIBRARY = TorchLibrary
 
 
 def namespace() -> Any:
-    """Return the functions of the standard over tensors."""
+    """Return the functions of the standard for tensors."""
     return array_api_compat.torch
 
 
 def _sum_of_blocks(xp: Functions, x: Array, axes: tuple[int, ...]) -> Array:
-    """Sum, keeping dimensions, in blocks of blocks: torch's own sum is 11 ULP off at 1e7."""
+    """Sum, keeping dimensions, in nested blocks: torch's sum of 1e7 numbers is 11 ULP off."""
     x, shape = rows(xp, x, axes), tuple(1 if i in axes else n for i, n in enumerate(x.shape))
     block = 128
     while x.shape[-1] > block:
         whole = x.shape[-1] - x.shape[-1] % block
         sums = xp.sum(xp.reshape(x[..., :whole], (*x.shape[:-1], -1, block)), axis=-1)
-        rest = xp.sum(x[..., whole:], axis=-1, keepdims=True)
-        x = xp.concat([sums, rest], axis=-1)
+        tail = xp.sum(x[..., whole:], axis=-1, keepdims=True)
+        x = xp.concat([sums, tail], axis=-1)
     return xp.reshape(xp.sum(x, axis=-1), shape)
 
 
 def _places(x: Array, /) -> Array:
-    """Return 0, 1, 2, ... along the last axis; for a subclass, as a tensor of that subclass."""
+    """Return 0, 1, 2, ... along the last axis; for a subclass, in that subclass."""
     if type(x) in _TENSORS:
         return torch.arange(x.shape[-1], device=x.device).expand(x.shape)
     return torch.ones_like(x, dtype=torch.int64).cumsum(-1) - 1
@@ -281,23 +280,23 @@ def _places(x: Array, /) -> Array:
 
 # --- the sum of terms as one node of the graph ---------------------------------------------------
 
-BLOCK = 1 << 20  # numbers of a block: fewer cost Python calls, more leave the cache
-FEW = 1 << 10  # up to this many samples, the mean is torch's own where it has one
-FEW_LOGITS = 1 << 13  # of so many numbers at most
-_LEAST, _MOST = 1e-20, 1e30  # sums of squares and their means in which no square left float32
-_LEAST_LOSS = 1e-7  # of a sample that has its digits if it is the logarithm of a share
-_LEAST_MEAN = 1e-5  # of samples whose terms have errors of 4e-15
-_NO_LABEL = -(1 << 60)  # torch leaves out what has one label
-_LEAST_SHARE = 1e-30  # a share of a label that has all its digits
-_PART = 1 << 5  # numbers of a row that are summed in the data's width, at least
-_FUSED = 1 << 12  # numbers that are summed in the data's width; sums of those are in float64
+BLOCK = 1 << 20  # numbers of a block: smaller blocks cost calls, larger ones exceed the cache
+FEW = 1 << 10  # up to this many samples, a mean kernel of torch is used if there is one
+FEW_LOGITS = 1 << 13  # the largest number of logits for such a kernel
+_LEAST, _MOST = 1e-20, 1e30  # bounds of means and sums of squares without overflow or underflow
+_LEAST_LOSS = 1e-7  # the least loss that is accurate as the logarithm of a probability
+_LEAST_MEAN = 1e-5  # the least accurate mean of terms with errors of 4e-15
+_NO_LABEL = -(1 << 60)  # an ignore_index that no label equals
+_LEAST_SHARE = 1e-30  # the least probability that is accurate
+_PART = 1 << 5  # the least number of entries of a row that are summed in the data's width
+_FUSED = 1 << 12  # numbers that are summed in the data's width; these sums are added in float64
 
 
 class EagerKernels(TorchLibrary):
-    """Functions of tensors outside autograd, in the width of the data: a node is made of them.
+    """Functions of tensors outside autograd, in the width of the data, for nodes of the graph.
 
-    The backward pass evaluates the definition again, on a tape. Results of one number a row, such
-    as a cross-entropy, are kept from the forward pass and not computed twice.
+    The backward pass evaluates the definition again, on a tape. Results with one number per row,
+    such as a cross-entropy, are kept from the forward pass and not recomputed.
     """
 
     def __init__(self, raw: Functions) -> None:
@@ -307,22 +306,22 @@ class EagerKernels(TorchLibrary):
         self.tape = TapeLibrary(self)
 
     def widens(self, array: Array) -> bool:
-        """Refuse: nothing of the size of the data is wider than the data."""
+        """Return False: arrays of the size of the data are not wider than the data."""
         return False
 
     def within(self, labels: Array, highest: float) -> bool:
-        """Whether labels are from 0 to a highest one; asked on a CPU."""
+        """Whether labels are from 0 to the highest label; checked only on a CPU."""
         if labels.device.type != "cpu" or labels.numel() == 0:
             return False
         return labels.amin().item() >= 0 and labels.amax().item() <= highest  # type: ignore[no-any-return]
 
     def cast(self, xp: Namespace, array: Array) -> Array:
-        """Return a tensor in the dtype of the computation, without a copy if it has that dtype."""
+        """Convert a tensor to the dtype of the computation, without a copy if it has this dtype."""
         return array.to(xp.computing)
 
     def primitives(self, xp: Namespace) -> dict[str, Any]:
-        """Return the primitives, whose results are kept between the passes."""
-        made = Library.primitives(self, xp) | {
+        """Return the primitives; their results are kept for the backward pass."""
+        functions = Library.primitives(self, xp) | {
             "label_cross_entropy": _label_cross_entropy,
             "margin": _margin,
             "cross_entropy": _cross_entropy,
@@ -330,7 +329,7 @@ class EagerKernels(TorchLibrary):
             "divergence": self._divergence,
             "logits_divergence": self._logits_divergence,
         }
-        return made | {name: self.rows.kept(made[name]) for name in PRIMITIVES}
+        return functions | {name: self.rows.recorded(functions[name]) for name in PRIMITIVES}
 
     def _softmax_divergence(self, x: Array, shares: Array) -> Array:
         if x.dtype == torch.float32:
@@ -356,13 +355,13 @@ class EagerKernels(TorchLibrary):
         return special.logits_divergence(plain, x, y, temperature)
 
     def overrides(self, result: str) -> dict[str, Any]:
-        """Return kernels of torch, fused or in place, and their slopes."""
+        """Return kernels of torch, fused or in place, and their derivatives."""
         rows, raw = self.rows, self.raw
         return {
             **super().overrides(result),
-            "counting": torch.int64,  # as gather and scatter want it
+            "counting": torch.int64,  # required by gather and scatter
             "total": _sum_in_pieces,
-            "sum": rows.kept(_row_sum),
+            "sum": rows.recorded(_row_sum),
             "sqrt": torch.sqrt,
             "log_back": torch.div,
             "sqrt_back": lambda g, x: x.rsqrt().nan_to_num_(math.nan, 0.0).mul_(0.5 * g),
@@ -376,13 +375,13 @@ class EagerKernels(TorchLibrary):
             "added_along_axis": lambda g, x, indices, axis: torch.zeros_like(x).scatter_add_(
                 axis, indices, g
             ),
-            "overlap": rows.kept(_overlap),
-            "cosine": rows.kept(_cosine),
+            "overlap": rows.recorded(_overlap),
+            "cosine": rows.recorded(_cosine),
             "cosine_back": _cosine_back,
             "sigmoid_power": lambda x, power: torch.sigmoid(x).pow_(power),
             "unit_vector": _unit_vector,
             "unit_vector_back": _unit_vector_back,
-            "euclidean_norm": rows.kept(_euclidean_norm),
+            "euclidean_norm": rows.recorded(_euclidean_norm),
             "euclidean_norm_back": _euclidean_norm_back,
             "xlogy": torch.xlogy,
             "xlogy_back": _over,
@@ -406,25 +405,25 @@ class EagerKernels(TorchLibrary):
 
 
 class NarrowKernels(EagerKernels):
-    """Functions that widen float16 and bfloat16 themselves, and give slopes as narrow."""
+    """Functions that accept float16 and bfloat16, and return slopes of the same dtype."""
 
     NAMES = ("label_cross_entropy",)
 
     def cast(self, xp: Namespace, array: Array) -> Array:
-        """Return a narrow tensor as it is."""
+        """Return a narrow tensor unchanged."""
         return array if array.dtype in _HALVES else super().cast(xp, array)
 
 
 def _kinds(arrays: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """Return what a plan depends on of tensors.
+    """Return shapes, dtypes and devices of tensors, on which a plan depends.
 
-    None unless they are just numbers, and nothing but autograd looks at what is done to them.
+    None for tensors other than plain ones, and if a transform other than autograd is active.
     """
     if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
         return None
     if torch._C._len_torch_dispatch_stack() and any(
         getattr(mode, "_mode_key", None) is not None for mode in _get_current_dispatch_mode_stack()
-    ):  # torch's own: it makes a program of what it sees
+    ):  # a mode of torch that traces a program
         return None
     kinds: list[Any] = [torch.get_default_dtype()]
     for x in arrays:
@@ -438,11 +437,11 @@ def _kinds(arrays: tuple[Any, ...]) -> tuple[Any, ...] | None:
 
 
 def _loss_under(metric: Any) -> Loss | None:
-    """Return the loss whose mean a metric is made of, if all hyper-parameters are numbers."""
+    """Return the loss inside Root, Scaled and Exp, if all hyper-parameters are numbers."""
     while True:
         for value in vars(metric).values():
-            for one in value if isinstance(value, tuple) else (value,):
-                if type(one) not in _NUMBERS and not isinstance(one, Metric):
+            for parameter in value if isinstance(value, tuple) else (value,):
+                if type(parameter) not in _NUMBERS and not isinstance(parameter, Metric):
                     return None
         if not isinstance(metric, (Root, Scaled, Exp)):
             return metric if isinstance(metric, Loss) else None
@@ -450,7 +449,7 @@ def _loss_under(metric: Any) -> Loss | None:
 
 
 def _rooted(metric: Any) -> bool:
-    """Whether the squares of a loss stand under a root."""
+    """Whether a metric takes the root of a squared loss."""
     while isinstance(metric, (Root, Scaled, Exp)):
         if isinstance(metric, Root) and isinstance(metric.metric, SquaredLoss):
             return True
@@ -459,7 +458,7 @@ def _rooted(metric: Any) -> bool:
 
 
 def _plan_of(metric: Metric, inputs: Inputs, options: Options) -> Plan:
-    """Return how to evaluate a metric: from the sum of its terms where it is made of one."""
+    """Return the plan of a metric: from the sum of terms if the metric is a loss."""
     loss = _loss_under(metric)
     eager = _kinds(tuple(inputs.arrays.values())) is not None
     if loss is None or not eager or 0 in inputs.shape:
@@ -478,7 +477,7 @@ def _plan_of(metric: Metric, inputs: Inputs, options: Options) -> Plan:
 
 
 class _LossPlan(Plan):
-    """How to evaluate a loss for arrays of some shapes and dtypes, found once."""
+    """The evaluation of a loss for arrays of given shapes and dtypes, as a node."""
 
     def __init__(self, metric: Metric, loss: Loss, inputs: Inputs, options: Options) -> None:
         super().__init__(metric, inputs, options)
@@ -492,31 +491,31 @@ class _LossPlan(Plan):
         self.predictions = inputs.names[0]
         self.xp, reduction = inputs.xp, options.reduction
         axes = () if reduction == "none" else inputs.axes
-        # whether the terms are squares that are summed as such
+        # whether a sum of squares is computed from the residuals
         single = self.xp.result is torch.float32
         squares = isinstance(loss, SquaredLoss) and reduction != "none"
-        unweighted = len(self.given) == len(inputs.data) and not inputs.weighs
+        unweighted = len(self.array_names) == len(inputs.data) and not inputs.weighs
         self.squares = squares and single and unweighted
         self.kernel = _kernel_of(loss, self.squares)
         narrow = self.kernel is not None and self.kernel.name in NarrowKernels.NAMES
         self.kernels = library.narrow_kernels if narrow else library.kernels
-        self.node_inputs = inputs = inputs.with_arrays({}, axes=axes)  # in the data's own width
+        self.node_inputs = inputs = inputs.with_arrays({}, axes=axes)  # in the data's width
         inputs.library, inputs.xp = self.kernels, self.kernels.namespace(self.xp.result_name, False)
         self.tape_xp = self.kernels.tape.namespace(self.xp.result_name, False)
         self.whole = len(axes) == len(inputs.shape)
         self.size = math.prod([inputs.shape[axis] for axis in axes])
         self.filled = 1 if inputs.weighs else 0
-        self.recorded = True  # whether a tape can go through the definition
+        self.recorded = True  # whether the tape supports the definition
         domain = (*loss.domain.of_predictions, *loss.domain.of_targets)
         self.bounded = tuple(
             (k, values)
             for k, values in enumerate(domain)
             if isinstance(values, Interval) and values.bounded
         )
-        # whether a batch is the arrays as they are; what a mask leaves out may be out of a domain
-        unsure = "where" in self.given and (self.bounded or inputs.highest)
+        # whether a batch is the arrays unchanged; masked samples may be outside a domain
+        unsure = "where" in self.array_names and (self.bounded or inputs.highest)
         self.plain = not (inputs.weighs or inputs.scores or unsure)
-        # whether the node divides the sum, by a known number or by the sum of the weights
+        # whether the node divides the sum, by the number of samples or by the sum of the weights
         self.mean = metric is loss and reduction == "mean" and not options.divided
         self.summed = metric is loss and reduction != "mean"
         self.dtype = self.xp.result if self.mean or self.summed else torch.float64
@@ -525,7 +524,7 @@ class _LossPlan(Plan):
         alike = all(kind is torch.float32 for kind in kinds.values())
         fits = few and alike and unweighted and self.mean
         self.by_torch: Any = _mean_by_torch(self.kernel, bool(self.bounded)) if fits else None
-        self.double = self.on_cpu and not single  # a mean may be finite where the sum is not
+        self.double = self.on_cpu and not single  # the mean may be finite if the sum is not
 
     def value(self, arrays: dict[str, Array], denominator: Any, empty: Any) -> Any:
         """Return the value from the sum of the terms."""
@@ -537,7 +536,7 @@ class _LossPlan(Plan):
                     return super().value(arrays, denominator, empty)
                 graph = torch.is_grad_enabled()
         if type(empty) is not float and not is_float(empty):
-            return super().value(arrays, denominator, empty)  # an error
+            return super().value(arrays, denominator, empty)  # raises
         if self.by_torch is not None:
             function, slope = self.by_torch
             if graph and slope is not None:
@@ -563,7 +562,7 @@ class _LossPlan(Plan):
         return value
 
     def divided(self, total: Array, weight: Array | None, empty: float) -> Array:
-        """Return the mean, or else the sum, in the dtype of the result of the node."""
+        """Return the mean or the sum, in the dtype of the result of the node."""
         if not self.mean:
             return total if total.dtype is self.dtype else total.to(self.dtype)
         if weight is None:
@@ -574,7 +573,7 @@ class _LossPlan(Plan):
         return value.to(self.dtype)
 
     def divisor(self, weight: Array | None) -> Any:
-        """Return what slopes are divided by, or None; where nothing counts, they are 0."""
+        """Return the divisor of the slopes, or None; it is inf if no sample counts."""
         if not self.mean:
             return None
         return self.size if weight is None else torch.where(weight == 0, math.inf, weight)
@@ -582,7 +581,7 @@ class _LossPlan(Plan):
     def _from_state(
         self, total: Array, weight: Array | None, denominator: Any, empty: float
     ) -> Array:
-        """Return the value of a state, of numbers that autograd follows."""
+        """Return the value of a state, as a function that autograd differentiates."""
         zero = torch.zeros_like(total, dtype=self.xp.result)
         if weight is None:
             weight = torch.full_like(total, self.size, requires_grad=False)
@@ -592,7 +591,7 @@ class _LossPlan(Plan):
         return self.metric.value(self.xp, state, denominator, empty).to(self.xp.result)
 
     def blocks(self, arrays: dict[str, Array]) -> Sequence[_Block]:
-        """Return the samples in blocks; one block of them where they are few, or not on a CPU."""
+        """Return the samples in blocks; a single block for few samples, or not on a CPU."""
         shape, axes, largest = self.node_inputs.shape, self.node_inputs.axes, self.largest
         if largest <= 2 * BLOCK or not (self.whole and self.on_cpu):
             return (_Block(arrays, shape, axes, ()),)
@@ -608,27 +607,27 @@ class _LossPlan(Plan):
     def batch(self, block: _Block, known: bool = False) -> Batch:
         """Return the samples of a block, in the dtype of the computation.
 
-        ``known`` says that the labels were looked at before, and exist.
+        ``known`` means that the labels were checked before and are valid.
         """
         arrays, shape, axes, index = block
         inputs = self.node_inputs
-        found = {name: x[index] if index else x for name, x in arrays.items()}
+        chosen = {name: x[index] if index else x for name, x in arrays.items()}
         labels, xp, loss = inputs.highest, inputs.xp, self.loss
-        for name, x in found.items() if self.plain else ():
-            kind = xp.counting if name in labels else xp.computing
-            if x.dtype is not kind and name != "where":
-                found[name] = x.to(kind) if name in labels else self.kernels.cast(xp, x)
+        for name, x in chosen.items() if self.plain else ():
+            dtype = xp.counting if name in labels else xp.computing
+            if x.dtype is not dtype and name != "where":
+                chosen[name] = x.to(dtype) if name in labels else self.kernels.cast(xp, x)
         if not self.plain or not (
-            known or all(self.kernels.within(found[name], labels[name]) for name in labels)
+            known or all(self.kernels.within(chosen[name], labels[name]) for name in labels)
         ):
             return inputs.with_arrays(arrays, shape, axes).batch(index, filled=self.filled)
-        mask = found.pop("where", None)
-        weights = found.pop("weights", None)
+        mask = chosen.pop("where", None)
+        weights = chosen.pop("weights", None)
         if weights is not None and mask is not None:
             weights = _where(mask, weights)
         elif weights is not None and not self.on_cpu:
-            mask = weights != 0  # on a CPU it is asked for where a term is not finite
-        sides = tuple(found.values())
+            mask = weights != 0  # on a CPU, only if a term is not finite
+        sides = tuple(chosen.values())
         if index:
             shape = (sides[0].shape[0], *shape[1:])
         count = len(self.predictions)
@@ -638,14 +637,14 @@ class _LossPlan(Plan):
 
 
 class _Stand:
-    """A placeholder for an array while a definition is asked which function it is."""
+    """A placeholder for an array, to find the function that a definition calls."""
 
     def __sub__(self, other: Any) -> _Kernel:
         return _Kernel("difference", (self, other))
 
 
 class _Applied:
-    """A namespace that notes which function of it is called."""
+    """A namespace that records the function that is called."""
 
     def __getattr__(self, name: str) -> Callable[..., _Kernel]:
         def call(*arguments: Any) -> _Kernel:
@@ -657,13 +656,13 @@ class _Applied:
 
 
 class _Kernel(NamedTuple):
-    """A loss that is one function of predictions, targets and numbers; its slope is another."""
+    """A loss that is a single function of predictions, targets and numbers, with its slope."""
 
     name: str
     arguments: tuple[Any, ...]
 
     def slope(self, xp: Namespace, g: Array, x: Array, y: Array, kept: list[Any]) -> Array:
-        """Return the derivative by predictions, times g; of what is squared, that of the square."""
+        """Return g times the derivative by predictions; of a residual, that of its square."""
         if self.name == "difference":
             return torch.ops.aten.mse_loss_backward(g, x, y, 0)
         if self.name == "absolute_difference":
@@ -678,9 +677,9 @@ class _Kernel(NamedTuple):
 
 
 def _mean_by_torch(kernel: _Kernel | None, bounded: bool) -> tuple[Any, Any] | None:
-    """Return what torch has of a mean, and of its slope where its second derivative is another.
+    """Return torch's function for a mean, and a slope if torch's second derivative is wrong.
 
-    It is computed in float64: a sum of 30 numbers in float32 is 3 ULP off, and one of 1000 is 6.
+    The mean is computed in float64: in float32, a sum of 30 numbers is 3 ULP off, one of 1000 is 6.
     """
     if kernel is None:
         return None
@@ -689,7 +688,7 @@ def _mean_by_torch(kernel: _Kernel | None, bounded: bool) -> tuple[Any, Any] | N
             _sigmoid_cross_entropy_by_torch,
             lambda g, x, y: _sigmoid_cross_entropy_back(g / x.numel(), x, y),
         )
-    if bounded:  # the others look at no domain
+    if bounded:  # the other functions do not check the domain
         return None
     if kernel.name == "difference":
         return lambda x, y: _KERNELS_OF_TORCH.mse_loss(x.double(), y.double(), 1).float(), None
@@ -710,9 +709,9 @@ def _mean_by_torch(kernel: _Kernel | None, bounded: bool) -> tuple[Any, Any] | N
 
 
 def _cross_entropy_by_torch(x: Array, labels: Array) -> Array | None:
-    """Return a mean whose digits are there in float64; None if a label, or a logit, is none.
+    """Return a mean that is accurate in float64; None if it is not, or for invalid labels.
 
-    The error of a term is 1e-16; so is that of the slope, whose terms may be as small as the least.
+    The terms and the slopes have errors of 1e-16; therefore every term must exceed `_LEAST_LOSS`.
     """
     x, labels = x.reshape(-1, x.shape[-1]).double(), labels.reshape(-1).long()
     try:
@@ -723,12 +722,12 @@ def _cross_entropy_by_torch(x: Array, labels: Array) -> Array | None:
     except IndexError:
         return None
     mean = terms.mean()
-    enough = terms.detach().amin().item() > _LEAST_LOSS and mean.item() < math.inf
-    return mean.float() if enough else None
+    accurate = terms.detach().amin().item() > _LEAST_LOSS and mean.item() < math.inf
+    return mean.float() if accurate else None
 
 
 def _sigmoid_cross_entropy_by_torch(x: Array, yes: Array) -> Array | None:
-    """Return a mean whose digits are there in float64; None if a label, or a logit, is none."""
+    """Return a mean that is accurate in float64; None if it is not, or for invalid labels."""
     least, most = torch.aminmax(yes)
     if not 0 <= least.item() <= most.item() <= 1:
         return None
@@ -737,7 +736,7 @@ def _sigmoid_cross_entropy_by_torch(x: Array, yes: Array) -> Array | None:
 
 
 class MeanByTorch(torch.autograd.Function):
-    """A mean by one kernel of torch, and its slope by another."""
+    """A mean by a kernel of torch, with its slope by another kernel."""
 
     @staticmethod
     def forward(ctx: Any, step: _LossPlan, *arrays: Array) -> Array:
@@ -749,34 +748,34 @@ class MeanByTorch(torch.autograd.Function):
     def backward(ctx: Any, *of_results: Array) -> tuple[Any, ...]:
         step, arrays, (incoming,) = ctx.step, ctx.saved_tensors, of_results
         if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
-            named = dict(zip(step.given, arrays, strict=True))
+            named = dict(zip(step.array_names, arrays, strict=True))
             return None, *_again(step, named, incoming / step.size), None
         return None, step.by_torch[1](incoming, *arrays), None
 
 
 def _kernel_of(loss: Loss, squares: bool) -> _Kernel | None:
-    """Return the function that a loss is, if it is one of those that have a slope."""
+    """Return the function that a loss consists of, if it has a slope in `_KERNELS`."""
     x, y = _Stand(), _Stand()
-    given: Any = _Applied(), x, y
+    arguments: Any = _Applied(), x, y
     try:
-        found = loss.residual(*given) if squares else loss.pointwise(*given)  # type: ignore[attr-defined]
-    except Exception:  # it does more than to call one function
+        kernel = loss.residual(*arguments) if squares else loss.pointwise(*arguments)  # type: ignore[attr-defined]
+    except Exception:  # it does more than call one function
         return None
-    if not isinstance(found, _Kernel) or found.arguments[:2] != (x, y):
+    if not isinstance(kernel, _Kernel) or kernel.arguments[:2] != (x, y):
         return None
-    known = (*_KERNELS, "difference") if squares else _KERNELS
-    numbers = all(type(one) in _NUMBERS for one in found.arguments[2:])
-    return found if numbers and found.name in known else None
+    names = (*_KERNELS, "difference") if squares else _KERNELS
+    numbers = all(type(number) in _NUMBERS for number in kernel.arguments[2:])
+    return kernel if numbers and kernel.name in names else None
 
 
-# The functions with a slope of their own that is given the same arguments.
+# The functions with a slope function that takes the same arguments.
 _KERNELS = ("huber", "sigmoid_cross_entropy", "binary_cross_entropy", "label_cross_entropy",
             "cross_entropy", "softmax_divergence", "divergence", "logits_divergence", "cosine",
             "absolute_difference")  # fmt: skip
 
 
 class _Block(NamedTuple):
-    """Arrays of samples of a shape, their axes, and the place of those in the block."""
+    """Arrays of samples, their shape and reduced axes, and the index of the block."""
 
     arrays: dict[str, Array]
     shape: tuple[int, ...]
@@ -785,17 +784,17 @@ class _Block(NamedTuple):
 
 
 class _RowMemory(threading.local):
-    """What functions of rows gave in the forward pass, in the order in which they were called."""
+    """Results of functions of rows in the forward pass, in the order of their calls."""
 
     def __init__(self) -> None:
         self.results: list[Array] | None = None
         self.replay: Iterator[Array] | None = None
 
-    def kept(self, function: Callable[..., Array]) -> Callable[..., Array]:
-        """Return a function whose results are remembered while a node of the graph is made."""
+    def recorded(self, function: Callable[..., Array]) -> Callable[..., Array]:
+        """Return a function whose results are recorded while a node of the graph is made."""
 
         def call(*arguments: Any, **named: Any) -> Array:
-            results, self.results = self.results, None  # not what it calls itself
+            results, self.results = self.results, None  # nested calls are not recorded
             try:
                 result = function(*arguments, **named)
             finally:
@@ -808,13 +807,13 @@ class _RowMemory(threading.local):
         return call
 
     def remembered(self, evaluate: Callable[[], Array]) -> Array:
-        """Return what the function gave before, or evaluate it."""
+        """Return the recorded result, or evaluate the function."""
         result = None if self.replay is None else next(self.replay)
         return evaluate() if result is None else result
 
 
 def _row_sum(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Array:
-    """Sum in float64, and round once: of many classes, each rounding would be seen."""
+    """Sum in float64 and round once, because roundings over many classes would add up."""
     if axis == ():
         return x
     axes = tuple(range(x.ndim)) if axis is None else axis
@@ -827,13 +826,13 @@ def _row_sum(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Array:
 
 
 def _sum_of_last(x: Array, keepdims: bool = False) -> Array:
-    """Sum rows of float32 in float64; on a CPU, of parts that are summed in float32.
+    """Sum rows of float32 in float64; on a CPU, sum parts in float32 first.
 
-    There, torch makes an array of float64 of what it sums in float64.
+    On a CPU, a sum in float64 allocates a float64 copy of its input.
     """
     if x.device.type != "cpu":
         return x.sum(-1, keepdim=keepdims, dtype=torch.float64)
-    part = max(_PART, 1 << (x.shape[-1].bit_length() // 2))  # as many as there are parts
+    part = max(_PART, 1 << (x.shape[-1].bit_length() // 2))  # about as many entries as parts
     whole = x.shape[-1] // part * part
     if whole < 4 * part:
         return x.sum(-1, keepdim=keepdims, dtype=torch.float64)
@@ -845,7 +844,7 @@ def _sum_of_last(x: Array, keepdims: bool = False) -> Array:
 
 
 def _sum_in_pieces(x: Array, axes: tuple[int, ...]) -> Array:
-    """Sum in float64 what pieces of the data add up to in their own width."""
+    """Sum pieces in the width of the data, and add these sums in float64."""
     if not axes:
         return x.to(torch.float64)
     if x.dtype == torch.float64 and x.numel() > _FUSED:
@@ -865,16 +864,16 @@ def _sum_in_pieces(x: Array, axes: tuple[int, ...]) -> Array:
 
 
 def _sum_of_all(x: Array) -> Array:
-    """Sum more than `_FUSED` numbers in one row."""
+    """Sum a row of more than `_FUSED` numbers."""
     whole = len(x) // _FUSED * _FUSED
     total = x[:whole].view(-1, _FUSED).sum(-1).sum(dtype=torch.float64)
     return total.add_(x[whole:].sum(dtype=torch.float64)) if whole < len(x) else total
 
 
 def _log_cosh(x: Array) -> Array:
-    """``log(cosh(x))``, by ``log1p(2 sinh(x / 2)^2)`` up to 20, from where it is linear.
+    """``log(cosh(x))``, as ``log1p(2 sinh(x / 2)^2)`` up to 20, and linear beyond.
 
-    A square doubles an error: where all of it stays in a cache, it is one of float64.
+    The square doubles relative errors. On a CPU, where blocks fit the cache, float64 is used.
     """
     wide = x.to(torch.float64) if x.device.type == "cpu" else x
     near = wide.clamp(-20.0, 20.0)
@@ -884,26 +883,26 @@ def _log_cosh(x: Array) -> Array:
 
 
 def _finite(x: Array) -> bool:
-    """Whether the sum of numbers of a CPU is finite."""
+    """Whether the sum of a tensor on a CPU is finite."""
     return math.isfinite(x.sum().item())
 
 
 def _usual(highest: Array) -> bool:
-    """Whether rows have a finite largest logit, where asking costs no wait for a device."""
+    """Whether the maxima of all rows are finite; False if the check would synchronise."""
     return highest.device.type == "cpu" and _finite(highest)
 
 
 def _rest(x: Array, highest: Array, usual: bool) -> Array:
-    """Return ``sum(exp(x - highest)) - 1`` of each row with all digits; 0 if that is infinite."""
+    """Return ``sum(exp(x - highest)) - 1`` per row, accurately; 0 for an infinite maximum."""
     e = (x - highest).exp_()
-    every = e.sum(-1, keepdim=True)
-    rest = e.frac_().sum(-1, keepdim=True)  # without the ones: the largest, and its equals
-    rest = every.sub_(rest).round_().sub_(1).add_(rest)
-    return rest if usual else torch.where(highest.isinf(), 0.0, rest)
+    total = e.sum(-1, keepdim=True)
+    remainder = e.frac_().sum(-1, keepdim=True)  # without the ones, which are the maxima
+    remainder = total.sub_(remainder).round_().sub_(1).add_(remainder)
+    return remainder if usual else torch.where(highest.isinf(), 0.0, remainder)
 
 
 def _binary_cross_entropy(p: Array, yes: Array, no: Array | None = None) -> Array:
-    """Return ``-yes log(p) - no log(1 - p)``; torch's own kernel stops at 100."""
+    """Return ``-yes log(p) - no log(1 - p)``; torch's kernel clamps at 100."""
     if no is None and p.device.type == "cpu" and p.numel():
         (low, high), (least, most) = (map(float, torch.aminmax(x)) for x in (p, yes))
         if torch.finfo(p.dtype).tiny < low and high < 1 and least >= 0 and most <= 1:
@@ -922,18 +921,18 @@ def _binary_cross_entropy_back(g: Array, p: Array, yes: Array, no: Array | None 
 
 
 def _ahead_and_rest(x: Array, labels: Array) -> tuple[Array, Array]:
-    """Return by how much the largest logit is ahead of the label's, and the sum of all, less 1.
+    """Return the maximum minus the logit of the label, and ``sum(exp(x - maximum)) - 1``.
 
-    What is added up are all exponentials but the label's: where its logit is the largest, the rest
-    has all digits.
+    The sum excludes the exponential of the label, so that it is accurate if the label has the
+    maximum.
     """
-    kind, index = _computed_in(x), labels.unsqueeze(-1)
-    highest, own = x.amax(-1, keepdim=True).to(kind), x.gather(-1, index).to(kind)
-    # an infinite logit that is the label's loses nothing, as long as it is the only one
-    ahead, usual = highest - own, _usual(highest)
+    dtype, index = _computed_in(x), labels.unsqueeze(-1)
+    highest, at_label = x.amax(-1, keepdim=True).to(dtype), x.gather(-1, index).to(dtype)
+    # an infinite logit of the label has loss 0 if it is the only infinite logit
+    ahead, usual = highest - at_label, _usual(highest)
     if not usual and highest.device.type == "cpu":
-        alone = (own == math.inf) & ((x == math.inf).sum(-1, keepdim=True) == 1)
-        ahead = torch.where(alone, 0.0, ahead)
+        only_label = (at_label == math.inf) & ((x == math.inf).sum(-1, keepdim=True) == 1)
+        ahead = torch.where(only_label, 0.0, ahead)
     others = (x - highest).exp_().scatter_(-1, index, 0.0).sum(-1, keepdim=True)
     rest = others.add_(torch.expm1(-ahead))
     if not usual:
@@ -942,7 +941,7 @@ def _ahead_and_rest(x: Array, labels: Array) -> tuple[Array, Array]:
 
 
 def _label_cross_entropy(x: Array, labels: Array) -> Array:
-    # torch's softmax is slow along a short last axis of contiguous logits
+    # torch's softmax is slow along a short, contiguous last axis
     short = x.shape[-1] < 16 and x.is_contiguous()
     if x.device.type == "cpu" and x.numel() and not short:
         value = _by_shares(x, labels)
@@ -953,9 +952,9 @@ def _label_cross_entropy(x: Array, labels: Array) -> Array:
 
 
 def _by_shares(x: Array, labels: Array) -> Array | None:
-    """Return ``log(1 + others / own)`` of shares: what they were divided by cancels.
+    """Return ``log(1 + others / own)`` of probabilities; their normalisation cancels.
 
-    None if the label's share is nearly 0, or nan, in a row.
+    None if the probability of a label is nearly 0 or nan.
     """
     p, index = _softmax(x), labels.unsqueeze(-1)
     own = p.gather(-1, index)
@@ -965,12 +964,12 @@ def _by_shares(x: Array, labels: Array) -> Array | None:
 
 
 def _computed_in(x: Array) -> Any:
-    """Return the dtype of the shares of logits."""
+    """Return the dtype in which the softmax is computed."""
     return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
 def _softmax(x: Array) -> Array:
-    """Return softmax, laid out as the logits are: along an axis that was moved last, in place."""
+    """Return the softmax with the memory layout of the logits, also if an axis was moved last."""
     if not x.is_contiguous():
         for axis in range(x.ndim - 1):
             as_it_was = x.movedim(-1, axis)
@@ -988,7 +987,7 @@ def _softmax_along(x: Array, axis: int) -> Array:
 
 
 def _probabilities(x: Array) -> Array:
-    """Return softmax, 0 in rows of infinite logits, which have no slope."""
+    """Return the softmax; 0 in rows with an infinite logit, whose slope is 0."""
     p = _softmax(x)
     if x.device.type == "cpu" and not _finite(p[..., 0]):
         p = torch.where((x == math.inf).any(-1, keepdim=True), 0.0, p)
@@ -996,24 +995,24 @@ def _probabilities(x: Array) -> Array:
 
 
 def _label_cross_entropy_back(g: Array, x: Array, labels: Array, value: Array) -> Array:
-    """Return the shares, less 1 at the label: by its loss, which has all digits."""
+    """Return the softmax, minus 1 at the label, accurately from the loss of the label."""
     p = _probabilities(x)
     g = g.to(p.dtype)
-    own, g = torch.expm1(-value).mul_(g).to(x.dtype), g.unsqueeze(-1)
+    label_slope, g = torch.expm1(-value).mul_(g).to(x.dtype), g.unsqueeze(-1)
     narrow = x.dtype is not p.dtype
     slope = torch.mul(p, g, out=torch.empty_like(x)) if narrow else p.mul_(g)
-    return slope.scatter_(-1, labels.unsqueeze(-1), own.unsqueeze(-1))
+    return slope.scatter_(-1, labels.unsqueeze(-1), label_slope.unsqueeze(-1))
 
 
 def _margin(x: Array, labels: Array) -> Array:
-    """Return the logit against the label, whose softplus is the cross-entropy, in float64."""
+    """Return the margin in float64; its softplus is the cross-entropy."""
     ahead, rest = (part.to(torch.float64) for part in _ahead_and_rest(x, labels))
     loss = ahead + rest.log1p()
     return torch.expm1(-loss).neg_().log_().add_(loss)
 
 
 def _margin_back(g: Array, x: Array, labels: Array, value: Array) -> Array:
-    """Return the shares of the others in what they have together, and -1 at the label."""
+    """Return the softmax over the other classes, and -1 at the label."""
     together = torch.sigmoid(value)
     over = torch.where(together == 0, 0.0, g / together)
     slope = _probabilities(x).mul_(over.to(x.dtype).unsqueeze(-1))
@@ -1043,9 +1042,9 @@ def _cross_entropy_back(g: Array, x: Array, shares: Array, value: Array) -> Arra
 
 
 def _scaled(x: Array) -> tuple[Array, Array, Array]:
-    """Return rows on a scale, that scale, and the norm on it.
+    """Return scaled rows, the scale, and the norms of the scaled rows.
 
-    The squares of float32 are summed in float64; those of float64 need a scale that is near 1.
+    The squares of float32 are summed in float64. Rows of float64 are scaled to a size near 1.
     """
     scale = torch.ones((), dtype=x.dtype, device=x.device)
     if x.dtype == torch.float64:
@@ -1057,7 +1056,7 @@ def _scaled(x: Array) -> tuple[Array, Array, Array]:
 
 
 def _unit_vector(x: Array) -> Array:
-    """Divide by the norm; the zero vector stays."""
+    """Divide by the norm; the zero vector is unchanged."""
     x, _, norm = _scaled(x)
     return x / torch.where(norm == 0, 1.0, norm)
 
@@ -1070,9 +1069,9 @@ def _unit_vector_back(g: Array, x: Array, unit: Array) -> Array:
 
 
 def _products(x: Array, y: Array) -> tuple[Array, Array, Array] | None:
-    """Return the products of rows with each other and themselves; None if squares leave the range.
+    """Return the inner products xy, xx and yy of rows; None if squares are out of range.
 
-    None too where asking would cost a wait.
+    Also None if the check would synchronise with a device.
     """
     if x.device.type != "cpu":
         return None
@@ -1085,7 +1084,7 @@ def _products(x: Array, y: Array) -> tuple[Array, Array, Array] | None:
 
 
 def _cosine(x: Array, y: Array) -> Array:
-    """Return the cosine between rows, without an array of unit vectors in the usual range."""
+    """Return the cosine between rows; without unit vectors if squares are in range."""
     products = _products(x, y)
     if products is None:
         return _row_sum(_unit_vector(x) * _unit_vector(y), axis=-1)
@@ -1103,7 +1102,7 @@ def _cosine_back(g: Array, x: Array, y: Array, value: Array) -> Array:
 
 
 def _euclidean_norm(x: Array) -> Array:
-    """Return the norm, in float64 where that is one number of many, or in a cache."""
+    """Return the norm, in float64 on a CPU and for long rows, where this is cheap."""
     if x.dtype == torch.float32 and (x.device.type == "cpu" or x.shape[-1] >= 8):
         return torch.linalg.vector_norm(x, 2, -1, dtype=torch.float64)
     _, scale, norm = _scaled(x)
@@ -1129,7 +1128,7 @@ def _sqrt1pm1(x: Array) -> Array:
 
 
 def _over(g: Array, x: Array, y: Array) -> Array:
-    """Return g x / y, 0 where x is 0 whatever y is."""
+    """Return g x / y; 0 where x is 0, for any y."""
     slope = (x / y).mul_(g)
     if x.device.type == "cpu" and _finite(slope):
         return slope
@@ -1147,26 +1146,26 @@ def _huber_back(g: Array, x: Array, y: Array, delta: Any, factor: Any = 1.0) -> 
 
 
 def _hard(yes: Array, no: Array | None) -> bool:
-    """Whether shares of 0 to 1 are 0 or 1, where asking costs no wait."""
+    """Whether all targets are 0 or 1; False if the check would synchronise."""
     return no is None and yes.device.type == "cpu" and not bool(yes.frac().sum())
 
 
 def _softplus(x: Array) -> Array:
-    """Return ``log(1 + exp(x))``; beyond the threshold, that is x to the last digit."""
+    """Return ``log(1 + exp(x))``; above the threshold, it rounds to x."""
     return torch.nn.functional.softplus(x, threshold=40.0)
 
 
 def _turned(x: Array, yes: Array) -> Array:
-    """Return x where the answer is 0, and -x where it is 1."""
+    """Return x where the target is 0, and -x where it is 1."""
     return torch.addcmul(x, x, yes, value=-2)
 
 
 def _sigmoid_cross_entropy(xp: Functions, x: Array, yes: Array, no: Array | None = None) -> Array:
-    """Return ``yes softplus(-x) + no softplus(x)``; infinite logits take the general form."""
+    """Return ``yes softplus(-x) + no softplus(x)``; infinite logits use the general form."""
     if x.device.type == "cpu":
         if _hard(yes, no):
             value = _softplus(_turned(x, yes))
-        else:  # one exponential, which costs more than passes over a cache
+        else:  # a single exponential, which costs more than passes in the cache
             above = x.clamp(min=0)
             tail = x.abs().neg_().exp_().log1p_()
             below = above - x
@@ -1186,19 +1185,23 @@ def _sigmoid_cross_entropy_back(g: Array, x: Array, yes: Array, no: Array | None
         share = _turned(x, yes).sigmoid_()
         if _finite(share):
             return torch.addcmul(share, share, yes, value=-2).mul_(g)
-    one = torch.sigmoid(x)
+    positive = torch.sigmoid(x)
     if x.device.type == "cpu":
-        other = (-x).sigmoid_().neg_()  # all digits of a small one
+        negative = (-x).sigmoid_().neg_()  # accurate if it is small
     else:
-        other = torch.nn.functional.logsigmoid(x).expm1_()
-    slope = torch.lerp(one, other, yes) if no is None else one.mul_(no).addcmul_(other, yes)
+        negative = torch.nn.functional.logsigmoid(x).expm1_()
+    slope = (
+        torch.lerp(positive, negative, yes)
+        if no is None
+        else positive.mul_(no).addcmul_(negative, yes)
+    )
     return slope.mul_(g)
 
 
 def _softmax_divergence(x: Array, shares: Array) -> Array:
-    """Add up ``t (l + expm1(-l))`` for l = log(t / p): t l - t + p, and what that leaves.
+    """Sum ``t (l + expm1(-l))`` for l = log(t / p), which is t l - t + p, and correct the sum.
 
-    An error of a small l is squared, so that the logarithm of a share near 1 needs no more digits.
+    The error of a small l enters squared, so that l need not be accurate for p near 1.
     """
     below = x - x.amax(-1, keepdim=True)
     whole = _sum_of_last(below.exp(), keepdims=True)
@@ -1206,17 +1209,17 @@ def _softmax_divergence(x: Array, shares: Array) -> Array:
     ratio = shares.log().sub_(log_p)
     terms = (-ratio).expm1_().add_(ratio).mul_(shares)
     terms = torch.where(shares == 0, log_p.exp_(), terms)
-    missing = _sum_of_last(shares) - 1  # less the sum of p
+    missing = _sum_of_last(shares) - 1  # minus the sum of p
     return (_sum_of_last(terms) + missing).to(x.dtype)
 
 
-# artanh(s) / s^3 - 1 / s^2, up to s = 1/3, is nearly ``b + c / (1 - a s^2)``: the relative error of
-# the divergence is at most 9e-8. Fitted to values of mpmath by least powers of the error times s.
+# artanh(s) / s^3 - 1 / s^2 is approximated by ``b + c / (1 - a s^2)`` up to s = 1/3. The relative
+# error of the divergence is at most 9e-8. Fitted to values of mpmath, minimising the error times s.
 _ARTANH = (0.72353545, 0.05706515, 0.27626979)
 
 
 def _artanh_tail(square: Array) -> Array:
-    """Return ``artanh(s) / s - 1`` of a square up to 1 / 9."""
+    """Return ``artanh(s) / s - 1`` for a square s^2 up to 1 / 9."""
     pole, *rest = _ARTANH
     constant, factor = (torch.full((), x, dtype=square.dtype, device=square.device) for x in rest)
     over = torch.rsub(square, 1, alpha=pole)
@@ -1224,25 +1227,25 @@ def _artanh_tail(square: Array) -> Array:
 
 
 def _divergence(p: Array, shares: Array) -> Array:
-    """Add up ``t log(t / p)``; near p, by the form of `special.divergence`.
+    """Sum ``t log(t / p)``; near p, with the form of `special.divergence`.
 
-    Rounded logarithms lose digits where p is not so near: in a cache they are those of float64.
+    Farther from p, rounding of the logarithms matters. On a CPU they are computed in float64.
     """
     if p.device.type == "cpu":
         p, shares = p.to(torch.float64), shares.to(torch.float64)
-    ratio = shares / p  # nan only where both are 0, and the term is
+    ratio = shares / p  # nan only where both are 0, where the term is 0
     terms = torch.xlogy(shares, ratio)
-    apart = shares - p
-    s = apart / (shares + p)
+    difference = shares - p
+    s = difference / (shares + p)
     square = s.square()
     near = square < 1 / 9
-    close = torch.addcmul(apart, shares, _artanh_tail(square), value=2).mul_(s)
+    close = torch.addcmul(difference, shares, _artanh_tail(square), value=2).mul_(s)
     terms = torch.where(near, close, terms).nansum(-1, dtype=torch.float64)
-    return terms.add_((apart * near).sum(-1, dtype=torch.float64)).to(torch.float32)
+    return terms.add_((difference * near).sum(-1, dtype=torch.float64)).to(torch.float32)
 
 
 def _divergence_back(g: Array, p: Array, shares: Array, value: Array) -> Array:
-    slope = (shares / p).nan_to_num_(0.0, 0.0, 0.0)  # 0 where p is
+    slope = (shares / p).nan_to_num_(0.0, 0.0, 0.0)  # 0 where p is 0
     return slope.mul_(-g.to(p.dtype).unsqueeze(-1))
 
 
@@ -1251,23 +1254,23 @@ def _softened(x: Array, temperature: Any) -> Array:
 
 
 class _Halves(NamedTuple):
-    """Two softmaxes p and q, and half of the difference of their logits, on a mean of 0 under q."""
+    """Two softmaxes p and q, and half of the difference of their logits, centred under q."""
 
     p: Array
     q: Array
     half: Array
-    mean: Array  # what was subtracted last
+    mean: Array  # the mean that was subtracted last
 
 
 def _halves(x: Array, y: Array, temperature: Any) -> _Halves:
-    """Return what two softmaxes are compared by; a class that only q rules out is very far.
+    """Return the terms that compare two softmaxes; a class with q = 0 < p gets a large half.
 
-    In a cache all of it is in float64.
+    On a CPU, all arrays are in float64.
     """
     if x.device.type == "cpu":
         x, y = x.to(torch.float64), y.to(torch.float64)
     p, q = _softened(x, temperature), _softened(y, temperature)
-    # near the mean at once, so that the mean of what is left is exact where that is small
+    # subtract an estimate of the mean first, so that the mean of the remainder is accurate
     highest = x.amax(-1, keepdim=True) - y.amax(-1, keepdim=True)
     half = (x - y).sub_(highest).mul_(0.5 / temperature).clamp_(max=1e30)
     mean = (q * half).nansum(-1, keepdim=True, dtype=torch.float64).to(x.dtype)
@@ -1275,30 +1278,30 @@ def _halves(x: Array, y: Array, temperature: Any) -> _Halves:
 
 
 def _logits_divergence(x: Array, y: Array, temperature: Any) -> Array:
-    """Add up ``p - q - q r`` for ``p = q exp(r)``, where r is twice the half less the divergence.
+    """Sum ``p - q - q r`` for ``p = q exp(r)``, where r is twice the half minus the divergence.
 
-    A small error of that changes the sum by little. It is found by the logarithms of the shares of
-    the largest; where those have no more digits, it is the mean of r^2 / 2.
+    The divergence in r may be approximate, because its error hardly changes the sum. It is computed
+    from the logarithms of the largest probabilities, or, if these cancel, as the mean of r^2 / 2.
     """
     p, q, half, mean = _halves(x, y, temperature)
     spread = half.square().mul_(q).nansum(-1, keepdim=True, dtype=torch.float64).mul_(2)
     tops = (q.amax(-1, keepdim=True) / p.amax(-1, keepdim=True)).to(torch.float64).log_()
-    rough = tops - 2 * mean
-    same = (rough - spread).abs_() < 8 * torch.finfo(p.dtype).eps
-    rough = torch.where(same, spread, rough).to(p.dtype)
-    half = half.sub_(0.5 * rough)
-    share = half.tanh()  # of p - q in p + q
+    divergence = tops - 2 * mean
+    cancels = (divergence - spread).abs_() < 8 * torch.finfo(p.dtype).eps
+    divergence = torch.where(cancels, spread, divergence).to(p.dtype)
+    half = half.sub_(0.5 * divergence)
+    share = half.tanh()  # (p - q) / (p + q)
     square = share.square()
     near = square < 1 / 9
     far = torch.addcmul(p - q, q, half, value=-2)
     close = torch.addcmul((p + q).mul_(square), share.mul_(q), _artanh_tail(square), value=-2)
     value = torch.where(near, close, far).nansum(-1, dtype=torch.float64)
-    value = torch.where(rough.isinf().squeeze(-1), math.inf, value)
+    value = torch.where(divergence.isinf().squeeze(-1), math.inf, value)
     return value.mul_(temperature * temperature).to(x.dtype)
 
 
 def _logits_divergence_back(g: Array, x: Array, y: Array, temperature: Any, value: Array) -> Array:
-    """Return p - q, as ``(p + q) tanh(r / 2)`` where r and the divergence are small."""
+    """Return p - q, computed as ``(p + q) tanh(r / 2)`` for small r and divergence."""
     p, q, half, _ = _halves(x, y, temperature)
     value = value / (temperature * temperature)
     half = half.sub_(torch.where(value < 1, value / 2, math.inf).unsqueeze(-1))
@@ -1307,7 +1310,7 @@ def _logits_divergence_back(g: Array, x: Array, y: Array, temperature: Any, valu
 
 
 def _terms(step: _LossPlan, batch: Batch, inside: Any) -> Any:
-    """Return the terms, or the residuals whose squares they are, before weights and masks."""
+    """Return the terms, or the residuals of squared terms, before weights and masks."""
     xp, p, t = batch.xp, batch.predictions, batch.targets
     loss: Loss = step.loss
     if step.squares and isinstance(loss, SquaredLoss):
@@ -1318,33 +1321,33 @@ def _terms(step: _LossPlan, batch: Batch, inside: Any) -> Any:
 
 
 def _inside(step: _LossPlan, batch: Batch) -> Any:
-    """Whether all numbers are inside the domain, or a tensor that says so of all of them.
+    """Whether all numbers are inside the domain, as a bool or as a tensor with one element.
 
-    A number outside makes its term nan, and with it the sum of all. The tensor saves a second check
-    of each number in the backward pass, where it would cost memory traffic.
+    A number outside makes its term and the sum nan. A tensor avoids a synchronisation, and the
+    backward pass does not check each number again.
     """
     if not step.bounded:
         return True
     sides = (*several(batch.predictions), *several(batch.targets))
-    found: Any = True
+    inside: Any = True
     for place, interval in step.bounded:
         array = sides[place]
         if not (step.on_cpu or (step.whole and batch.mask is None)):
             return False
-        if interval.gap is not None:  # the ends say nothing of what lies between
-            found = found & interval.contains(array).all()
+        if interval.gap is not None:  # extrema do not reveal numbers in the gap
+            inside = inside & interval.contains(array).all()
         elif array.numel() and step.on_cpu:
-            lowest, highest = array.amin().item(), array.amax().item()  # sooner than aminmax
-            found = found & (interval.contains(lowest) and interval.contains(highest))
+            lowest, highest = array.amin().item(), array.amax().item()  # faster than aminmax
+            inside = inside & (interval.contains(lowest) and interval.contains(highest))
         elif array.numel():
-            found = found & interval.contains(torch.stack(torch.aminmax(array))).all()
-    return bool(found) if step.on_cpu else found
+            inside = inside & interval.contains(torch.stack(torch.aminmax(array))).all()
+    return bool(inside) if step.on_cpu else inside
 
 
 def _masked(step: _LossPlan, batch: Batch, terms: Array) -> Array:
-    """Multiply terms by the weights; make those of labels that are none nan, and the excluded 0."""
+    """Multiply terms by the weights; set those of invalid labels to nan and excluded ones to 0."""
     if tuple(terms.shape) != tuple(batch.shape):
-        Totals(batch).weighted(terms)  # which says what is wrong
+        Totals(batch).weighted(terms)  # raises with the shapes
     if batch.weights is not None:
         terms = terms * batch.weights
     if batch.wrong is not None:
@@ -1353,8 +1356,8 @@ def _masked(step: _LossPlan, batch: Batch, terms: Array) -> Array:
 
 
 def _where(mask: Array, x: Array) -> Array:
-    """Return x where the mask holds, and 0 elsewhere, where x may be anything."""
-    if x.device.type == "cpu":  # a product takes a seventh of the time of a choice
+    """Return x where the mask is True, and 0 elsewhere, for any x."""
+    if x.device.type == "cpu":  # a product takes a seventh of the time of torch.where
         product = x * mask
         if _finite(product):
             return product
@@ -1362,7 +1365,7 @@ def _where(mask: Array, x: Array) -> Array:
 
 
 def _total(step: _LossPlan, arrays: dict[str, Array]) -> tuple[Array, Array | None, list[Any]]:
-    """Return the sum of the terms, that of the weights, and what to keep for the backward pass."""
+    """Return the sums of the terms and of the weights, and data for the backward pass."""
     if step.casts and torch.is_autocast_enabled(step.device):  # a loss is computed in float32
         with torch.autocast(step.device, enabled=False):
             return _total(step, arrays)
@@ -1380,8 +1383,8 @@ def _total(step: _LossPlan, arrays: dict[str, Array]) -> tuple[Array, Array | No
                 part = _added(step, batch, _masked(step, batch, terms))
         finally:
             memory.results = None
-        asked = step.on_cpu and batch.weights is not None and batch.mask is None
-        if asked and not _finite(part):  # what has no weight may hold anything
+        check_weights = step.on_cpu and batch.weights is not None and batch.mask is None
+        if check_weights and not _finite(part):  # samples of weight 0 may hold any value
             batch.mask = batch.weights != 0
             part = _added(step, batch, _masked(step, batch, terms))
         if isinstance(inside, torch.Tensor):
@@ -1389,8 +1392,8 @@ def _total(step: _LossPlan, arrays: dict[str, Array]) -> tuple[Array, Array | No
         kept.append((results, inside, batch.mask is not None, batch.wrong is None))
         total = part if total is None else total + part
         if not step.summed and (batch.weights is not None or batch.mask is not None):
-            own = _weight(batch)
-            weight = own if weight is None else weight + own
+            block_weight = _weight(batch)
+            weight = block_weight if weight is None else weight + block_weight
     assert total is not None
     return total, weight, kept
 
@@ -1412,7 +1415,7 @@ def _squeezed(x: Array, axes: tuple[int, ...]) -> Array:
 
 
 def _difference_squared(step: _LossPlan, batch: Batch) -> Array | None:
-    """Return the sum of squared differences by a kernel; None if another is needed."""
+    """Return the sum of squared differences by a kernel; None if it does not apply."""
     if not (step.squares and step.kernel is not None and step.on_cpu and step.whole):
         return None
     squares = _KERNELS_OF_TORCH.mse_loss(batch.predictions, batch.targets, 0)
@@ -1421,7 +1424,7 @@ def _difference_squared(step: _LossPlan, batch: Batch) -> Array | None:
 
 
 def _usual_sum(total: Array, squares: Array) -> bool:
-    """Whether no square that matters left the range of float32."""
+    """Whether no relevant square is out of the range of float32."""
     return bool(_LEAST * squares.numel() < total.item() < _MOST)
 
 
@@ -1440,7 +1443,7 @@ def _added(step: _LossPlan, batch: Batch, terms: Array) -> Array:
 def _slopes(
     step: _LossPlan, arrays: dict[str, Array], incoming: Array, kept: list[Any]
 ) -> tuple[Array, ...]:
-    """Return the derivatives of the sum, times those of what came after it."""
+    """Return the derivatives of the sum, times the incoming derivatives."""
     predictions = [arrays[name] for name in step.predictions]
     whole: list[Any] = [None] * len(predictions)
     if step.casts and torch.is_autocast_enabled(step.device):
@@ -1465,15 +1468,15 @@ def _slopes(
 def _slopes_of_block(
     step: _LossPlan, block: _Block, incoming: Array, memory: Any
 ) -> tuple[Array, ...]:
-    results, inside, masked, known = memory
-    kernels, kind = step.kernels, step.node_inputs.xp.computing
-    batch = step.batch(block, known)
+    results, inside, masked, labels_valid = memory
+    kernels, dtype = step.kernels, step.node_inputs.xp.computing
+    batch = step.batch(block, labels_valid)
     if masked and batch.mask is None:
         batch.mask = batch.weights != 0
     if step.kernel is not None and inside is not False:
-        x, seed = batch.predictions, _seed(step, batch, incoming, kind)
+        x, seed = batch.predictions, _seed(step, batch, incoming, dtype)
         slope = step.kernel.slope(batch.xp, seed, x, batch.targets, results)
-        if batch.mask is not None:  # what is excluded may hold anything: 0 times that may be nan
+        if batch.mask is not None:  # excluded samples may hold any value: 0 times inf is nan
             slope = _of_samples_that_count(batch.mask, slope)
         return (slope,)
     nodes = tuple(Node(x, kernels.tape, varies=True) for x in several(batch.predictions))
@@ -1485,15 +1488,15 @@ def _slopes_of_block(
         if next(replay, replay) is not replay:
             raise ValueError("the tape asked for fewer results than were kept")
         if not isinstance(output, Node):  # nothing depends on the predictions
-            zero = torch.zeros((), dtype=kind, device=incoming.device)
+            zero = torch.zeros((), dtype=dtype, device=incoming.device)
             return tuple(zero.expand(node.shape) for node in nodes)
-        seed = _seed(step, batch, incoming, kind)
+        seed = _seed(step, batch, incoming, dtype)
         if step.squares:
             output, seed = _before_square(output, seed)
         slopes = walk_back(output, nodes, step.node_inputs.xp, seed)
     finally:
         kernels.rows.replay = None
-    if batch.mask is not None:  # what is excluded may hold anything: 0 times that may be nan
+    if batch.mask is not None:  # excluded samples may hold any value: 0 times inf is nan
         slopes = tuple(_of_samples_that_count(batch.mask, slope) for slope in slopes)
     return tuple(s.expand(node.shape) for s, node in zip(slopes, nodes, strict=True))
 
@@ -1502,12 +1505,12 @@ def _of_samples_that_count(mask: Array, slope: Array) -> Array:
     return _where(mask.reshape(*mask.shape, *[1] * (slope.ndim - mask.ndim)), slope)
 
 
-def _seed(step: _LossPlan, batch: Batch, incoming: Array, kind: Any) -> Array:
-    """Return what the derivatives of the terms are multiplied by: one number, or one a sample."""
+def _seed(step: _LossPlan, batch: Batch, incoming: Array, dtype: Any) -> Array:
+    """Return the factor of the derivatives of the terms: a number, or one per sample."""
     seed = incoming
     for axis in batch.axes if seed.ndim else ():
         seed = seed.unsqueeze(axis)
-    seed = seed if seed.dtype is kind else seed.to(kind)
+    seed = seed if seed.dtype is dtype else seed.to(dtype)
     if batch.weights is not None:
         seed = seed * batch.weights
     if batch.wrong is not None:
@@ -1516,7 +1519,7 @@ def _seed(step: _LossPlan, batch: Batch, incoming: Array, kind: Any) -> Array:
 
 
 def _before_square(residual: Node, seed: Array) -> tuple[Node, Array]:
-    """Return the residual, or what it is the difference of, and the derivatives by it."""
+    """Return the residual or its first operand, and the derivative of the squares by it."""
     if residual.operands is not None:
         x, y = residual.operands
         if isinstance(x, Node) and not isinstance(y, Node) and x.shape == tuple(y.shape):
@@ -1525,7 +1528,7 @@ def _before_square(residual: Node, seed: Array) -> tuple[Node, Array]:
 
 
 class SumOfTerms(torch.autograd.Function):
-    """The sum of the terms; the backward pass evaluates them again, and goes back through them."""
+    """The sum of the terms; the backward pass evaluates the terms again, on a tape."""
 
     @staticmethod
     def forward(
@@ -1543,13 +1546,13 @@ class SumOfTerms(torch.autograd.Function):
         incoming, step = of_results[0], ctx.step
         if ctx.divisor is not None:
             incoming = incoming / ctx.divisor
-        arrays = dict(zip(step.given, ctx.saved_tensors, strict=True))
+        arrays = dict(zip(step.array_names, ctx.saved_tensors, strict=True))
         transformed = torch.is_grad_enabled() or torch._C._are_functorch_transforms_active()
         if step.recorded and not transformed:
             try:
                 slopes = _slopes(step, arrays, incoming, ctx.kept)
                 return None, None, None, *slopes
-            except Exception:  # whatever a definition calls that the tape has no rule for
+            except Exception:  # a definition calls a function without a rule
                 step.recorded = False
         return None, None, None, *_again(step, arrays, incoming)
 
@@ -1576,32 +1579,32 @@ def _again(step: _LossPlan, arrays: dict[str, Array], incoming: Array) -> tuple[
 
 def _over_group(library: TorchLibrary, state: State, group: Any) -> Any:
     here = torch.distributed.get_rank(group)
-    # float64 holds counts and every float exactly
+    # float64 represents counts and every narrower float exactly
     wide = torch.float64 if library.has_float64(state.weight.value) else torch.float32
     leaves: list[Array] = []
     leafwise(leaves.append, state)
     lengths = [[leaf.numel() for leaf in leaves]] * torch.distributed.get_world_size(group)
     if isinstance(state, Samples):
         counted = not state.weights.is_floating_point()
-        mine = torch.tensor([*lengths[here], counted], device=leaves[0].device)
-        rows = mine.new_zeros((len(lengths), len(mine)))
-        rows[here] = mine
+        own_lengths = torch.tensor([*lengths[here], counted], device=leaves[0].device)
+        rows = own_lengths.new_zeros((len(lengths), len(own_lengths)))
+        rows[here] = own_lengths
         torch.distributed.all_reduce(rows, group=group)
         lengths = rows[:, :-1].tolist()
-        if not rows[:, -1].all():  # counts beside weights would take the dtype of either
+        if not rows[:, -1].all():  # all processes need one dtype
             state = state._replace(weights=state.weights.to(wide))
     rows = torch.zeros((len(lengths), max(map(sum, lengths))), dtype=wide, device=leaves[0].device)
-    own = torch.cat([leaf.detach().reshape(-1).to(wide) for leaf in leaves])
-    rows[here, : own.numel()] = own
+    own_row = torch.cat([leaf.detach().reshape(-1).to(wide) for leaf in leaves])
+    rows[here, : own_row.numel()] = own_row
     torch.distributed.all_reduce(rows, group=group)
 
     def of(process: int) -> Any:
         parts = iter(rows[process, : sum(lengths[process])].split(lengths[process]))
 
-        def leaf(mine: Array) -> Array:
+        def leaf(like: Array) -> Array:
             part = next(parts)
-            shape = mine.shape if part.numel() == mine.numel() else (*mine.shape[:-1], -1)
-            return part.reshape(shape).to(mine.dtype)
+            shape = like.shape if part.numel() == like.numel() else (*like.shape[:-1], -1)
+            return part.reshape(shape).to(like.dtype)
 
         return leafwise(leaf, state)
 
@@ -1613,7 +1616,7 @@ def _over_group(library: TorchLibrary, state: State, group: Any) -> Any:
 
 
 class _ChunkArrays(InPlaceArrays):
-    """Chunk after chunk in the same room."""
+    """Operations in place: all chunks reuse one logits buffer."""
 
     def logits(self, hidden: Array, weight: Array) -> Array:
         if self.room is None or len(self.room) < len(hidden):
@@ -1637,7 +1640,7 @@ class _ChunkArrays(InPlaceArrays):
 
 
 def _watched(*tensors: Any) -> bool:
-    """Whether something looks at the tensors that a pass in place would not serve."""
+    """Whether a transform observes the tensors, so that passes must not write in place."""
     return (
         torch.compiler.is_compiling()
         or torch._C._are_functorch_transforms_active()
@@ -1649,7 +1652,7 @@ def _watched(*tensors: Any) -> bool:
 
 def _total_of_tokens(plan: PassPlan, tokens: Tokens, rows: Any) -> Array:
     device = tokens.hidden.device.type
-    if torch.is_autocast_enabled(device):  # what torch.nn.functional.linear would do
+    if torch.is_autocast_enabled(device):  # as torch.nn.functional.linear does
         dtype = torch.get_autocast_dtype(device)
         plan = plan._replace(product=dtype_name(dtype))
     if not torch.is_grad_enabled():
@@ -1663,15 +1666,15 @@ def _total_of_tokens(plan: PassPlan, tokens: Tokens, rows: Any) -> Array:
 
 
 def _total_node(library: Library) -> Any:
-    """Return the node of the graph, a torch.autograd.Function, made once."""
-    if "linear" not in library.kept:
-        library.kept["linear"] = _make_total_node()
-    return library.kept["linear"].apply
+    """Return the node of the graph, a cached torch.autograd.Function."""
+    if "linear" not in library.cache:
+        library.cache["linear"] = _make_total_node()
+    return library.cache["linear"].apply
 
 
 def _make_total_node() -> Any:
     class TotalOfLosses(torch.autograd.Function):
-        """The total of the losses, with its slopes kept for the backward pass."""
+        """The total of the losses; its slopes are kept for the backward pass."""
 
         @staticmethod
         def forward(ctx: Any, *arguments: Any) -> Array:
@@ -1687,14 +1690,14 @@ def _make_total_node() -> Any:
             incoming, slopes, ctx.slopes = of_results[0], ctx.slopes, None
             arrays = ctx.saved_tensors
             if slopes is None or torch.is_grad_enabled():
-                found = _total_again(ctx.rows, arrays, ctx.needs_input_grad, incoming)
-                return *found, None, None, None, None
-            found = [
+                gradients = _total_again(ctx.rows, arrays, ctx.needs_input_grad, incoming)
+                return *gradients, None, None, None, None
+            gradients = [
                 None if slope is None else slope.mul_(incoming).to(x.dtype)
                 for slope, x in zip(slopes, arrays, strict=False)
             ]
             by_factor = ctx.losses * incoming if ctx.needs_input_grad[3] else None
-            return *found, by_factor, None, None, None, None
+            return *gradients, by_factor, None, None, None, None
 
     return TotalOfLosses
 
@@ -1702,16 +1705,16 @@ def _make_total_node() -> Any:
 def _total_again(
     rows: Any, arrays: Any, needed: tuple[bool, ...], incoming: Array
 ) -> list[Array | None]:
-    """Return the gradients in a form that can be differentiated, or asked for twice."""
+    """Return the gradients in a form that can be differentiated or computed again."""
     create, wide = torch.is_grad_enabled(), torch.promote_types(arrays[0].dtype, arrays[1].dtype)
     with torch.enable_grad():
-        given = [x if create or not need else x.detach().requires_grad_()
+        leaves = [x if create or not need else x.detach().requires_grad_()
                  for x, need in zip(arrays[:4], needed, strict=False)]  # fmt: skip
-        hidden, weight, bias, factor = given
-        plain = type(rows)(rows.loss, weight, bias)
-        value = plain((hidden.to(wide),), arrays[4], weights=factor, reduction="sum")
-        asked = [x for x, need in zip(given, needed, strict=False) if need]
-        found = iter(
-            torch.autograd.grad(value, asked, incoming.to(value.dtype), create_graph=create)
+        hidden, weight, bias, factor = leaves
+        loss = type(rows)(rows.loss, weight, bias)
+        value = loss((hidden.to(wide),), arrays[4], weights=factor, reduction="sum")
+        wanted = [x for x, need in zip(leaves, needed, strict=False) if need]
+        gradients = iter(
+            torch.autograd.grad(value, wanted, incoming.to(value.dtype), create_graph=create)
         )
-    return [next(found) if need else None for need in needed[:4]]
+    return [next(gradients) if need else None for need in needed[:4]]
