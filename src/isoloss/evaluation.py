@@ -39,8 +39,8 @@ def evaluate(
     Parameters
     ----------
     metrics : iterable of metrics or their names, or mapping from your names to either
-        Names of the results: your names, the names passed, or else the public name of a metric,
-        or its repr if it has other parameters.
+        The results are named by your names, or by the names that you pass. Otherwise a result has
+        the public name of its metric, or the repr if the parameters are not the default.
     predictions, targets : array
         As in a call of each metric.
     groups : array, optional

@@ -633,7 +633,7 @@ def _misfit(metric: Any, name: str, given_shape: Shape, shape: Shape) -> Excepti
 
 
 def _and(mask: Array | None, other: Array | None) -> Array | None:
-    """Combine two masks; None stands for a mask that is True everywhere."""
+    """Combine two masks; None means True everywhere."""
     if mask is None or other is None:
         return other if mask is None else mask
     return mask & other

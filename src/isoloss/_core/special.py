@@ -428,7 +428,7 @@ def pick(xp: Namespace, x: Array, labels: Array, /) -> Array:
 
 
 def places(xp: Namespace, x: Array, /) -> Array:
-    """Return 0, 1, 2, ... along the last axis, derived from x so that it has the same layout."""
+    """Return 0, 1, 2, ... along the last axis, computed from x so that device and type match."""
     return xp.cumulative_sum(xp.ones_like(x, dtype=xp.counting), axis=-1) - 1
 
 

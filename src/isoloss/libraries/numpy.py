@@ -48,13 +48,13 @@ TEMPORARIES = 4  # arrays of the size of a block that a typical definition holds
 DIRECT = 1 << 15  # the largest number of samples for the fast path
 PIECE = 1 << 13  # the longest dot product for which BLAS starts no threads
 CHUNK = 256  # blocks that are submitted to threads at once
-FEW = 8  # below this number of blocks, no threads are started
+MIN_BLOCKS_FOR_THREADS = 8  # below this number of blocks, no threads are started
 PENDING = 1 << 16  # numbers in the states that are merged at once
-SOME = 1 << 9  # samples for a first estimate of the mean
-FEW_PLACES = 1 << 8  # table size that is always acceptable for counting pairs
-ONE_BY_ONE = 1 << 12  # up to this many numbers, all pairs of a part are compared at once
-MANY = 1 << 11  # from this many numbers on, selecting by bits is faster than by branches
-RARE = 1 / 16  # the fraction below which branch prediction is efficient
+PILOT_SAMPLES = 1 << 9  # samples for a first estimate of the mean
+MIN_TABLE_SIZE = 1 << 8  # up to this size, pairs are always counted by a table
+MAX_NUMBERS_FOR_PAIRS = 1 << 12  # up to here, all pairs of a part are compared at once
+MIN_NUMBERS_FOR_BITS = 1 << 11  # from here on, selecting by bits is faster than by branches
+RARE_FRACTION = 1 / 16  # the fraction below which branch prediction is efficient
 
 States = tuple[Any, ...]  # one state per metric
 Box = tuple[slice, ...]  # a part of the shape of the loss
@@ -155,7 +155,7 @@ class NumPyLibrary(PlainLibrary):
             return None
         x, y = x[0], y[0]
         n, columns, rows = len(x), int(x.max()) + 1, int(y[-1]) + 1
-        if columns * rows <= max(n, FEW_PLACES):
+        if columns * rows <= max(n, MIN_TABLE_SIZE):
             table = np.bincount(y * columns + x, minlength=columns * rows).reshape(rows, columns)
             before = np.cumsum(np.cumsum(table, axis=0), axis=1)
             until = before[:, -1:]
@@ -272,7 +272,7 @@ def _where(computing: str, condition: Any, x1: Any, x2: Any) -> Array:
     """
     if isinstance(condition, bool):
         return x1 if condition else x2
-    if condition.size >= MANY and condition.flags.c_contiguous:
+    if condition.size >= MIN_NUMBERS_FOR_BITS and condition.flags.c_contiguous:
         selected = _of_many(condition, x1, x2)
         if selected is not None:
             return selected
@@ -296,7 +296,7 @@ def _of_many(condition: Array, x1: Any, x2: Any) -> Array | None:
         return x1
     if count == 0 and second:
         return x2
-    usual = RARE * size < count < (1 - RARE) * size
+    usual = RARE_FRACTION * size < count < (1 - RARE_FRACTION) * size
     return _by_bits(condition, x1, x2, like) if usual and like.itemsize in _BITS else None
 
 
@@ -554,7 +554,7 @@ def _inversions(x: Array) -> int:
     order &= (1 << digits) - 1
     places = np.arange(1 << digits, dtype=np.int32)  # padded ranks are in order too
     places[order] = places[:n].copy()
-    short = min(digits, 8 if n <= ONE_BY_ONE else 7)
+    short = min(digits, 8 if n <= MAX_NUMBERS_FOR_PAIRS else 7)
     count = 0
     for digit in range(digits - 1, short - 1, -1):
         half = 1 << digit
@@ -566,7 +566,7 @@ def _inversions(x: Array) -> int:
         # minus their positions if each part were sorted
         count -= half * (half - 1) // 2 * parts + half * (2 * half) * (parts * (parts - 1) // 2)
     rows = (places & ((1 << short) - 1)).astype(np.uint8).reshape(-1, 1 << short)
-    if n <= ONE_BY_ONE:
+    if n <= MAX_NUMBERS_FOR_PAIRS:
         pairs = rows[:, :, None] > rows[:, None, :]
         pairs &= _later(1 << short)
         return count + int(np.count_nonzero(pairs))
@@ -772,7 +772,7 @@ def _centred(x: Array) -> tuple[Total, Array, Array]:
     and data that differ by a constant have the same deviations. The pivot need not be the mean:
     the correction of the squares must only be small.
     """
-    subset = x[:: max(1, x.size // SOME)]
+    subset = x[:: max(1, x.size // PILOT_SAMPLES)]
     pivot = subset[np.argmin(np.abs(subset - np.add.reduce(subset) / subset.size))]
     deviations = x - pivot
     offset = np.add.reduce(deviations) / x.size
@@ -934,8 +934,8 @@ def _volume(box: Sequence[slice]) -> int:
 
 def _mapped(function: Callable[[Box], States], boxes: Iterator[Box]) -> Iterator[States]:
     """Evaluate boxes in order, on the requested number of threads."""
-    number, first = THREADS.get(), list(islice(boxes, FEW))
-    if number == 1 or len(first) < FEW:
+    number, first = THREADS.get(), list(islice(boxes, MIN_BLOCKS_FOR_THREADS))
+    if number == 1 or len(first) < MIN_BLOCKS_FOR_THREADS:
         yield from map(function, chain(first, boxes))
         return
     from concurrent.futures import ThreadPoolExecutor  # a fifth of the time to import isoloss

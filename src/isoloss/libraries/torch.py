@@ -281,8 +281,8 @@ def _places(x: Array, /) -> Array:
 # --- the sum of terms as one node of the graph ---------------------------------------------------
 
 BLOCK = 1 << 20  # numbers of a block: smaller blocks cost calls, larger ones exceed the cache
-FEW = 1 << 10  # up to this many samples, a mean kernel of torch is used if there is one
-FEW_LOGITS = 1 << 13  # the largest number of logits for such a kernel
+MAX_SAMPLES_FOR_KERNEL = 1 << 10  # the largest number of samples for a mean kernel of torch
+MAX_LOGITS_FOR_KERNEL = 1 << 13  # the largest number of logits for such a kernel
 _LEAST, _MOST = 1e-20, 1e30  # bounds of means and sums of squares without overflow or underflow
 _LEAST_LOSS = 1e-7  # the least loss that is accurate as the logarithm of a probability
 _LEAST_MEAN = 1e-5  # the least accurate mean of terms with errors of 4e-15
@@ -519,7 +519,12 @@ class _LossPlan(Plan):
         self.mean = metric is loss and reduction == "mean" and not options.divided
         self.summed = metric is loss and reduction != "mean"
         self.dtype = self.xp.result if self.mean or self.summed else torch.float64
-        few = self.on_cpu and self.whole and self.size <= FEW and self.largest <= FEW_LOGITS
+        few = (
+            self.on_cpu
+            and self.whole
+            and self.size <= MAX_SAMPLES_FOR_KERNEL
+            and self.largest <= MAX_LOGITS_FOR_KERNEL
+        )
         kinds = {name: x.dtype for name, x in inputs_given.items() if name not in inputs.highest}
         alike = all(kind is torch.float32 for kind in kinds.values())
         fits = few and alike and unweighted and self.mean
