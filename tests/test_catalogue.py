@@ -29,6 +29,8 @@ def test_get() -> None:
     assert il.get("huber", delta=2.0) == il.get("Huber", delta=2.0) == il.Huber(delta=2.0)
     assert il.get("Huber") == il.huber
     assert il.get("F1Score", num_classes=3) == il.F1Score(num_classes=3)
+    with pytest.raises(ValueError, match="there is no metric 'f1'; did you mean 'F1Score'"):
+        il.get("f1")
 
 
 @pytest.mark.parametrize(

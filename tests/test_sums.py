@@ -23,6 +23,20 @@ def array(xp: Any, numbers: list[Any]) -> Any:
     return xp.asarray(numbers)
 
 
+def test_losses_of_labels(xp: Any) -> None:
+    """Cross-entropies are added unless a label or a weight of a class decides what counts."""
+    loss = il.softmax_cross_entropy + 0.5 * il.multiclass_hinge
+    logits, labels = array(xp, [[0.0, 0.0], [1.0, 3.0]]), array(xp, [0, 1])
+    # log 2 and log(1 + exp(-2)); hinges of 1 - 0 and max(0, 1 - 2)
+    want = (np.log(2) + np.log1p(np.exp(-2.0))) / 2 + 0.5 * (1.0 + 0.0) / 2
+    assert float(loss(logits, labels)) == pytest.approx(want, rel=1e-6)
+    # softmax minus the label, and the hinge's 1 and -1, each over the number of samples
+    slope = np.asarray(il.gradient(loss, logits, labels))
+    share = 1 / (1 + np.exp(2.0))
+    np.testing.assert_allclose(slope, [[-0.5, 0.5], [share / 2, -share / 2]], rtol=1e-5)
+    assert np.isnan(float(loss(logits, array(xp, [0, 2]))))
+
+
 def test_values_and_gradients(xp: Any) -> None:
     """Every number here is exact in float32: (1 + 4) / 2 + 0.5 (1 + 2) / 2, and so on."""
     p, t = array(xp, P), array(xp, T)
@@ -88,6 +102,8 @@ def test_domain_is_that_of_all() -> None:
     ("make", "error", "message"),
     [
         (lambda: il.rmse + il.mse, TypeError, "RootMean|Root.* cannot be added: it is not the mean"),
+        (lambda: il.softmax_cross_entropy + il.SoftmaxCrossEntropy(ignore_index=0), ValueError, "its targets decide"),
+        (lambda: il.SoftmaxCrossEntropy(class_weights=(1.0, 2.0)) + il.multiclass_hinge, ValueError, "its targets decide"),
         (lambda: il.mse + il.r2_score, TypeError, "R2Score.* cannot be added: it is not the mean"),
         (lambda: il.mse + il.accuracy, TypeError, "Accuracy.* cannot be added: greater is better"),
         (lambda: il.mse + 1, TypeError, "unsupported operand"),
@@ -96,7 +112,8 @@ def test_domain_is_that_of_all() -> None:
         (lambda: il.Sum((1.0,)), TypeError, "Sum takes losses such as isoloss.huber, not 1.0"),
         (lambda: il.Sum(()), TypeError, "Sum takes a tuple of losses"),
         (lambda: il.mse + il.kl_divergence, ValueError, "cannot be added: they take different inputs"),
-        (lambda: il.mse + il.softmax_cross_entropy, ValueError, "targets decide which samples count"),
+        (lambda: il.mse + il.softmax_cross_entropy, ValueError,
+         r"different inputs: predictions and targets \(...\) of any numbers, and predictions \(..., classes\)"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_added(make: Any, error: type[Exception], message: str) -> None:

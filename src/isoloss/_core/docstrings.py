@@ -41,17 +41,22 @@ def with_inputs(kind: Any) -> str:
 
 def inputs_of(kind: Any) -> str:
     """Return the paragraph: shapes and domains of the inputs, and the kind of the state."""
+    domain = kind.domain
+    outside = domain.bounded or any(isinstance(x, Labels) for x in domain.of_targets)
+    nan = "A sample outside is nan." if kind.kind == "mean" else "A sample outside gives nan."
+    nan = f" {nan}" if outside else ""
+    return f"Inputs: {sides_of(kind)}.{nan}{_STATES[kind.kind]}"
+
+
+def sides_of(kind: Any) -> str:
+    """Return the shapes and domains of predictions and targets."""
     domain, (first, second) = kind.domain, kind.parts
     known = {name for core in (*first, *second) for name in core} | {"num_classes"}
     of_predictions = _side(kind.prediction_names, first, domain.of_predictions, known)
     of_targets = _side(kind.target_names, second, domain.of_targets, known)
-    sides = f"predictions {of_predictions}; targets {of_targets}"
     if of_predictions == of_targets and not kind.prediction_names:
-        sides = f"predictions and targets {of_predictions}"
-    outside = domain.bounded or any(isinstance(x, Labels) for x in domain.of_targets)
-    nan = "A sample outside is nan." if kind.kind == "mean" else "A sample outside gives nan."
-    nan = f" {nan}" if outside else ""
-    return f"Inputs: {sides}.{nan}{_STATES[kind.kind]}"
+        return f"predictions and targets {of_predictions}"
+    return f"predictions {of_predictions}; targets {of_targets}"
 
 
 def _side(names: tuple[str, ...], parts: Any, values: tuple[Any, ...], known: set[str]) -> str:

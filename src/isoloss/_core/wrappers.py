@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, final
 
+import numpy as np
+
+from .docstrings import sides_of
 from .domains import Domain, Interval, Labels, Values
 from .errors import fail
 from .metric import Core, Loss, Metric, Parts, SquaredLoss
@@ -271,7 +274,8 @@ class Sum(Loss):
             common = _common_domain(domain, loss.domain)
             if _inputs_of(loss) != _inputs_of(first) or common is None:
                 message = f"{first!r} and {loss!r} cannot be added: they take different inputs"
-                raise ValueError(f"{message}, {_described(first)} and {_described(loss)}")
+                sides = f"{sides_of(first)}, and {sides_of(loss)}".replace("`", "")
+                raise ValueError(f"{message}: {sides}")
             domain = common
         object.__setattr__(self, "_domain", domain)
         super().__post_init__()
@@ -292,16 +296,26 @@ def _check_summand(loss: Any) -> None:
         inner = inner.metric
     if inner.greater_is_better and loss.greater_is_better:
         raise TypeError(f"{loss!r} cannot be added: greater is better; subtract it")
-    if loss.weighs or loss.padding is not None:
+    if _selects(loss) or loss.padding is not None:
         raise ValueError(f"{loss!r} cannot be added: its targets decide which samples count")
+
+
+def _selects(loss: Metric) -> bool:
+    """Whether targets decide which samples count, or how much: by default they do not."""
+    if not loss.weighs:
+        return False
+    while isinstance(loss, Scaled):
+        loss = loss.metric
+    numpy: Any = np  # has the functions that these methods need
+    labels = np.zeros((), dtype="int64")
+    try:
+        return any(of(numpy, labels) is not None for of in (loss.included, loss.importance))
+    except Exception:  # it calls what NumPy does not have
+        return True
 
 
 def _inputs_of(loss: Metric) -> Any:
     return loss.parts, loss.prediction_names, loss.target_names, loss.sizes
-
-
-def _described(loss: Metric) -> str:
-    return f"{loss.signature} of {loss.domain}"
 
 
 def _common_domain(first: Domain, second: Domain) -> Domain | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
+
+from .._core.errors import nearest
 
 # control characters of ASCII and Latin-1, line separators, marks that change the text direction,
 # and lone surrogates, which cannot be encoded
@@ -17,14 +18,8 @@ class InputError(Exception):
 
 def close_to(name: str, known: Iterable[str]) -> str:
     """Return similar names as the end of a sentence."""
-    by_case: dict[str, str] = {}
-    for one in known:
-        by_case.setdefault(one.lower(), one)
-    word = name.lower()
-    # names with a word that begins so: "auc" is in roc_auc_score, and not in cauchy
-    close = [x for x in by_case if any(part.startswith(word) for part in x.split("_")) and word]
-    close = sorted(close, key=len)[:3] or difflib.get_close_matches(word, by_case, 3)
-    return f"; did you mean {' or '.join(by_case[one] for one in close)}?" if close else ""
+    names = nearest(name, known)
+    return f"; did you mean {' or '.join(names)}?" if names else ""
 
 
 def printable(text: str) -> str:

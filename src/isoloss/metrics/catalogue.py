@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import MISSING, fields, replace
 from functools import cache
@@ -10,6 +9,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, cast
 
+from .._core.errors import nearest
 from .._core.metric import Metric
 from .._core.naming import name_of as name_of
 from .._core.wrappers import Wrapper
@@ -154,9 +154,9 @@ def renamed(name: str) -> str:
 
 
 def _meant(name: str, known: Iterable[str]) -> str:
-    """Return a question that proposes the nearest known name; empty if no name is near."""
-    close = difflib.get_close_matches(name, known, 1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    """Return the question for the nearest known name, or "" if none is near."""
+    names = nearest(name, known)
+    return f"; did you mean {names[0]!r}?" if names else ""
 
 
 def as_metric(caller: str, metric: Any) -> Metric:
